@@ -1,0 +1,179 @@
+"""The ``interp-widgets`` command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import quote
+
+from interp_widgets.errors import InterpError
+
+__all__ = ["CommandError", "main"]
+
+HOST = "127.0.0.1"
+USUAL_PORT = 8888
+
+# JupyterLab asks the internet for news and updates, and the user whether it may: a demo does neither.
+LAB_SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+
+
+class CommandError(InterpError):
+    """A command line that cannot be carried out."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command's exit status; ``arguments`` are those of the shell unless given."""
+    words, server_options = _split_at_dashes(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser()
+    options = parser.parse_args(words)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    try:
+        demo(options.notebook, options.port, server_options, open_browser=not options.no_browser)
+    except CommandError as error:
+        print(f"interp-widgets: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def demo(notebook: Path | None, port: int | None, server_options: Sequence[str], *, open_browser: bool) -> None:
+    """Run JupyterLab on ``notebook``, or on a copy of the quickstart, until it is stopped.
+
+    Raises:
+        CommandError: JupyterLab is not installed, the port is taken, or the notebook does not exist.
+    """
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise CommandError("JupyterLab is not installed in this Python; install it with: pip install jupyterlab")
+    source = quickstart() if notebook is None else notebook.resolve()
+    if not source.is_file():
+        raise CommandError(f"there is no notebook {str(source)!r}; give the path of an .ipynb file after --notebook")
+    port = choose_port(port)
+
+    folder = Path(tempfile.mkdtemp(prefix="interp-widgets-"))
+    try:
+        shown = source if notebook is not None else Path(shutil.copy(source, folder))
+        settings = folder / ".settings"
+        settings.mkdir()
+        (settings / "overrides.json").write_text(json.dumps(LAB_SETTINGS), encoding="utf-8")
+        _serve(shown, port, ["--LabApp.app_settings_dir=" + str(settings), *server_options], open_browser=open_browser)
+    finally:
+        _remove_unless_edited(folder, source)
+
+
+def quickstart() -> Path:
+    """The quickstart notebook: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "notebooks" / "quickstart.ipynb"
+    return installed if installed.is_file() else package.parent / "notebooks" / "quickstart.ipynb"
+
+
+def choose_port(wanted: int | None) -> int:
+    """``wanted`` if it is free; without a wish the usual port of Jupyter, or any free one.
+
+    Raises:
+        CommandError: the wanted port is taken or not a port.
+    """
+    if wanted is None:
+        return USUAL_PORT if _is_free(USUAL_PORT) else any_free_port()
+    if not 1 <= wanted <= 65535:
+        raise CommandError(f"--port must be in 1..65535, got {wanted}")
+    if not _is_free(wanted):
+        raise CommandError(f"port {wanted} is taken; give another after --port, or leave --port out to use a free one")
+    return wanted
+
+
+def any_free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def server_arguments(notebook: Path, port: int, token: str, *, open_browser: bool) -> list[str]:
+    """What JupyterLab is told: this machine only, this port only, a token, one notebook."""
+    arguments = [
+        f"--ServerApp.ip={HOST}",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={notebook.parent}",
+        f"--ServerApp.open_browser={open_browser}",
+        "--ServerApp.answer_yes=True",
+        "--ServerApp.base_url=/",
+        f"--IdentityProvider.token={token}",
+        f"--LabApp.default_url=/lab/tree/{quote(notebook.name)}",
+        "--Application.log_level=WARN",
+    ]
+    # Jupyter refuses root, which is the usual user of a container; the server answers this machine and the token only.
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--ServerApp.allow_root=True")
+    return arguments
+
+
+def _serve(notebook: Path, port: int, options: Sequence[str], *, open_browser: bool) -> None:
+    from interp_widgets._server import serve  # noqa: PLC0415 - JupyterLab may be missing; `--version` must not need it
+
+    token = secrets.token_urlsafe(24)
+
+    def announce() -> None:
+        print(f"JupyterLab on {notebook}; Ctrl-C ends it. Open:", flush=True)
+        print(f"http://{HOST}:{port}/lab/tree/{quote(notebook.name)}?token={token}", flush=True)
+
+    serve([*server_arguments(notebook, port, token, open_browser=open_browser), *options], announce)
+
+
+def _remove_unless_edited(folder: Path, source: Path) -> None:
+    copy = folder / source.name
+    if copy.is_file() and copy.read_bytes() != source.read_bytes():
+        print(f"Your edited copy of the notebook is kept: {copy}")
+    else:
+        shutil.rmtree(folder)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _split_at_dashes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    words = list(arguments)
+    if "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="interp-widgets", description="Look inside a PyTorch model from a notebook.")
+    parser.add_argument("--version", action="version", version=f"interp-widgets {version('interp-widgets')}")
+    commands = parser.add_subparsers(dest="command")
+    demo_parser = commands.add_parser(
+        "demo",
+        help="start JupyterLab on the quickstart notebook",
+        description="Start JupyterLab on a copy of the quickstart notebook and print its address.",
+        epilog="Arguments after -- go to JupyterLab: interp-widgets demo -- --LabApp.expose_app_in_browser=True",
+    )
+    demo_parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    demo_parser.add_argument("--port", type=int, metavar="N", help="the port to use (default: 8888, or a free one)")
+    demo_parser.add_argument("--notebook", type=Path, metavar="PATH", help="open this notebook itself, not a copy")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

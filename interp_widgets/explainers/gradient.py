@@ -1,0 +1,58 @@
+"""Gradient methods on the input, or on any layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+
+from interp_widgets.explainers.base import Explainer, pick, limits
+from interp_widgets.trace import Target, Trace
+
+__all__ = ["Gradient", "InputXGradient"]
+
+
+@dataclass(frozen=True)
+class Gradient(Explainer):
+    """How much the score changes with each position: the largest absolute gradient over the channels.
+
+    Simonyan et al. 2013, arXiv:1312.6034, section 3.1; no deviation with ``channels="max"``. ``values`` is ``(H, W)`` for
+    images and spatial layers, the input's shape without the batch otherwise; never negative; score per input unit.
+    """
+
+    title: ClassVar[str] = "Gradient"
+    summary: ClassVar[str] = "where a small change of the input changes the score most"
+
+    channels: Literal["max", "mean"] = field(
+        default="max", metadata=limits(options=("max", "mean"), help="how the colour channels of one position are joined")
+    )
+
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+        gradient = trace.gradient(layer, target)
+        if not trace.is_spatial(layer):
+            yield pick(gradient, example).abs()
+            return
+        size = pick(trace.maps(layer, gradient), example).abs()  # (C, H, W)
+        yield size.amax(dim=0) if self.channels == "max" else size.mean(dim=0)
+
+
+@dataclass(frozen=True)
+class InputXGradient(Explainer):
+    """Each position's first-order contribution to the score: the value times its gradient, summed over the channels.
+
+    Shrikumar et al. 2016, arXiv:1605.01713, section 3 (gradient x input); no deviation. ``values`` is ``(H, W)`` for images
+    and spatial layers, the input's shape without the batch otherwise; positive for evidence for the target; in score units.
+    """
+
+    title: ClassVar[str] = "Input x Gradient"
+    summary: ClassVar[str] = "first-order contribution of each position to the score"
+    signed: ClassVar[bool] = True
+
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+        product = trace.activation(layer) * trace.gradient(layer, target)
+        if trace.is_spatial(layer):
+            yield pick(trace.maps(layer, product), example).sum(dim=0)
+        else:
+            yield pick(product, example)

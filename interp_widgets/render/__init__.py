@@ -1,0 +1,1 @@
+"""Arrays to pixels and figures; no torch graph, no widget."""

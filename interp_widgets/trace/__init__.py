@@ -1,0 +1,9 @@
+"""Record one forward pass of a model and answer questions about it."""
+
+from interp_widgets.trace.layout import Layout
+from interp_widgets.trace.recording import record
+from interp_widgets.trace.target import ClassScore, Contrast, OutputScore, SiteScore, Target, TargetLike
+from interp_widgets.trace.trace import Trace
+from interp_widgets.trace.values import Site
+
+__all__ = ["ClassScore", "Contrast", "Layout", "OutputScore", "Site", "SiteScore", "Target", "TargetLike", "Trace", "record"]

@@ -1,0 +1,277 @@
+"""Run the model once and write down everything that happens.
+
+Two things look on. A ``TorchFunctionMode`` sees every torch call, functional ones too, and puts it on the tape. Hooks on
+the modules only keep the stack of module paths, so that each call knows where it happened; they are gone when the pass ends.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
+
+from interp_widgets.trace.values import Operation, Ref, Value, edge_of, map_structure, refs_in, tensors_in, window_of
+
+__all__ = ["Recorder"]
+
+IN_PLACE_DUNDERS = frozenset(
+    f"__{name}__"
+    for name in (
+        *("iadd", "isub", "imul", "itruediv", "idiv", "ifloordiv", "imod", "ipow", "imatmul"),
+        *("iand", "ior", "ixor", "ilshift", "irshift", "setitem"),
+    )
+)
+# Calls that neither make nor change a value.
+NOT_OPERATIONS = frozenset({"requires_grad_", "retain_grad", "__set__", "__delete__", "register_hook", "is_contiguous", "stride"})
+# An in-place write to an output of these breaks autograd's edge or is not repeatable: numbers drawn at random.
+RANDOM = frozenset(
+    {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "feature_dropout", "native_dropout"}
+    | {"rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli", "multinomial", "normal", "poisson"}
+    | {"uniform_", "normal_", "bernoulli_", "exponential_", "random_", "rrelu", "gumbel_softmax", "empty", "empty_like", "new_empty"}
+)
+INPLACE_POSITION = {
+    function: list(inspect.signature(function).parameters).index("inplace")
+    for function in vars(F).values()
+    if inspect.isfunction(function) and "inplace" in inspect.signature(function).parameters
+}
+# Deeper chains of recomputation are cut by a clone.
+MAX_DEPTH = 4
+
+
+class Recorder(TorchFunctionMode):
+    """Writes values, operations and names while it is active (``with recorder:``)."""
+
+    def __init__(self, model: nn.Module, *, evaluation: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.values: list[Value] = []
+        self.tape: list[Operation] = []
+        self.sites: dict[str, tuple[int, str | None, str]] = {}  # name -> value, module path, kind of operation
+        self.layers: dict[str, str] = {}  # module path -> name of the site of its last call
+        self._evaluation = evaluation
+        self._alive: dict[int, tuple[torch.Tensor, int]] = {}  # id of a tensor object -> the object, its value
+        self._by_storage: dict[int, list[tuple[torch.Tensor, int]]] = {}
+        self._outdated: set[int] = set()  # ids of tensor objects whose memory was written through another one
+        self._constants = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+        self._parameters = {id(parameter) for parameter in model.parameters()}
+        self._paths = {id(module): path for path, module in model.named_modules()}
+        self._stack: list[str] = []  # site name of each running module call
+        self._last_site = ""
+        self.failed = ""  # path of the innermost module that returned nothing or raised
+        self._calls: dict[str, int] = {}
+        self._handles: list[RemovableHandle] = []
+
+    # The module stack
+
+    def hook(self) -> None:
+        """Follow which module runs; ``unhook`` must follow whatever happens."""
+        for module in self._paths_modules():
+            self._handles.append(module.register_forward_pre_hook(self._enter, prepend=True))
+            self._handles.append(module.register_forward_hook(self._leave, always_call=True))
+
+    def unhook(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def _paths_modules(self) -> Iterable[nn.Module]:
+        return (module for _, module in self.model.named_modules())
+
+    @property
+    def scope(self) -> str:
+        """Name of the module call that is running, empty for the model's own code."""
+        return self._stack[-1] if self._stack else ""
+
+    def _enter(self, module: nn.Module, _args: Any) -> None:
+        path = self._paths[id(module)]
+        self._stack.append(self._numbered(path) if path else "")
+
+    def _leave(self, module: nn.Module, _args: Any, output: Any) -> None:
+        name = self._stack.pop()
+        path = self._paths[id(module)]
+        if output is None:
+            self.failed = self.failed or path  # also called when the module raised
+            return
+        if not path:
+            return
+        found = list(tensors_in(output))
+        main = next((key for key, tensor in found if tensor.is_floating_point() or tensor.is_complex()), found[0][0] if found else "")
+        for key, tensor in found:
+            index = self.value_of(tensor)
+            if self._last_site.startswith(f"{name}/") and self.sites[self._last_site][0] == index and not module._modules:
+                del self.sites[self._last_site]  # a leaf module's output goes by the module's name, not by that of the call in it
+                self._last_site = ""
+            self.sites[name if key == main else f"{name}{key}"] = (index, path, type(module).__name__)
+        if found:
+            self.layers.pop(path, None)
+            self.layers[path] = name
+
+    def _numbered(self, name: str) -> str:
+        count = self._calls.get(name, 0)
+        self._calls[name] = count + 1
+        return f"{name}:{count}" if count else name
+
+    # The torch calls
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", type(func).__name__)
+        if name == "__get__":
+            result = func(*args, **kwargs)
+            if not isinstance(result, torch.Tensor):
+                return result
+            name = getattr(getattr(func, "__self__", None), "__name__", "get")
+            if name in ("grad", "_base"):
+                return result
+            return self._record(name, func, self._with_refs(args), {}, result, None)
+        if name in NOT_OPERATIONS:
+            return func(*args, **kwargs)
+        written = _written(name, func, args, kwargs)
+        arguments = self._with_refs(args), self._with_refs(kwargs)
+        if written is not None:
+            self._before_write(written)
+        result = func(*args, **kwargs)
+        return self._record(name, func, *arguments, result, written)
+
+    def _record(
+        self, name: str, func: Callable[..., Any], args: Any, kwargs: Any, result: Any, written: torch.Tensor | None
+    ) -> Any:
+        outputs = [written] if written is not None else [tensor for _, tensor in tensors_in(result)]
+        if not outputs:
+            return result
+        repeatable = self._evaluation and name not in RANDOM
+        operation = Operation(name, func, args, kwargs, writes=written is not None, repeatable=repeatable)
+        if written is None and self._enters_the_graph(args, kwargs, outputs):
+            result = map_structure(_as_leaf, result)
+            outputs = [tensor for _, tensor in tensors_in(result)]
+        label = self._numbered(f"{self.scope}/{name.strip('_') or name}")
+        indices = []
+        for position, tensor in enumerate(outputs):
+            known = self._alive.get(id(tensor))
+            if known is not None and known[0] is tensor and written is None and id(tensor) not in self._outdated:
+                indices.append(known[1])  # handed through unchanged, such as dropout in evaluation mode
+                continue
+            index = self._keep(tensor, operation, position)
+            if written is not None and tensor._is_view() and tensor._base is not None:
+                self.values[index].edge = window_of(tensor, tensor._base)
+            indices.append(index)
+            site = label if len(outputs) == 1 else f"{label}[{position}]"
+            self.sites[site] = (index, None, operation.name)
+            self._last_site = site
+        operation.outputs = tuple(indices)
+        self.tape.append(operation)
+        return result
+
+    def _with_refs(self, structure: Any) -> Any:
+        return map_structure(self._ref, structure)
+
+    def _ref(self, tensor: torch.Tensor) -> Any:
+        known = self._alive.get(id(tensor))
+        if known is not None and id(tensor) not in self._outdated:
+            return Ref(known[1])
+        if known is None and (id(tensor) in self._constants or not tensor.requires_grad):
+            return tensor  # a parameter, a buffer or a constant that the model holds
+        return Ref(self._keep(tensor, None))
+
+    def value_of(self, tensor: torch.Tensor) -> int:
+        """The value a tensor object stands for now; one is made for a tensor that no torch call was seen to make."""
+        known = self._alive.get(id(tensor))
+        if known is not None and id(tensor) not in self._outdated:
+            return known[1]
+        return self._keep(tensor, None)
+
+    def _keep(self, tensor: torch.Tensor, operation: Operation | None, output: int = 0) -> int:
+        index = len(self.values)
+        plain = tensor.detach()
+        self.values.append(
+            Value(
+                shape=tuple(tensor.shape),
+                dtype=tensor.dtype,
+                tensor=plain,
+                version=-1 if plain.is_inference() else plain._version,
+                edge=edge_of(tensor),
+                operation=operation,
+                output=output,
+                no_grad=not torch.is_grad_enabled(),
+            )
+        )
+        self._alive[id(tensor)] = (tensor, index)
+        self._outdated.discard(id(tensor))
+        if tensor.layout == torch.strided:
+            self._by_storage.setdefault(tensor.untyped_storage()._cdata, []).append((tensor, index))
+        return index
+
+    def _enters_the_graph(self, args: Any, kwargs: Any, outputs: list[torch.Tensor]) -> bool:
+        """Whether a call turned a parameter into a value that autograd does not follow, because parameters are frozen.
+
+        Such a value (an embedding of token ids, a class token, a table of position biases) becomes a leaf of the graph, so that
+        it has a gradient like any other.
+        """
+        return (
+            torch.is_grad_enabled()
+            and all((tensor.is_floating_point() or tensor.is_complex()) and not tensor.requires_grad for tensor in outputs)
+            and any(id(tensor) in self._parameters for structure in (args, kwargs) for _, tensor in tensors_in(structure))
+        )
+
+    # Writes into memory that recorded values share
+
+    def _before_write(self, target: torch.Tensor) -> None:
+        if target.layout != torch.strided:
+            return
+        sharing = self._by_storage.pop(target.untyped_storage()._cdata, [])
+        base = target._base if target._is_view() else None
+        for tensor, index in sharing:
+            value = self.values[index]
+            if base is not None and tensor._is_view() and tensor._base is base:
+                value.edge = window_of(tensor, base)
+            self._let_go(value)
+            if tensor is not target:
+                self._outdated.add(id(tensor))
+
+    def _let_go(self, value: Value) -> None:
+        """Free a value's memory for the coming write: recompute it later if that is cheap and exact, else clone it now."""
+        if value.tensor is None:
+            return
+        value.depth = self._depth(value)
+        if value.depth > MAX_DEPTH:
+            value.tensor = value.tensor.clone()
+            value.version = value.tensor._version
+            value.depth = 0
+        else:
+            value.tensor = None
+
+    def _depth(self, value: Value) -> int:
+        operation = value.operation
+        if operation is None or not operation.repeatable:
+            return MAX_DEPTH + 1
+        inputs = [self.values[ref.index] for ref in refs_in((operation.args, operation.kwargs))]
+        return 1 + max((each.depth for each in inputs if each.tensor is None), default=0)
+
+    def release(self) -> None:
+        """Let go of the live tensors; edges and detached values stay."""
+        self._alive.clear()
+        self._by_storage.clear()
+
+
+def _written(name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
+    """The tensor a call is about to write into, ``None`` for a call that makes new ones."""
+    target: Any = None
+    if kwargs.get("out") is not None:
+        target = kwargs["out"]
+    elif (name.endswith("_") and not name.endswith("__")) or name in IN_PLACE_DUNDERS:
+        target = args[0] if args else kwargs.get("input")
+    elif kwargs.get("inplace") or (func in INPLACE_POSITION and len(args) > INPLACE_POSITION[func] and args[INPLACE_POSITION[func]]):
+        target = args[0] if args else kwargs.get("input")
+    return target if isinstance(target, torch.Tensor) else None
+
+
+def _as_leaf(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().requires_grad_().clone()

@@ -1,0 +1,181 @@
+"""``record``: the one place that runs the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from interp_widgets.errors import InputError, TargetError
+from interp_widgets.trace.recorder import Recorder
+from interp_widgets.trace.state import Fingerprint, recording_state, unwrap
+from interp_widgets.trace.trace import Trace
+from interp_widgets.trace.values import map_structure, tensors_in
+
+__all__ = ["record"]
+
+SOFTMAX = frozenset({"softmax", "log_softmax", "_softmax", "_log_softmax"})
+OutputSelector = str | int | Callable[[Any], torch.Tensor] | None
+
+
+def record(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    target_output: OutputSelector = None,
+    memory_limit: int | None = None,
+    class_names: Sequence[str] | None = None,
+    evaluation: bool = True,
+) -> Trace:
+    """Run ``model`` once on ``inputs`` and keep what happened.
+
+    Args:
+        model: any ``nn.Module``; ``torch.compile`` and ``DataParallel`` wrappers are looked through. It is left as it was found.
+        inputs: a tensor (``model(x)``), a tuple (``model(*inputs)``), a dict (``model(**inputs)``) or a list, given whole
+            (``model(inputs)``, as torchvision's detectors want it).
+        kwargs: further keyword arguments of the model.
+        target_output: which tensor of the output holds the class scores: a key, an index, or a function of the output. By
+            default the tensor itself, the entry ``logits`` or ``out``, or else the first floating-point tensor.
+        memory_limit: bytes for cached gradients (128 MiB by default); the least recently used are dropped.
+        class_names: names of the classes, so that a target can be given by name.
+        evaluation: run in evaluation mode, whatever mode the model is in; ``False`` keeps the mode of every module.
+
+    Raises:
+        ModelError: not a module, or one that cannot be recorded.
+        InputError: no tensor among the inputs.
+        Whatever the model's own forward raises, with a note that names the layer.
+
+    >>> import torch, interp_widgets as iw
+    >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 10))
+    >>> iw.record(model, torch.zeros(1, 1, 8, 8)).layers
+    ['0', '1', '2', '3']
+    """
+    model = unwrap(model)
+    if not any(True for _ in tensors_in((inputs, kwargs))):
+        raise InputError(f"inputs must hold at least one tensor, got {type(inputs).__name__}: give a tensor, a tuple, a dict or a list of tensors")
+    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())} | {t.device for _, t in tensors_in(inputs)}
+    fingerprint = Fingerprint(model)
+    with recording_state(model, devices, evaluation=evaluation):
+        recorder = Recorder(model, evaluation=evaluation)
+        names: list[str] = []
+        fed, fed_kwargs = _feed(recorder, inputs, kwargs or {}, names)
+        try:
+            recorder.hook()
+            with recorder:
+                output = _call(model, fed, fed_kwargs)
+        except Exception as error:
+            where = f"in layer {recorder.failed!r}" if recorder.failed else "in the model's own forward"
+            error.add_note(f"interp_widgets: raised {where} while {type(model).__name__} was recorded on {_describe(inputs)}")
+            raise
+        finally:
+            recorder.unhook()
+        output_values, logits = _outputs(recorder, output, target_output)
+    plain = map_structure(lambda tensor: tensor.detach(), output)
+    recorder.release()
+    return Trace(
+        model,
+        values=recorder.values,
+        tape=recorder.tape,
+        sites=recorder.sites,
+        layers=recorder.layers,
+        inputs=names,
+        output=plain,
+        output_values=output_values,
+        logits=logits,
+        fingerprint=fingerprint,
+        evaluation=evaluation,
+        memory_limit=memory_limit,
+        class_names=class_names,
+    )
+
+
+def _call(model: nn.Module, inputs: Any, kwargs: dict[str, Any]) -> Any:
+    if isinstance(inputs, tuple):
+        return model(*inputs, **kwargs)
+    if isinstance(inputs, dict):
+        return model(**inputs, **kwargs)
+    return model(inputs, **kwargs)
+
+
+def _feed(recorder: Recorder, inputs: Any, kwargs: Mapping[str, Any], names: list[str]) -> tuple[Any, dict[str, Any]]:
+    """The inputs as the model gets them: copies that autograd follows, each a site."""
+    several = sum(1 for _ in tensors_in((inputs, dict(kwargs)))) > 1
+
+    def feed(path: str, structure: Any) -> Any:
+        paths = iter([key for key, _ in tensors_in(structure)])
+
+        def copy(tensor: torch.Tensor) -> torch.Tensor:
+            plain = tensor.detach().clone()
+            followed = plain.is_floating_point() or plain.is_complex()
+            # A clone of the leaf, because a model may write into its input and a leaf must not be written into.
+            fed = plain.requires_grad_().clone() if followed else plain
+            name = f"{path}{next(paths)}" if several else "input"
+            recorder.sites[name] = (recorder.value_of(fed), None, "input")
+            names.append(name)
+            return fed
+
+        return map_structure(copy, structure)
+
+    return feed("input", inputs), {key: feed(f"input[{key!r}]", value) for key, value in kwargs.items()}
+
+
+def _outputs(recorder: Recorder, output: Any, selector: OutputSelector) -> tuple[dict[str, str], str | None]:
+    """Sites of the returned tensors by path, and the site of the class scores."""
+    known = {index: name for name, (index, _, _) in recorder.sites.items()}
+    sites: dict[str, str] = {}
+    for path, tensor in tensors_in(output):
+        index = recorder.value_of(tensor)
+        if index not in known:
+            known[index] = f"output{path}"
+            recorder.sites[f"output{path}"] = (index, None, "output")
+        sites[path] = known[index]
+    chosen = _select(output, selector)
+    if chosen is None:
+        return sites, None
+    index = _before_softmax(recorder, recorder.value_of(chosen))
+    if index not in known:
+        known[index] = "logits"
+        recorder.sites["logits"] = (index, None, "output")
+    return sites, known[index]
+
+
+def _select(output: Any, selector: OutputSelector) -> torch.Tensor | None:
+    if callable(selector):
+        chosen = selector(output)
+    elif selector is not None:
+        try:
+            chosen = getattr(output, selector) if isinstance(selector, str) and hasattr(output, selector) else output[selector]
+        except (KeyError, IndexError, TypeError) as error:
+            raise TargetError(f"target_output={selector!r} does not select from the model's output: {_describe(output)}") from error
+    elif isinstance(output, torch.Tensor):
+        chosen = output
+    else:
+        named = {key: output[key] for key in ("logits", "out") if isinstance(output, dict) and key in output}
+        named |= {key: getattr(output, key) for key in ("logits", "out") if hasattr(output, key)}
+        if isinstance(output, (list,)) and all(isinstance(item, dict) for item in output):
+            return None  # detections: boxes and scores, no tensor of class scores
+        floats = [tensor for _, tensor in tensors_in(output) if tensor.is_floating_point() or tensor.is_complex()]
+        chosen = next(iter(named.values()), floats[0] if floats else None)
+    if selector is not None and not isinstance(chosen, torch.Tensor):
+        raise TargetError(f"target_output must select a tensor, got {type(chosen).__name__}")
+    return chosen if isinstance(chosen, torch.Tensor) and chosen.ndim > 0 else None
+
+
+def _before_softmax(recorder: Recorder, index: int) -> int:
+    """The value before a final softmax or log-softmax: its gradient does not vanish when the model is sure."""
+    operation = recorder.values[index].operation
+    if operation is not None and operation.name in SOFTMAX and operation.args:
+        source = operation.args[0]
+        if hasattr(source, "index") and recorder.values[source.index].shape == recorder.values[index].shape:
+            return int(source.index)
+    return index
+
+
+def _describe(structure: Any) -> str:
+    if isinstance(structure, torch.Tensor):
+        return f"a {str(structure.dtype).removeprefix('torch.')} tensor of shape {tuple(structure.shape)}"
+    parts = [f"{path} {tuple(tensor.shape)}" for path, tensor in tensors_in(structure)]
+    return f"{type(structure).__name__} with " + (", ".join(parts[:6]) + (", ..." if len(parts) > 6 else "") if parts else "no tensor")

@@ -1,0 +1,123 @@
+"""What is explained: a scalar of the model's output, or of any recorded site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import torch
+
+from interp_widgets.errors import TargetError, did_you_mean
+
+if TYPE_CHECKING:
+    from interp_widgets.trace.trace import Trace
+
+__all__ = ["ClassScore", "Contrast", "OutputScore", "SiteScore", "Target", "TargetLike", "as_target"]
+
+Value = Callable[[str], torch.Tensor]
+
+
+@runtime_checkable
+class Target(Protocol):
+    """A scalar to explain. Equal targets give equal scores, so a target is hashable and serves as a cache key."""
+
+    def score(self, trace: Trace, value: Value) -> torch.Tensor:
+        """The scalar, ``()``, as a differentiable function of recorded values; ``value(site)`` gives one of them."""
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """The score of one class before the softmax, summed over the batch and averaged over positions.
+
+    Args:
+        index: the class, in ``0..K-1``.
+    """
+
+    index: int
+
+    def score(self, trace: Trace, value: Value) -> torch.Tensor:
+        logits = value(trace.logits_site)
+        classes = trace.class_count
+        if not 0 <= self.index < classes:
+            raise TargetError(f"target must be in 0..{classes - 1} (the model has {classes} classes), got {self.index}")
+        if logits.ndim <= 1:
+            return logits.reshape(-1)[self.index]
+        scores = logits.select(1, self.index)
+        return scores.reshape(scores.shape[0], -1).mean(dim=1).sum()
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Why class ``a`` rather than class ``b``: the difference of their scores."""
+
+    a: int
+    b: int
+
+    def score(self, trace: Trace, value: Value) -> torch.Tensor:
+        return ClassScore(self.a).score(trace, value) - ClassScore(self.b).score(trace, value)
+
+
+@dataclass(frozen=True)
+class SiteScore:
+    """The sum of a recorded site, or of one of its channels: any unit of the network can be the target."""
+
+    site: str
+    channel: int | None = None
+
+    def score(self, trace: Trace, value: Value) -> torch.Tensor:
+        tensor = value(self.site)
+        if self.channel is None:
+            return tensor.sum()
+        channels, axis = trace.channels(self.site), trace.channel_axis(self.site)
+        if not 0 <= self.channel < channels:
+            raise TargetError(f"channel must be in 0..{channels - 1} ({self.site!r} has {channels} channels), got {self.channel}")
+        return tensor.select(axis, self.channel).sum()
+
+
+@dataclass(frozen=True)
+class OutputScore:
+    """A user's function of what the model returned, ``function(output) -> ()``."""
+
+    function: Callable[[Any], torch.Tensor]
+
+    def score(self, trace: Trace, value: Value) -> torch.Tensor:
+        score = self.function(trace.map_output(value))
+        if not isinstance(score, torch.Tensor) or score.numel() != 1:
+            shown = tuple(score.shape) if isinstance(score, torch.Tensor) else type(score).__name__
+            raise TargetError(f"a target function must return a tensor with one element, got {shown}: sum or select first")
+        return score.reshape(())
+
+
+TargetLike = int | str | Target | Callable[[Any], torch.Tensor] | None
+
+
+def as_target(target: TargetLike, trace: Trace) -> Target:
+    """A ``Target`` from what a user writes: a class index or name, a target object, a function, or ``None`` for the prediction.
+
+    Raises:
+        TargetError: no such class; a name although the class names are not known; some other type.
+    """
+    if target is None:
+        return ClassScore(trace.prediction)
+    if isinstance(target, str):
+        return ClassScore(_class_index(target, trace.class_names))
+    if isinstance(target, Target):
+        return target
+    if isinstance(target, torch.Tensor) and target.numel() == 1 and not target.is_floating_point():
+        return ClassScore(int(target))
+    if hasattr(target, "__index__") and not isinstance(target, (bool, torch.Tensor)):
+        return ClassScore(target.__index__())
+    if callable(target):
+        return OutputScore(target)
+    raise TargetError(
+        f"target must be a class index, a class name, a target object or a function of the output, got {target!r} ({type(target).__name__})"
+    )
+
+
+def _class_index(name: str, names: tuple[str, ...] | None) -> int:
+    if names is None:
+        raise TargetError(f"target {name!r} is a class name, but the trace has no class names: give class_names= to record, or an index")
+    if name not in names:
+        raise TargetError(f"no class is named {name!r}{did_you_mean(name, names)} ({len(names)} classes: trace.class_names)")
+    return names.index(name)

@@ -1,0 +1,482 @@
+"""One recorded forward pass, and the questions it answers: activations, gradients, scores."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from interp_widgets.errors import ClosedError, GradientError, LayerError, NonFiniteError, OverwrittenError, StaleError, TargetError, did_you_mean
+from interp_widgets.trace import default_layer
+from interp_widgets.trace.layout import Layout, LayoutReader
+from interp_widgets.trace.reading import Reading, readings
+from interp_widgets.trace.state import Fingerprint, as_recorded
+from interp_widgets.trace.target import Target, TargetLike, as_target
+from interp_widgets.trace.values import Edge, Operation, Ref, Site, Value, map_structure
+
+__all__ = ["Trace"]
+
+DEFAULT_MEMORY_LIMIT = 128 * 2**20
+
+
+class Trace:
+    """One recorded forward pass of a model; made by ``record``.
+
+    Everything is answered from the recording: an activation is a look-up, a gradient one backward pass to the layer asked
+    for (then cached under ``memory_limit``). Usable as a context manager; ``close`` frees the memory.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        values: list[Value],
+        tape: list[Operation],
+        sites: dict[str, tuple[int, str | None, str]],
+        layers: dict[str, str],
+        inputs: list[str],
+        output: Any,
+        output_values: dict[str, str],
+        logits: str | None,
+        fingerprint: Fingerprint,
+        evaluation: bool,
+        memory_limit: int | None,
+        class_names: Sequence[str] | None,
+    ) -> None:
+        self.model = model
+        self.input_sites = tuple(inputs)
+        self.class_names = tuple(class_names) if class_names is not None else None
+        self.memory_limit = DEFAULT_MEMORY_LIMIT if memory_limit is None else memory_limit
+        self.backward_passes = 0
+        self._values = values
+        self._tape = tape
+        self._layer_sites = layers
+        self._output = output
+        self._output_values = output_values
+        self._logits = logits
+        self._fingerprint = fingerprint
+        self._evaluation = evaluation
+        self._lock = threading.RLock()
+        self._gradients: OrderedDict[tuple[Target, int], torch.Tensor] = OrderedDict()
+        self._seeds: OrderedDict[Target, tuple[torch.Tensor, list[tuple[Edge, torch.Tensor]]]] = OrderedDict()
+        self._closed = False
+        self._layouts = LayoutReader(values, tape)
+        self._readings: list[Reading] | None = None
+        self._sites = {
+            name: Site(
+                name=name,
+                module=module,
+                operation=kind,
+                shape=values[index].shape,
+                dtype=values[index].dtype,
+                differentiable=values[index].edge is not None,
+                index=index,
+                _layout=self._layouts.layout,
+            )
+            for name, (index, module, kind) in sites.items()
+        }
+
+    # What was recorded
+
+    @property
+    def sites(self) -> Mapping[str, Site]:
+        """Every recorded tensor by name, in execution order."""
+        return MappingProxyType(self._sites)
+
+    @property
+    def layers(self) -> list[str]:
+        """Module paths that produced a tensor, in the order in which their (last) call ended."""
+        return list(self._layer_sites)
+
+    @property
+    def output(self) -> Any:
+        """What the model returned, its tensors detached."""
+        self._check_open()
+        return self._output
+
+    def site(self, layer: str) -> Site:
+        """The site that a layer or site name stands for: a module's last call, ``"layer:0"`` for its first.
+
+        Raises:
+            LayerError: no such layer was recorded.
+        """
+        if not isinstance(layer, str):
+            raise LayerError(f"layer must be a module path such as {self._example_layer()!r}, got {layer!r} ({type(layer).__name__})")
+        if layer in self._layer_sites:
+            return self._sites[self._layer_sites[layer]]
+        if layer in self._sites:
+            return self._sites[layer]
+        if layer.endswith(":0") and layer[:-2] in self._sites:
+            return self._sites[layer[:-2]]
+        raise LayerError(self._unknown_layer(layer))
+
+    def _example_layer(self) -> str:
+        return next(iter(self._layer_sites), "input")
+
+    def _unknown_layer(self, layer: str) -> str:
+        names = self.layers
+        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+        listing = f"Recorded: {shown} ({len(names)} in all: trace.layers)"
+        if layer in dict(self.model.named_modules()):
+            return f"layer {layer!r} is in the model but did not run, or returned no tensor, in this pass. {listing}"
+        return f"layer {layer!r} was not recorded{did_you_mean(layer, names)}. {listing}"
+
+    def activation(self, layer: str) -> torch.Tensor:
+        """The value at a layer or site as the module returned it, before any later in-place write; detached.
+
+        Raises:
+            LayerError: no such layer was recorded.
+            OverwrittenError: the value was overwritten in a way that was not seen, for example by a compiled extension.
+        """
+        return self._value(self.site(layer).index, layer)
+
+    def _value(self, index: int, name: str) -> torch.Tensor:
+        self._check_open()
+        value = self._values[index]
+        if value.tensor is None:
+            with self._lock:
+                return self._recompute(value, name)
+        if value.version >= 0 and value.tensor._version != value.version:
+            raise OverwrittenError(
+                f"the recorded value of {name!r} was overwritten after the recording (its memory was written in place), so it cannot be trusted: record again"
+            )
+        return value.tensor
+
+    def _recompute(self, value: Value, name: str) -> torch.Tensor:
+        """Repeat the operation whose result was overwritten; its inputs are still there, or are computed again in turn."""
+        if value.tensor is not None:
+            return value.tensor
+        self._check_fresh(f"the value of {name!r}")
+        operation = value.operation
+        if operation is None:
+            raise OverwrittenError(f"the value of {name!r} was overwritten and cannot be computed again: record again")
+        args, kwargs = map_structure(
+            lambda ref: self._value(ref.index, name), (operation.args, operation.kwargs), Ref
+        )
+        if operation.writes:
+            args = (args[0].clone(), *args[1:])
+        with torch.inference_mode(mode=False), torch.no_grad():
+            result = operation.function(*args, **kwargs)
+        if operation.writes:
+            result = args[0]
+        elif isinstance(result, (tuple, list)):
+            result = result[value.output]
+        value.tensor = result.detach()
+        value.version = value.tensor._version
+        return value.tensor
+
+    # Scores
+
+    @property
+    def logits_site(self) -> str:
+        """Name of the site that holds the class scores, before a final softmax.
+
+        Raises:
+            TargetError: the output has no tensor of class scores.
+        """
+        if self._logits is None:
+            raise TargetError(
+                "the model's output has no tensor of class scores, so a class cannot be the target: "
+                "give target_output= to record, or a function of the output as target"
+            )
+        return self._logits
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes of the output that is explained."""
+        shape = self.site(self.logits_site).shape
+        return shape[1] if len(shape) > 1 else (shape[0] if shape else 1)
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """The class scores before a final softmax, ``(N, K)`` or ``(N, K, ...)``; detached."""
+        return self.activation(self.logits_site)
+
+    @property
+    def probabilities(self) -> torch.Tensor:
+        """Softmax of the class scores of each input, averaged over positions, ``(N, K)`` in 0..1; sigmoid for a single class."""
+        logits = self.logits.float()
+        if logits.ndim <= 1:
+            logits = logits.reshape(1, -1)
+        if logits.shape[1] == 1:
+            return logits.sigmoid().reshape(logits.shape[0], 1, -1).mean(dim=2)
+        return logits.softmax(dim=1).reshape(*logits.shape[:2], -1).mean(dim=2)
+
+    @property
+    def prediction(self) -> int:
+        """The class with the highest probability for the first input."""
+        return int(self.probabilities[0].argmax())
+
+    def score(self, target: TargetLike = None) -> torch.Tensor:
+        """The scalar being explained, ``()``, detached; ``None`` means the predicted class.
+
+        Raises:
+            TargetError: no such target.
+            NonFiniteError: the score is NaN or infinite; the message names the first layer where that appears.
+        """
+        return self._seed(as_target(target, self))[0]
+
+    def _seed(self, target: Target) -> tuple[torch.Tensor, list[tuple[Edge, torch.Tensor]]]:
+        """The score and its gradient at the recorded values it is a function of."""
+        self._check_open()
+        with self._lock:
+            if target in self._seeds:
+                return self._seeds[target]
+            leaves: dict[str, torch.Tensor] = {}
+
+            def leaf(name: str) -> torch.Tensor:
+                if name not in leaves:
+                    value = self.activation(name).detach()
+                    leaves[name] = value.requires_grad_(value.is_floating_point() or value.is_complex())
+                return leaves[name]
+
+            with torch.inference_mode(mode=False), torch.enable_grad():
+                score = target.score(self, leaf)
+                self._check_score(score, target)
+                used = [(name, tensor) for name, tensor in leaves.items() if tensor.requires_grad]
+                followed = used and score.requires_grad
+                gradients = torch.autograd.grad(score, [tensor for _, tensor in used], allow_unused=True) if followed else ()
+            seeds = []
+            for (name, _), gradient in zip(used, gradients, strict=False):
+                edge = self._values[self.site(name).index].edge
+                if gradient is not None and edge is not None:
+                    seeds.append((edge, gradient))
+            self._seeds[target] = (score.detach(), seeds)
+            while len(self._seeds) > 256:
+                self._seeds.popitem(last=False)
+            return self._seeds[target]
+
+    def _check_score(self, score: torch.Tensor, target: Target) -> None:
+        if score.is_complex():
+            raise TargetError(f"the score of {target} is complex; a target must be real: explain its absolute value")
+        if not bool(torch.isfinite(score)):
+            raise NonFiniteError(f"the score of {target} is {score.item()}{self._nonfinite_origin()}")
+
+    # Gradients
+
+    def gradient(self, layer: str, target: TargetLike = None) -> torch.Tensor:
+        """The derivative of the target's score with respect to the value at a layer or site; same shape, detached, cached.
+
+        Zero where the score does not depend on the value.
+
+        Raises:
+            LayerError, TargetError: no such layer or target.
+            GradientError: no gradient exists there (computed under ``torch.no_grad()``, not a floating-point value).
+            StaleError: a parameter changed since the recording.
+        """
+        return self.gradients([layer], target)[0]
+
+    def gradients(self, layers: Iterable[str], target: TargetLike = None) -> list[torch.Tensor]:
+        """The gradients at several layers from one backward pass; see ``gradient``."""
+        sites = [self.site(layer) for layer in layers]
+        goal = as_target(target, self)
+        with self._lock:
+            self._seed(goal)
+            missing = {site.index: site for site in sites if (goal, site.index) not in self._gradients}
+            found = self._backward(goal, list(missing.values())) if missing else {}
+            for index, gradient in found.items():
+                self._gradients[goal, index] = gradient
+            result = []
+            for site in sites:
+                self._gradients.move_to_end((goal, site.index))
+                result.append(self._gradients[goal, site.index])
+            self._evict()
+        return result
+
+    def has_gradient(self, layer: str, target: TargetLike = None) -> bool:
+        """Whether that gradient is cached, so that asking for it costs nothing."""
+        return (as_target(target, self), self.site(layer).index) in self._gradients
+
+    def _backward(self, target: Target, sites: list[Site]) -> dict[int, torch.Tensor]:
+        self._check_fresh("a gradient")
+        edges = [self._edge(site) for site in sites]
+        seeds = self._seed(target)[1]
+        if not seeds:
+            raise GradientError(
+                f"the score of {target} has no gradient: the model's output was computed without autograd "
+                "(torch.no_grad(), detach() or an integer operation inside its forward)"
+            )
+        nodes = list(OrderedDict.fromkeys(edge.node for edge in edges))
+        with as_recorded(self.model, evaluation=self._evaluation), torch.inference_mode(mode=False), torch.enable_grad():
+            found = torch.autograd.grad(
+                [edge.node for edge, _ in seeds],
+                nodes,
+                grad_outputs=[gradient for _, gradient in seeds],
+                retain_graph=True,
+                allow_unused=True,
+            )
+        self.backward_passes += 1
+        by_node = dict(zip(nodes, found, strict=True))
+        return {
+            site.index: self._shaped(site, edge, by_node[edge.node])
+            for site, edge in zip(sites, edges, strict=True)
+        }
+
+    def _shaped(self, site: Site, edge: Edge, found: torch.Tensor | None) -> torch.Tensor:
+        if found is None:
+            return torch.zeros_like(self._value(site.index, site.name))
+        return edge.gradient(found.detach())
+
+    def _edge(self, site: Site) -> Edge:
+        value = self._values[site.index]
+        if value.edge is not None:
+            return value.edge
+        if not (value.dtype.is_floating_point or value.dtype.is_complex):
+            reason = f"its values are {str(value.dtype).removeprefix('torch.')}; only floating-point values have a gradient"
+        elif value.no_grad:
+            reason = "it was computed under torch.no_grad() inside the model's forward"
+        else:
+            reason = "it does not depend on the input by way of operations that autograd follows (a constant, or behind detach())"
+        raise GradientError(f"no gradient at {site.name!r}: {reason}")
+
+    def _evict(self) -> None:
+        kept = sum(gradient.nbytes for gradient in self._gradients.values())
+        while kept > self.memory_limit and len(self._gradients) > 1:
+            kept -= self._gradients.popitem(last=False)[1].nbytes
+
+    # Layout
+
+    def layout(self, layer: str) -> Layout:
+        """Which axis of a layer is what.
+
+        Raises:
+            LayoutError: the tape lost the axes on the way; ``set_layout`` tells them.
+        """
+        return self._layouts.required(self.site(layer))
+
+    def set_layout(self, layer: str, layout: Layout | str) -> None:
+        """Say which axis is what, such as ``"NCHW"``, ``"NHWC"`` or ``Layout.tokens(grid=(14, 14), prefix=1)``."""
+        self._layouts.override(self.site(layer), Layout.parse(layout) if isinstance(layout, str) else layout)
+
+    def maps(self, layer: str, tensor: torch.Tensor | None = None) -> torch.Tensor:
+        """The activation of a layer (or a tensor of its shape, such as its gradient) as maps, ``(N, C, H, W)``.
+
+        Raises:
+            LayoutError: the layer has no spatial layout.
+        """
+        return self.layout(layer).maps(self.activation(layer) if tensor is None else tensor, layer)
+
+    def is_spatial(self, layer: str) -> bool:
+        """Whether a layer can be drawn as maps of more than one position."""
+        layout = self.site(layer).layout
+        return layout is not None and layout.is_spatial
+
+    def channel_axis(self, layer: str) -> int:
+        """The axis that counts a site's channels (features, units)."""
+        site = self.site(layer)
+        if site.layout is not None and site.layout.channel is not None:
+            return site.layout.channel
+        return min(1, len(site.shape) - 1) if len(site.shape) != 3 else 2
+
+    def channels(self, layer: str) -> int:
+        """Number of channels (features, units) of a site."""
+        shape = self.site(layer).shape
+        return shape[self.channel_axis(layer)] if shape else 1
+
+    def reads_positions(self, layer: str) -> bool:
+        """Whether the output depends on a layer's positions; false behind the last attention of a ViT, where only the class token is read."""
+        if self._readings is None:
+            outputs = (self._logits,) if self._logits is not None else self.output_sites
+            indices = [self.site(name).index for name in outputs]
+            self._readings = readings(self._values, self._tape, self._layouts.labels, indices)
+        return self._readings[self.site(layer).index] is Reading.POSITIONS
+
+    def default_layer(self) -> str:
+        """The last layer whose map tells where: the last spatial feature map whose positions the output depends on.
+
+        Raises:
+            LayoutError: no recorded layer has a spatial layout.
+        """
+        return default_layer.choose(self)
+
+    # Health
+
+    def first_nonfinite(self) -> str | None:
+        """The first layer whose output holds a NaN or an infinity, ``None`` if there is none."""
+        for site in self._sites.values():
+            if (site.module is not None or site.name in self.input_sites) and (site.dtype.is_floating_point or site.dtype.is_complex):
+                if not bool(torch.isfinite(self._value(site.index, site.name)).all()):
+                    return site.name
+        return None
+
+    def _nonfinite_origin(self) -> str:
+        first = self.first_nonfinite()
+        return f": NaN or infinity first appears at {first!r}" if first else ""
+
+    def check_finite(self, tensor: torch.Tensor, what: str) -> None:
+        """Refuse a result that is not finite, naming the first layer where it went wrong."""
+        if not bool(torch.isfinite(tensor).all()):
+            raise NonFiniteError(f"{what} is not finite{self._nonfinite_origin()}")
+
+    @property
+    def stale(self) -> bool:
+        """Whether a parameter or buffer has changed since the recording."""
+        return self._fingerprint.changed(self.model) is not None
+
+    def _check_fresh(self, what: str) -> None:
+        changed = self._fingerprint.changed(self.model)
+        if changed is not None:
+            raise StaleError(f"{what} cannot be taken from this trace: {changed!r} has changed since the recording; record again")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the recorded values and cached gradients; memory that several of them share is counted once."""
+        if self._closed:
+            return 0
+        tensors = [value.tensor for value in self._values if value.tensor is not None]
+        storages = {
+            tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes()
+            for tensor in (*tensors, *self._gradients.values())
+            if tensor.layout == torch.strided
+        }
+        return sum(storages.values())
+
+    # Output
+
+    @property
+    def output_sites(self) -> tuple[str, ...]:
+        """Names of the sites of the tensors that the model returned."""
+        return tuple(self._output_values.values())
+
+    def map_output(self, value: Callable[[str], torch.Tensor]) -> Any:
+        """What the model returned, with ``value(site)`` in place of each of its tensors."""
+        names = iter(self._output_values.values())
+        return map_structure(lambda _tensor: value(next(names)), self.output)
+
+    # Life
+
+    def close(self) -> None:
+        """Free the recorded values, gradients and the autograd graph. Closing twice is harmless."""
+        with self._lock:
+            self._closed = True
+            self._gradients.clear()
+            self._seeds.clear()
+            for value in self._values:
+                value.tensor = value.edge = value.operation = None
+            self._tape.clear()
+            self._output = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("this trace is closed: record again")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return "<Trace: closed>"
+        return f"<Trace of {type(self.model).__name__}: {len(self._layer_sites)} layers, {len(self._sites)} sites, {self.nbytes / 2**20:.1f} MiB>"

@@ -1,0 +1,179 @@
+"""What the recorder keeps: values, the operations that made them, and the names they go by.
+
+A value is one version of one tensor. It shares its memory with what autograd keeps anyway. When an operation is about
+to write into that memory, the value lets go of it: it is computed again from the tape when somebody asks (one cheap
+operation, such as the batch norm before an in-place ReLU), or cloned where that would not give the same numbers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+if TYPE_CHECKING:
+    from interp_widgets.trace.layout import Layout
+
+__all__ = ["Edge", "Operation", "Ref", "Site", "Value", "edge_of", "map_structure", "refs_in", "tensors_in", "window_of"]
+
+
+class Ref:
+    """Stands for a recorded value in the arguments of an operation."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def __repr__(self) -> str:
+        return f"Ref({self.index})"
+
+
+class Edge(NamedTuple):
+    """Where a value's gradient is found in the autograd graph.
+
+    ``window`` is ``None`` for the gradient itself. After an in-place write to a view, autograd has the gradient of the
+    view's base only; then it is ``(base size, base stride, view size, view stride, view offset)``.
+    """
+
+    node: GradientEdge
+    window: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...], int] | None = None
+
+    def gradient(self, found: torch.Tensor) -> torch.Tensor:
+        if self.window is None:
+            return found
+        base_size, base_stride, size, stride, offset = self.window
+        base = torch.empty_strided(base_size, base_stride, dtype=found.dtype, device=found.device)
+        return base.copy_(found).as_strided(size, stride, offset)
+
+
+@dataclass(slots=True, eq=False)
+class Operation:
+    """One torch call on the tape, with ``Ref`` in place of every recorded tensor."""
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: tuple[int, ...] = ()
+    writes: bool = False
+    repeatable: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class Value:
+    """One version of one recorded tensor."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    tensor: torch.Tensor | None
+    version: int
+    edge: Edge | None
+    operation: Operation | None
+    output: int = 0
+    depth: int = 0
+    no_grad: bool = False
+
+
+@dataclass(frozen=True)
+class Site:
+    """One recorded tensor: the output of one operation or module call.
+
+    ``name`` is ``layer4.2.relu`` for a module's first call, ``layer4.2.relu:2`` for its third, ``layer4.2/add`` for an
+    operation in the module's own code, ``layer[1]`` for a further tensor a module returned, ``input`` for an input.
+    """
+
+    name: str
+    module: str | None
+    operation: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    differentiable: bool
+    index: int = field(repr=False)
+    _layout: Callable[[int], Layout | None] = field(repr=False, compare=False)
+
+    @property
+    def layout(self) -> Layout | None:
+        """Which axis is batch, channel, height and width (or tokens); ``None`` where the tape lost them."""
+        return self._layout(self.index)
+
+
+def edge_of(tensor: torch.Tensor) -> Edge | None:
+    """The gradient edge of a tensor as it is now, ``None`` when autograd does not follow it."""
+    return Edge(get_gradient_edge(tensor)) if tensor.requires_grad else None
+
+
+def window_of(view: torch.Tensor, base: torch.Tensor) -> Edge | None:
+    """The gradient edge of a view, by way of its base."""
+    if not base.requires_grad:
+        return None
+    window = (
+        tuple(base.shape),
+        base.stride(),
+        tuple(view.shape),
+        view.stride(),
+        view.storage_offset() - base.storage_offset(),
+    )
+    return Edge(get_gradient_edge(base), window)
+
+
+def refs_in(structure: Any) -> list[Ref]:
+    """Every ``Ref`` in the arguments of an operation."""
+    if isinstance(structure, Ref):
+        return [structure]
+    if isinstance(structure, (tuple, list)):
+        return [ref for item in structure for ref in refs_in(item)]
+    if isinstance(structure, dict):
+        return [ref for item in structure.values() for ref in refs_in(item)]
+    return []
+
+
+def tensors_in(structure: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor of nested tuples, lists, mappings and dataclasses, with its path such as ``[0]['boxes']``."""
+    if isinstance(structure, torch.Tensor):
+        yield "", structure
+        return
+    for key, item in _items(structure):
+        for path, tensor in tensors_in(item):
+            yield f"[{key!r}]{path}", tensor
+
+
+def _items(structure: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(structure, (tuple, list)):
+        yield from enumerate(structure)
+    elif hasattr(structure, "items") and hasattr(structure, "keys"):
+        yield from structure.items()
+    elif hasattr(structure, "__dataclass_fields__") and not isinstance(structure, type):
+        yield from ((name, getattr(structure, name)) for name in structure.__dataclass_fields__)
+
+
+def map_structure(function: Callable[[Any], Any], structure: Any, kind: type = torch.Tensor) -> Any:
+    """The same nested structure with ``function`` applied to every tensor (or every instance of ``kind``)."""
+    if isinstance(structure, kind):
+        return function(structure)
+    if isinstance(structure, tuple) and hasattr(structure, "_fields"):
+        return type(structure)(*(map_structure(function, item, kind) for item in structure))
+    if isinstance(structure, (tuple, list)):
+        items = [map_structure(function, item, kind) for item in structure]
+        return items if type(structure) is list else type(structure)(items)
+    if isinstance(structure, dict):
+        mapped = {key: map_structure(function, item, kind) for key, item in structure.items()}
+        return mapped if type(structure) is dict else _rebuild(structure, mapped)
+    if hasattr(structure, "__dataclass_fields__") and not isinstance(structure, type):
+        return _rebuild(structure, {key: map_structure(function, item, kind) for key, item in _items(structure)})
+    return structure
+
+
+def _rebuild(structure: Any, mapped: dict[str, Any]) -> Any:
+    """A copy of a dataclass or dict subclass with other tensors in it, without running its constructor."""
+    rebuilt = copy.copy(structure)
+    for key, item in mapped.items():
+        if isinstance(structure, dict):
+            rebuilt[key] = item
+        else:
+            object.__setattr__(rebuilt, key, item)
+    return rebuilt
