@@ -18,6 +18,8 @@ from interp_widgets.explainers import (
 )
 from interp_widgets.inputs import Preprocess, load_input, record
 from interp_widgets.trace import ClassScore, Contrast, Layout, OutputScore, Site, SiteScore, Trace
+from interp_widgets.widgets.explorer import Explorer, explore
+from interp_widgets.widgets.session import Session
 
 __all__ = [
     "EXPLAINERS",
@@ -27,6 +29,7 @@ __all__ = [
     "EigenCAM",
     "EigenGradCAM",
     "Explainer",
+    "Explorer",
     "GradCAM",
     "GradCAMPlusPlus",
     "Gradient",
@@ -37,10 +40,12 @@ __all__ = [
     "Layout",
     "OutputScore",
     "Preprocess",
+    "Session",
     "Site",
     "SiteScore",
     "Trace",
     "XGradCAM",
+    "explore",
     "load_input",
     "record",
     "zoo",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from interp_widgets import trace
-from interp_widgets.errors import InputError
+from interp_widgets.errors import InputError, ParameterError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +28,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 MAX_PIXELS = 25_000_000
 MAX_BYTES = 50_000_000
+MAX_SIDE = 5000
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+KINDS = "PNG, JPEG, WebP, BMP, GIF or TIFF"
+# What Pillow's decoders raise on broken files.
+BROKEN = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, SyntaxError, TypeError, ValueError),
+    *(struct.error, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,9 @@ class Preprocess:
         resize: the shorter side is resized to this many pixels and the centre is cropped (torchvision's evaluation
             transform); ``None`` stretches the whole image to ``size``.
 
+    Raises:
+        ParameterError: sizes, means or deviations that cannot be.
+
     >>> from PIL import Image
     >>> Preprocess((8, 8), (0.5,), (0.5,))(Image.new("RGB", (20, 10), "white")).shape
     torch.Size([1, 1, 8, 8])
@@ -50,20 +63,48 @@ class Preprocess:
     resize: int | None = None
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
 
+    def __post_init__(self) -> None:
+        height, width = self.size
+        if not all(1 <= side <= MAX_SIDE for side in (height, width, self.resize or 1)):
+            raise ParameterError(
+                f"the sides of size and resize must be in 1..{MAX_SIDE} pixels, got size={self.size}, resize={self.resize}"
+            )
+        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
+            raise ParameterError(
+                f"mean and std must have 1 or 3 numbers each, one per channel, got {self.mean} and {self.std}"
+            )
+        if not all(np.isfinite(self.mean)) or not all(0 < value < float("inf") for value in self.std):
+            raise ParameterError(f"mean must be finite and std above 0, got {self.mean} and {self.std}")
+        if self.interpolation not in ("bilinear", "bicubic", "nearest"):
+            raise ParameterError(
+                f"interpolation must be 'bilinear', 'bicubic' or 'nearest', got {self.interpolation!r}"
+            )
+
     @property
     def channels(self) -> int:
         """Number of colour channels of the tensor: 1 or 3."""
         return len(self.mean)
 
     def crop(self, image: Image.Image) -> Image.Image:
-        """The part of ``image`` the model sees, as an image of ``size``."""
-        image = image.convert("L" if self.channels == 1 else "RGB")
+        """The part of ``image`` the model sees, as an image of ``size``.
+
+        Raises:
+            InputError: an image so long and thin that it would be enlarged to more than 25 megapixels.
+        """
+        image = _flatten(image, "the image")
+        image = image.convert("L") if self.channels == 1 else image
         method = Image.Resampling[self.interpolation.upper()]
         height, width = self.size
         if self.resize is None:
             return image.resize((width, height), method)
-        scale = self.resize / min(image.size)
-        image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), method)
+        shorter = min(image.size)
+        scaled = (self.resize * image.width // shorter, self.resize * image.height // shorter)  # as torchvision rounds
+        if scaled[0] * scaled[1] > MAX_PIXELS:
+            raise InputError(
+                f"the image is too thin: its {image.width} x {image.height} pixels would become "
+                f"{scaled[0]} x {scaled[1]}, more than {MAX_PIXELS / 1e6:.0f} megapixels: cut it first"
+            )
+        image = image.resize(scaled, method)
         left, top = round((image.width - width) / 2), round((image.height - height) / 2)
         return image.crop((left, top, left + width, top + height))
 
@@ -71,52 +112,72 @@ class Preprocess:
         """``(1, C, H, W)`` float32."""
         array = np.asarray(self.crop(image), dtype=np.float32) / 255
         array = array.reshape(*self.size, self.channels).transpose(2, 0, 1)
-        mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in (self.mean, self.std))
+        mean, std = self._statistics()
         return ((torch.from_numpy(array.copy()) - mean) / std).unsqueeze(0)
 
     def undo(self, tensor: torch.Tensor) -> NDArray[np.uint8]:
-        """``(C, H, W)`` as a person sees it: ``(H, W, 3)`` uint8."""
-        mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in (self.mean, self.std))
-        array = (tensor.detach().float().cpu() * std + mean).clamp(0, 1).mul(255).round().byte().numpy()
-        return np.ascontiguousarray(np.broadcast_to(array.transpose(1, 2, 0), (*array.shape[1:], 3)))
+        """``(C, H, W)`` as a person sees it: ``(H, W, 3)`` uint8.
+
+        Raises:
+            InputError: a tensor of another shape.
+        """
+        if tensor.ndim != 3 or tensor.shape[0] != self.channels:
+            raise InputError(
+                f"an image of this preprocessing has shape ({self.channels}, H, W), got {tuple(tensor.shape)}"
+            )
+        mean, std = self._statistics()
+        return _as_picture(tensor.detach().float().cpu() * std + mean)
+
+    def _statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.tensor(self.mean).reshape(-1, 1, 1), torch.tensor(self.std).reshape(-1, 1, 1)
 
 
 def load_image(source: Any) -> Image.Image:
-    """An RGB image from a path, the bytes of an image file, a PIL image or a ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` array.
+    """An RGB image from a path, the bytes of an image file, a PIL image or an array of the values of its pixels.
 
-    Arrays are uint8 in 0..255 or floats in 0..1. Photographs are turned upright by their EXIF tag; transparency is laid on white.
+    Arrays are ``(H, W)``, ``(H, W, 1)``, ``(H, W, 3)`` or ``(H, W, 4)``, uint8 in 0..255 or floats in 0..1 (booleans
+    are 0 and 1). Photographs are turned upright by their EXIF tag; transparency is laid on white; 16 bits per channel
+    become 8; of an animation the first picture is taken.
 
     Raises:
-        InputError: not an image; a format other than PNG, JPEG, WebP, BMP, GIF or TIFF; more than 25 megapixels or 50 MB.
+        InputError: not an image; a format other than PNG, JPEG, WebP, BMP, GIF or TIFF; more than 25 megapixels (looked
+        up in the
+            file's header, before anything is decoded) or 50 MB.
     """
     if isinstance(source, Image.Image):
-        image = source
+        image, name = source, "the image"
     elif isinstance(source, np.ndarray):
-        image = _from_array(source)
+        image, name = _from_array(source), "the array"
     elif isinstance(source, (str, Path)):
-        image = _from_file(Path(source).expanduser())
+        image, name = _from_file(source), repr(Path(source).name)
     elif isinstance(source, (bytes, bytearray, memoryview)):
-        image = _decode(bytes(source), "the uploaded file")
+        image, name = _decode(bytes(source), "the uploaded file"), "the uploaded file"
     else:
         raise InputError(f"an image must be a path, bytes, a PIL image or an array, got {type(source).__name__}")
-    _check_size(image, "the image")
-    return _flatten(ImageOps.exif_transpose(image))
+    _check_size(image.width, image.height, name)
+    return _flatten(image, name)
 
 
 def load_input(source: Any, preprocess: Preprocess | None = None) -> Any:
     """What ``record`` takes, from what a user has.
 
-    Tensors, and tuples, dicts and lists that hold tensors, are passed on as they are. A path, the bytes of an image file, a PIL
-    image or an array becomes a ``(1, C, H, W)`` tensor by ``preprocess`` (default: 224 x 224, ImageNet's mean and deviation);
-    a list of those becomes one batch.
+    Tensors, and tuples, dicts and lists that hold tensors, are passed on as they are. A path, the bytes of an image
+    file, a PIL image or an array becomes a ``(1, C, H, W)`` tensor by ``preprocess`` (default: 224 x 224, ImageNet's
+    mean and deviation); a list of those becomes one batch.
 
     Raises:
         InputError: none of these, see ``load_image``.
     """
     if isinstance(source, torch.Tensor) or _holds_tensor(source):
+        images = (str, Path, bytes, Image.Image)
+        if isinstance(source, (list, tuple)) and any(isinstance(item, images) for item in source):
+            kinds = ", ".join(dict.fromkeys(type(item).__name__ for item in source))
+            raise InputError(f"inputs must be all tensors or all images, got a {type(source).__name__} of {kinds}")
         return source
     chosen = preprocess or Preprocess()
-    if isinstance(source, (list, tuple)) and source:
+    if isinstance(source, (list, tuple)):
+        if not source:
+            raise InputError(f"inputs must hold at least one image or tensor, got an empty {type(source).__name__}")
         return torch.cat([chosen(load_image(item)) for item in source])
     return chosen(load_image(source))
 
@@ -129,82 +190,137 @@ def _holds_tensor(source: Any) -> bool:
 def record(model: nn.Module, inputs: Any, *, preprocess: Preprocess | None = None, **options: Any) -> trace.Trace:
     """Run ``model`` once and keep what happened: ``trace.record`` on ``load_input(inputs, preprocess)``.
 
-    Options are those of ``interp_widgets.trace.record``: ``kwargs``, ``target_output``, ``memory_limit``, ``class_names``, ``evaluation``.
+    Options are those of ``interp_widgets.trace.record``: ``kwargs``, ``target_output``, ``memory_limit``,
+    ``class_names``, ``evaluation``.
     """
     return trace.record(model, load_input(inputs, preprocess), **options)
 
 
 def to_picture(image: torch.Tensor, preprocess: Preprocess | None = None) -> NDArray[np.uint8]:
-    """An input tensor ``(C, H, W)`` as a person sees it, ``(H, W, 3)`` uint8.
+    """An input tensor ``(C, H, W)``, C 1 or 3, as a person sees it: ``(H, W, 3)`` uint8.
 
-    Without a ``preprocess`` to undo: values in 0..1 are taken as they are, any others are stretched from their smallest to their
-    largest.
+    Without a ``preprocess`` to undo: uint8 and values in 0..1 are taken as they are, any others are stretched from
+    their smallest to their largest.
+
+    Raises:
+        InputError: not a tensor of that shape, or a NaN or an infinity in it.
     """
     if preprocess is not None:
         return preprocess.undo(image)
+    if image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:
+        raise InputError(f"a picture is made of a tensor (1, H, W) or (3, H, W), got shape {tuple(image.shape)}")
     values = image.detach().float().cpu()
+    if image.dtype == torch.uint8:
+        return _as_picture(values / 255)
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 1:
         values = (values - low) / ((high - low) or 1)
-    array = values.mul(255).round().byte().numpy().transpose(1, 2, 0)
+    return _as_picture(values)
+
+
+def _as_picture(values: torch.Tensor) -> NDArray[np.uint8]:
+    """``(C, H, W)`` in 0..1 as ``(H, W, 3)`` uint8."""
+    if not bool(torch.isfinite(values).all()):
+        raise InputError(f"a picture needs finite values, got {int((~torch.isfinite(values)).sum())} NaN or infinite")
+    array = values.clamp(0, 1).mul(255).round().byte().numpy().transpose(1, 2, 0)
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 
-def _from_file(path: Path) -> Image.Image:
-    if not path.is_file():
-        raise InputError(f"no image file at {str(path)!r}: give the path of a PNG, JPEG, WebP, BMP, GIF or TIFF file")
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path.name!r} has {path.stat().st_size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read")
-    return _decode(path.read_bytes(), repr(path.name))
+def _from_file(source: str | Path) -> Image.Image:
+    try:
+        path = Path(source).expanduser()
+        found, size = path.is_file(), path.stat().st_size if path.is_file() else 0
+        if not found:
+            raise InputError(f"no image file at {str(path)!r}: give the path of a {KINDS} file")
+        _check_bytes(size, repr(path.name))
+        return _decode(path.read_bytes(), repr(path.name))
+    except (OSError, RuntimeError) as error:  # no permission, a name that is too long, a home that does not exist
+        raise InputError(f"the file {str(source)[:200]!r} cannot be read: {error}") from error
+
+
+def _check_bytes(count: int, name: str) -> None:
+    if count > MAX_BYTES:
+        raise InputError(
+            f"{name} has {count / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read: make it smaller first"
+        )
 
 
 def _decode(data: bytes, name: str) -> Image.Image:
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{name} has {len(data) / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read")
+    _check_bytes(len(data), name)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        _check_size(image, name)
-        image.load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata; a header that asks for too much is refused below
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            _check_size(image.width, image.height, name)
+            image.load()
     except Image.DecompressionBombError as error:
         raise InputError(f"{name} is too large: {error}; at most {MAX_PIXELS / 1e6:.0f} megapixels are read") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{name} is not a readable image ({', '.join(FORMATS)}): {error}") from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name} is not an image: give a {KINDS} file") from error
+    except InputError:
+        raise
+    except BROKEN as error:
+        raise InputError(f"{name} is broken and cannot be decoded ({type(error).__name__}: {error})") from error
     return image
 
 
-def _check_size(image: Image.Image, name: str) -> None:
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
+def _check_size(width: int, height: int, name: str) -> None:
+    if 0 in (width, height):
+        raise InputError(f"{name} is empty: {width} x {height} pixels")
+    if width * height > MAX_PIXELS:
         raise InputError(
-            f"{name} has {image.width} x {image.height} = {pixels / 1e6:.0f} megapixels; "
+            f"{name} has {width} x {height} = {width * height / 1e6:.0f} megapixels; "
             f"at most {MAX_PIXELS / 1e6:.0f} are read: make it smaller first"
         )
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))):
-        raise InputError(f"an image array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got shape {array.shape}")
-    if 0 in array.shape:
-        raise InputError(f"an image array must not be empty, got shape {array.shape}")
+        turned = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        hint = ": channels come last, array.transpose(1, 2, 0)" if turned else ""
+        raise InputError(
+            f"an image array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got shape {array.shape}{hint}"
+        )
+    _check_size(array.shape[1], array.shape[0], "the array")
     if array.dtype != np.uint8:
-        values = np.asarray(array, dtype=np.float64)
-        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
-            raise InputError(
-                f"an image array must be uint8 in 0..255 or float in 0..1, got {array.dtype} "
-                f"in {np.nanmin(values):.3g}..{np.nanmax(values):.3g}"
-            )
-        array = np.round(values * 255).astype(np.uint8)
+        array = _to_bytes(array)
     return Image.fromarray(array.squeeze(2) if array.ndim == 3 and array.shape[2] == 1 else array)
 
 
-def _flatten(image: Image.Image) -> Image.Image:
-    if image.mode in ("I;16", "I", "F"):
-        array = np.asarray(image, dtype=np.float64)
-        image = Image.fromarray((array / (array.max() or 1) * 255).clip(0, 255).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+    allowed = "an image array must be uint8 in 0..255 or float in 0..1"
+    if array.dtype.kind not in "fb":
+        raise InputError(f"{allowed}, got {array.dtype}: scale it and convert, array.astype('uint8')")
+    values = array.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise InputError(f"{allowed}, got {int((~np.isfinite(values)).sum())} NaN or infinite values")
+    if values.min() < 0 or values.max() > 1:
+        raise InputError(f"{allowed}, got {array.dtype} in {values.min():.3g}..{values.max():.3g}")
+    return np.round(values * 255).astype(np.uint8)
+
+
+def _flatten(image: Image.Image, name: str) -> Image.Image:
+    """Upright, opaque, RGB."""
+    try:
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+            return Image.fromarray(_eight_bits(np.asarray(image), image.mode, name)).convert("RGB")
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert("RGB")
+    except InputError:
+        raise
+    except BROKEN as error:  # a file that Pillow opened but cannot decode, a mode without colours
+        raise InputError(f"{name} (mode {image.mode}) cannot be turned into RGB: {error}") from error
+
+
+def _eight_bits(values: NDArray[Any], mode: str, name: str) -> NDArray[np.uint8]:
+    """Grey values of more than 8 bits: whole numbers count to 65535, floats to 1."""
+    top = 1 if mode == "F" else 65535
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > top:
+        raise InputError(
+            f"{name} has grey values (mode {mode}) in {values.min():.3g}..{values.max():.3g}; "
+            f"only 0..{top} are read: scale them to 8 bits first"
+        )
+    return np.round(values.astype(np.float64) / top * 255).astype(np.uint8)

@@ -27,4 +27,18 @@ EXPLAINERS: Mapping[str, type[Explainer]] = MappingProxyType(
 )
 """Every explainer by its class name, in the order of the menu."""
 
-__all__ = [*EXPLAINERS, "CAM", "EXPLAINERS", "Attribution", "Explainer"]
+__all__ = [
+    "CAM",
+    "EXPLAINERS",
+    "Attribution",
+    "EigenCAM",
+    "EigenGradCAM",
+    "Explainer",
+    "GradCAM",
+    "GradCAMPlusPlus",
+    "Gradient",
+    "HiResCAM",
+    "InputXGradient",
+    "LayerCAM",
+    "XGradCAM",
+]

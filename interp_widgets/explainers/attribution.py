@@ -26,8 +26,8 @@ class Attribution:
     """Relevance per position of the input or of a layer.
 
     Args:
-        values: detached. ``(H', W')`` at the layer's resolution for maps; the input's own shape without the batch for other
-            inputs. Sign and unit are the method's: non-negative unless ``signed``.
+        values: detached. ``(H', W')`` at the layer's resolution for maps; the input's own shape without the batch for
+            other inputs. Sign and unit are the method's: non-negative unless ``signed``.
         method: the method's title.
         layer: where it was computed.
         target: what was explained; ``label`` names it.
@@ -64,20 +64,21 @@ class Attribution:
         """The map in colours, ``(H, W, 4)`` uint8.
 
         Args:
-            size: height and width; by default the input image's, else the map's own. Values between positions are interpolated
-                (bilinear) before they are coloured.
+            size: height and width; by default the input image's, else the map's own. Values between positions are
+                interpolated (bilinear) before they are coloured.
             colormap: a matplotlib name; by default ``"viridis"``, or ``"RdBu_r"`` around zero for signed maps.
             alpha: opacity in 0..1.
 
         Raises:
             LayoutError: the attribution is not a map.
+            ParameterError: no such colour map; an opacity or a size that cannot be.
         """
         values = self._map()
         if size is None:
-            size = values.shape if self.background is None else tuple(self.background.shape[-2:])
-        low, high = colour_limits(values, signed=self.signed)
+            height, width = values.shape if self.background is None else self.background.shape[-2:]
+            size = (height, width)
         table = colour_table(colormap or default_colormap(signed=self.signed))
-        return paint(values, (int(size[0]), int(size[1])), table, low, high, alpha)
+        return paint(values, size, table, colour_limits(values, signed=self.signed), alpha)
 
     def figure(self, colormap: str | None = None) -> Figure:
         """A matplotlib figure: the input, the map with its colour bar, the overlay.
@@ -87,23 +88,64 @@ class Attribution:
         """
         self._map()
         title = f"{self.method} for {self.label}, at {self.layer} (score {self.score:.3g})"
-        return attribution_figure(
-            self.array, self.picture, signed=self.signed, colormap=colormap or default_colormap(signed=self.signed), title=title
-        )
+        chosen = colormap or default_colormap(signed=self.signed)
+        colour_table(chosen)  # refuses a name that matplotlib does not have, with a sentence
+        return attribution_figure(self.array, self.picture, signed=self.signed, colormap=chosen, title=title)
 
     def describe(self) -> str:
-        """The map in words, as its text alternative."""
+        """The map in words, as its text alternative: where it is strongest, how concentrated it is, its range."""
         array = self.array
-        where = np.unravel_index(int(np.abs(array).argmax()), array.shape)
-        position = f"row {where[0] + 1} of {array.shape[0]}, column {where[1] + 1} of {array.shape[1]}" if array.ndim == 2 else f"index {where}"
-        if not array.any():
-            return f"{self.method} for {self.label} at {self.layer}: zero everywhere."
+        subject = f"{self.method} for {self.label} at {self.layer}, score {self.score:.3g}"
+        if array.size == 0 or not array.any():
+            return f"{subject}: zero everywhere."
+        if array.min() == array.max():
+            return f"{subject}: {array.max():.3g} everywhere."
+        if self.signed:
+            return f"{subject}: {_evidence(array)}. Values {array.min():.3g} to {array.max():.3g}."
         return (
-            f"{self.method} for {self.label} at {self.layer}: values {array.min():.3g} to {array.max():.3g}, "
-            f"strongest ({array[where]:.3g}) at {position}."
+            f"{subject}: strongest {_place(array, int(array.argmax()))}; half of the total lies in "
+            f"{_share_of_half(array)} of the {'area' if array.ndim == 2 else 'values'}. "
+            f"Values {array.min():.3g} to {array.max():.3g}."
         )
 
     def _map(self) -> NDArray[np.float32]:
         if self.values.ndim != 2:
-            raise LayoutError(f"this attribution has shape {tuple(self.values.shape)}; only a map (H, W) can be drawn in colours")
+            raise LayoutError(
+                f"this attribution has shape {tuple(self.values.shape)}; only a map (H, W) can be drawn in colours: "
+                "use .values"
+            )
         return self.array
+
+
+def _place(array: NDArray[np.float32], position: int) -> str:
+    """A position in words: its ninth of the picture, row and column."""
+    where = np.unravel_index(position, array.shape)
+    if array.ndim != 2:
+        index = ", ".join(str(int(part)) for part in where)
+        return f"at index {index} of {' x '.join(str(size) for size in array.shape)}"
+    row, column = int(where[0]), int(where[1])
+    vertical = ("upper ", "", "lower ")[min(2, int((row + 0.5) / array.shape[0] * 3))]
+    horizontal = ("left", "middle", "right")[min(2, int((column + 0.5) / array.shape[1] * 3))]
+    region = f"{vertical}{horizontal}" if vertical or horizontal != "middle" else "centre"
+    return f"in the {region} (row {row + 1} of {array.shape[0]}, column {column + 1} of {array.shape[1]})"
+
+
+def _evidence(array: NDArray[np.float32]) -> str:
+    """Evidence for and against the target: how much of each, and where each is strongest."""
+    if array.min() >= 0:
+        return f"evidence for the target only, strongest {_place(array, int(array.argmax()))}"
+    if array.max() <= 0:
+        return f"evidence against the target only, strongest {_place(array, int(array.argmin()))}"
+    size = np.abs(array, dtype=np.float64)
+    share = float(size[array > 0].sum() / size.sum())
+    return (
+        f"{share:.0%} of the total is evidence for the target, strongest {_place(array, int(array.argmax()))}; "
+        f"{1 - share:.0%} is evidence against it, strongest {_place(array, int(array.argmin()))}"
+    )
+
+
+def _share_of_half(array: NDArray[np.float32]) -> str:
+    """How few of the values, the largest first, make half of the total."""
+    sums = np.sort(array, axis=None)[::-1].astype(np.float64).cumsum()
+    share = (int(np.searchsorted(sums, sums[-1] / 2)) + 1) / array.size
+    return f"{share:.0%}" if share >= 0.01 else "less than 1%"

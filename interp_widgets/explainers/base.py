@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar
 
 import torch
 
 from interp_widgets.errors import InputError, ParameterError
 from interp_widgets.explainers.attribution import Attribution
-from interp_widgets.trace import Target, TargetLike, Trace
+from interp_widgets.trace import ClassScore, Contrast, Target, TargetLike, Trace
 from interp_widgets.trace.target import as_target
 
 __all__ = ["CAM", "Explainer", "limits"]
 
 
 def limits(
-    low: float | None = None, high: float | None = None, *, options: tuple[Any, ...] = (), help: str = ""  # noqa: A002 - the word users know
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    options: tuple[Any, ...] = (),
+    help: str = "",  # noqa: A002 - the word users know
 ) -> dict[str, Any]:
-    """Metadata of a hyper-parameter field: what is allowed (both ends included) and what it does; widgets build the control from it."""
+    """Metadata of a hyper-parameter: what is allowed (both ends included), what it does; a widget's control in short."""
     return {"low": low, "high": high, "options": options, "help": help}
 
 
@@ -33,25 +38,36 @@ class Explainer:
 
     title: ClassVar[str]
     summary: ClassVar[str]
-    signed: ClassVar[bool] = False
     at_layer: ClassVar[bool] = False  # explains a layer (its map has the layer's resolution) rather than the input
+    needs_gradient: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value, meta = getattr(self, field.name), field.metadata
-            low, high, options = meta.get("low"), meta.get("high"), meta.get("options")
-            wrong = (options and value not in options) or (low is not None and value < low) or (high is not None and value > high)
-            if wrong:
-                allowed = f"one of {options}" if options else f"in {low}..{high}"
-                raise ParameterError(f"{type(self).__name__}: {field.name} must be {allowed}, got {value!r}")
+            value = getattr(self, field.name)
+            if not _is_allowed(value, field):
+                raise ParameterError(f"{type(self).__name__}: {field.name} must be {_allowed(field)}, got {value!r}")
 
-    def __call__(self, trace: Trace, target: TargetLike = None, layer: str | None = None, *, example: int = 0) -> Attribution:
+    @property
+    def signed(self) -> bool:
+        """Whether values below zero mean evidence against the target; otherwise there are none."""
+        return False
+
+    def __call__(
+        self, trace: Trace, target: TargetLike = None, layer: str | None = None, *, example: int = 0
+    ) -> Attribution:
         """The attribution of one input of the trace.
 
         Args:
             target: class index or name, target object, function of the output; ``None`` for the predicted class.
             layer: module path; ``None`` for the method's sensible default.
             example: which input of a batch, in ``0..N-1``.
+
+        Raises:
+            TargetError, LayerError: no such target or layer.
+            LayoutError: the layer has no maps, which this method needs.
+            GradientError: the layer has no gradient, which this method needs.
+            InputError: no such example.
+            NonFiniteError: a NaN or an infinity; the first layer where it appears is named.
         """
         estimate = None
         for estimate in self.stream(trace, target, layer, example=example):  # noqa: B007 - the last one is the result
@@ -66,7 +82,7 @@ class Explainer:
         """Estimates that converge; a method that needs one step yields once. The last one is what a call returns."""
         goal = as_target(target if target is not None or example == 0 else _prediction(trace, example), trace)
         place = self.default_layer(trace) if layer is None else layer
-        score = float(trace.score(goal))
+        score = _score(goal, trace, example)
         for values in self.estimates(trace, goal, place, example):
             trace.check_finite(values, f"the {type(self).__name__} map of {place!r}")
             yield Attribution(
@@ -103,9 +119,9 @@ class CAM(Explainer):
     at_layer = True
 
     def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
-        trace.layout(layer)  # refuse a layer without maps before the backward pass
-        gradient = trace.maps(layer, trace.gradient(layer, target))
-        yield self.attribute(pick(trace.maps(layer), example), pick(gradient, example))
+        activation = pick(trace.maps(layer), example)  # first: it refuses a layer without maps before the backward pass
+        gradient = pick(trace.maps(layer, trace.gradient(layer, target)), example)
+        yield self.attribute(activation, gradient)
 
     @abstractmethod
     def attribute(self, activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
@@ -113,10 +129,57 @@ class CAM(Explainer):
 
 
 def pick(batch: torch.Tensor, example: int) -> torch.Tensor:
-    if not 0 <= example < batch.shape[0]:
-        raise InputError(f"example must be in 0..{batch.shape[0] - 1} (the trace holds {batch.shape[0]} inputs), got {example}")
-    picked = batch[example]
-    return picked if picked.dtype in (torch.float64, torch.complex64, torch.complex128) else picked.float()
+    """One of a batch.
+
+    Raises:
+        InputError: there are not so many.
+    """
+    count = batch.shape[0]
+    if not 0 <= example < count:
+        raise InputError(f"example must be in 0..{count - 1} (the trace holds {count} inputs), got {example}")
+    return precise(batch[example])
+
+
+def precise(tensor: torch.Tensor) -> torch.Tensor:
+    """In single precision at least: half precision is for storing, not for adding up."""
+    return tensor if tensor.dtype in (torch.float64, torch.complex64, torch.complex128) else tensor.float()
+
+
+def _allowed(field: Field[Any]) -> str:
+    """What a hyper-parameter may be, in words."""
+    meta = field.metadata
+    if meta.get("options"):
+        return "one of " + ", ".join(repr(option) for option in meta["options"])
+    if isinstance(field.default, bool):
+        return "True or False"
+    low, high = meta.get("low"), meta.get("high")
+    kind = "a whole number" if isinstance(field.default, int) else "a number"
+    if low is not None and high is not None:
+        return f"{kind} in {low}..{high}"
+    return kind + ("" if low is None else f" of {low} or more") + ("" if high is None else f" of {high} or less")
+
+
+def _is_allowed(value: Any, field: Field[Any]) -> bool:
+    meta = field.metadata
+    if meta.get("options"):
+        return value in meta["options"]
+    if isinstance(field.default, bool):
+        return isinstance(value, bool)
+    if not isinstance(field.default, (int, float)):
+        return True
+    kind = int if isinstance(field.default, int) else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+        return False
+    low, high = meta.get("low"), meta.get("high")
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+def _score(target: Target, trace: Trace, example: int) -> float:
+    """The score of one input of a batch, where the target is one whose score adds up over the batch."""
+    if isinstance(target, (ClassScore, Contrast)) and trace.logits.ndim > 1:
+        trace.score(target)  # refuses a wrong class and a score that is not finite
+        return float(target.score(trace, lambda name: pick(trace.activation(name), example)[None]))
+    return float(trace.score(target))
 
 
 def _prediction(trace: Trace, example: int) -> int:
@@ -125,8 +188,8 @@ def _prediction(trace: Trace, example: int) -> int:
 
 def _label(target: Target, trace: Trace) -> str:
     index = getattr(target, "index", None)
-    if index is not None and trace.class_names is not None:
-        return trace.class_names[index]
+    if isinstance(index, int) and trace.class_names is not None:
+        return str(trace.class_names[index])
     return str(target)
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from interp_widgets.explainers.base import Explainer, pick, limits
+from interp_widgets.explainers.base import Explainer, limits, pick, precise
 from interp_widgets.trace import Target, Trace
 
 __all__ = ["Gradient", "InputXGradient"]
@@ -18,15 +18,15 @@ __all__ = ["Gradient", "InputXGradient"]
 class Gradient(Explainer):
     """How much the score changes with each position: the largest absolute gradient over the channels.
 
-    Simonyan et al. 2013, arXiv:1312.6034, section 3.1; no deviation with ``channels="max"``. ``values`` is ``(H, W)`` for
-    images and spatial layers, the input's shape without the batch otherwise; never negative; score per input unit.
+    Simonyan et al. 2013, arXiv:1312.6034, section 3.1; no deviation with ``channels="max"``. ``values`` is ``(H, W)``
+    for images and spatial layers, the input's shape without the batch otherwise; never negative; score per input unit.
     """
 
     title: ClassVar[str] = "Gradient"
     summary: ClassVar[str] = "where a small change of the input changes the score most"
 
     channels: Literal["max", "mean"] = field(
-        default="max", metadata=limits(options=("max", "mean"), help="how the colour channels of one position are joined")
+        default="max", metadata=limits(options=("max", "mean"), help="how the channels of one position are joined")
     )
 
     def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
@@ -42,16 +42,20 @@ class Gradient(Explainer):
 class InputXGradient(Explainer):
     """Each position's first-order contribution to the score: the value times its gradient, summed over the channels.
 
-    Shrikumar et al. 2016, arXiv:1605.01713, section 3 (gradient x input); no deviation. ``values`` is ``(H, W)`` for images
-    and spatial layers, the input's shape without the batch otherwise; positive for evidence for the target; in score units.
+    Gradient times input, as Shrikumar et al. 2016, arXiv:1605.01713, define it; the sum over the channels is ours, so
+    that an image gives one map. ``values`` is ``(H, W)`` for images and spatial layers, the input's shape without the
+    batch otherwise; positive for evidence for the target; in score units.
     """
 
     title: ClassVar[str] = "Input x Gradient"
     summary: ClassVar[str] = "first-order contribution of each position to the score"
-    signed: ClassVar[bool] = True
+
+    @property
+    def signed(self) -> bool:
+        return True
 
     def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
-        product = trace.activation(layer) * trace.gradient(layer, target)
+        product = precise(trace.activation(layer)) * precise(trace.gradient(layer, target))
         if trace.is_spatial(layer):
             yield pick(trace.maps(layer, product), example).sum(dim=0)
         else:

@@ -17,6 +17,7 @@ __all__ = ["DIVERGING", "SEQUENTIAL", "colour_limits", "colour_table", "default_
 
 SEQUENTIAL = ("viridis", "inferno", "magma", "cividis", "gray")
 DIVERGING = ("RdBu_r", "PuOr_r", "BrBG")
+MAX_PIXELS = 100_000_000
 
 
 def default_colormap(*, signed: bool) -> str:
@@ -34,29 +35,51 @@ def colour_table(name: str) -> NDArray[np.uint8]:
     from matplotlib import colormaps  # noqa: PLC0415 - a third of a second, only when something is drawn
 
     if name not in colormaps:
-        raise ParameterError(f"no colour map is named {name!r}; use one of {', '.join(SEQUENTIAL + DIVERGING)} or another of matplotlib's")
+        listing = ", ".join(SEQUENTIAL + DIVERGING)
+        raise ParameterError(f"no colour map is named {name!r}; use one of {listing} or another of matplotlib's")
     table = (colormaps[name](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
     table.setflags(write=False)
     return table
 
 
 def colour_limits(values: NDArray[np.float32], *, signed: bool) -> tuple[float, float]:
-    """The values at the two ends of the colour table: symmetric around zero for signed maps, else from zero (or a negative minimum) up."""
+    """The values at the two ends of the colour table.
+
+    Symmetric around zero when ``signed`` (-1 and 1 for a map of zeros, so that zero has the middle colour); else from
+    zero (or a negative minimum) to the maximum.
+    """
+    if not values.size:
+        return 0.0, 0.0
+    low, high = float(values.min()), float(values.max())
     if signed:
-        reach = float(np.abs(values).max()) if values.size else 0.0
+        reach = max(abs(low), abs(high)) or 1.0
         return -reach, reach
-    return min(0.0, float(values.min())), float(values.max())
+    return min(0.0, low), max(0.0, high)
 
 
 def paint(
-    values: NDArray[np.float32], size: tuple[int, int], table: NDArray[np.uint8], low: float, high: float, alpha: float = 1.0
+    values: NDArray[np.float32],
+    size: tuple[int, int],
+    table: NDArray[np.uint8],
+    limits: tuple[float, float],
+    alpha: float = 1.0,
 ) -> NDArray[np.uint8]:
-    """A map scaled to ``size`` (bilinear, of the values) and coloured: ``(H, W, 4)`` uint8."""
+    """A map scaled to ``size`` (bilinear, of the values) and coloured: ``(H, W, 4)`` uint8.
+
+    The same arithmetic as ``render_pixels``, and so as the browser. Where the limits are equal there is nothing to tell
+    apart, and the table's first colour is used.
+
+    Raises:
+        ParameterError: ``alpha`` outside 0..1; a size that is not two positive whole numbers, or above 100 megapixels.
+    """
     if not 0 <= alpha <= 1:
         raise ParameterError(f"alpha must be in 0..1, got {alpha}")
-    scaled = resample(values, *size)
-    span = high - low
-    steps = np.zeros_like(scaled) if span <= 0 else (scaled - low) / span
-    index = np.clip(np.round(steps * 255), 0, 255).astype(np.uint8)
+    height, width = size
+    if min(size) < 1 or height * width > MAX_PIXELS:
+        raise ParameterError(f"size must be (height, width), each 1 or more, {MAX_PIXELS:,} pixels at most, got {size}")
+    low, high = limits
+    native = np.asarray(values, dtype=np.float64)
+    places = (native - low) / (high - low) * 255 if high > low else np.zeros(native.shape)
+    index = np.clip(np.floor(resample(places, height, width) + 0.5), 0, 255).astype(np.uint8)
     opacity = np.full((*size, 1), round(alpha * 255), dtype=np.uint8)
     return np.concatenate([table[index], opacity], axis=2)

@@ -29,11 +29,10 @@ def attribution_figure(
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     low, high = colour_limits(values, signed=signed)
-    if low == high:
-        high = low + 1.0
+    high = high if high > low else low + 1.0  # a map of zeros
     figure = Figure(figsize=(9 if picture is not None else 3.6, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
-    panels: list[Axes] = list(np.atleast_1d(figure.subplots(1, 1 if picture is None else 3)))
+    panels: list[Axes] = list(figure.subplots(1, 1 if picture is None else 3, squeeze=False)[0])
     for panel in panels:
         panel.set_axis_off()
     height, width = values.shape if picture is None else picture.shape[:2]

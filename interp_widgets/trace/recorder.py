@@ -255,10 +255,22 @@ class Recorder(TorchFunctionMode):
         inputs = [self.values[ref.index] for ref in refs_in((operation.args, operation.kwargs))]
         return 1 + max((each.depth for each in inputs if each.tensor is None), default=0)
 
+    def number_first_calls(self) -> None:
+        """Give the first call of a reused module its number.
+
+        ``relu`` then means one thing: the module, that is its last call; ``relu:0`` is the first.
+        """
+        self.sites = {self._final_name(name, path): (index, path, kind) for name, (index, path, kind) in self.sites.items()}
+        self.layers = {path: self._final_name(name, path) for path, name in self.layers.items()}
+
     def release(self) -> None:
         """Let go of the live tensors; edges and detached values stay."""
         self._alive.clear()
         self._by_storage.clear()
+
+    def _final_name(self, name: str, path: str | None) -> str:
+        first_of_several = path is not None and self._calls[path] > 1 and not name.startswith(f"{path}:")
+        return f"{path}:0{name.removeprefix(path or '')}" if first_of_several else name
 
 
 def _written(name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:

@@ -72,6 +72,7 @@ def record(
             raise
         finally:
             recorder.unhook()
+        recorder.number_first_calls()
         output_values, logits = _outputs(recorder, output, target_output)
     plain = map_structure(lambda tensor: tensor.detach(), output)
     recorder.release()

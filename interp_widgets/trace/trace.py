@@ -187,6 +187,11 @@ class Trace:
         return self._logits
 
     @property
+    def has_classes(self) -> bool:
+        """Whether the output has a tensor of class scores."""
+        return self._logits is not None
+
+    @property
     def class_count(self) -> int:
         """Number of classes of the output that is explained."""
         shape = self.site(self.logits_site).shape

@@ -83,8 +83,9 @@ class Value:
 class Site:
     """One recorded tensor: the output of one operation or module call.
 
-    ``name`` is ``layer4.2.relu`` for a module's first call, ``layer4.2.relu:2`` for its third, ``layer4.2/add`` for an
-    operation in the module's own code, ``layer[1]`` for a further tensor a module returned, ``input`` for an input.
+    ``name`` is ``layer4.2.conv1`` for a module that ran once, ``layer4.2.relu:0`` and ``layer4.2.relu:2`` for the first and the
+    third call of one that ran more often, ``layer4.2/add`` for an operation in the module's own code, ``layer[1]`` for a
+    further tensor a module returned, ``input`` for an input.
     """
 
     name: str

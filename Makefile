@@ -1,0 +1,63 @@
+# make demo   set up and open the quickstart notebook in JupyterLab
+# make test   set up and run every test, the browser's included
+# make lint   style, types, dependency rule
+# make bench  the benchmarks behind the README's figures
+# make clean  remove what the above made
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SOURCES := $(shell find interp_widgets notebooks -type f -not -name '*.py[co]' -not -path '*/.*')
+
+.PHONY: demo test lint bench clean chromium
+
+demo: $(VENV)/.package
+	$(BIN)/interp-widgets demo $(ARGS)
+
+test: $(VENV)/.test chromium
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/python -m pytest -q tests/test_layering.py
+
+bench: $(VENV)/.test chromium
+	$(BIN)/python -m tests.benchmarks.live
+	$(BIN)/python -m tests.benchmarks.browser
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache tests/browser/screenshots
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "interp_widgets needs Python 3.11 or newer, but $(PYTHON) is %d.%d: choose another with make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+# Each stamp says what the environment holds. The editable install of the tests serves the demo as well.
+$(VENV)/.package: pyproject.toml $(SOURCES) | $(BIN)/python
+	@echo 'Installing into $(VENV): minutes and gigabytes the first time, because of torch.'
+	test $(VENV)/.test -nt pyproject.toml || $(PIP_INSTALL) .
+	touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	@echo 'Installing into $(VENV): minutes and gigabytes the first time, because of torch.'
+	$(PIP_INSTALL) --editable '.[test]'
+	touch $(VENV)/.package $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[dev]'
+	touch $(VENV)/.package $(VENV)/.test $@
+
+# tests/browser/conftest.py looks for the same names.
+chromium:
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+	    if command -v $$name >/dev/null; then exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; \
+	else \
+	    echo "The browser tests need Chromium or Chrome on PATH: install it (Debian: sudo apt-get install chromium)." >&2; \
+	    exit 1; \
+	fi

@@ -1,0 +1,64 @@
+"""The channels of a layer as the Explorer shows them: maps or values, their rank, one page of tiles. Pure functions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from interp_widgets.trace import Target, Trace
+
+__all__ = ["Ranking", "channel_maps", "channel_scores", "channel_values", "fit", "quantise"]
+
+Ranking = Literal["activation", "contribution", "number"]
+
+
+def channel_maps(trace: Trace, layer: str, tensor: torch.Tensor | None = None) -> torch.Tensor:
+    """The first input's maps at a layer, ``(C, h, w)`` float32."""
+    return trace.maps(layer, tensor)[0].detach().float().cpu()
+
+
+def channel_values(trace: Trace, layer: str, tensor: torch.Tensor | None = None) -> torch.Tensor:
+    """One value per channel of a layer without maps, ``(C,)`` float32: its activation, averaged over any other axes."""
+    values = (trace.activation(layer) if tensor is None else tensor).detach()
+    values = values.abs().float() if values.is_complex() else values.float()
+    if values.ndim == 0:
+        return values.reshape(1).cpu()
+    axis = trace.channel_axis(layer)
+    values = values.movedim(axis, -1)
+    if values.ndim > 1:
+        values = values[0]  # the first input
+    return values.reshape(-1, values.shape[-1]).mean(dim=0).cpu()
+
+
+def channel_scores(trace: Trace, layer: str, ranking: Ranking, target: Target | int | None) -> NDArray[np.float32]:
+    """What channels are ranked by, ``(C,)``: mean activation, or contribution (activation times gradient, summed) in score units."""
+    product = None
+    if ranking == "contribution":
+        product = trace.activation(layer) * trace.gradient(layer, target)
+    if trace.is_spatial(layer):
+        maps = channel_maps(trace, layer, product)
+        found = maps.sum(dim=(1, 2)) if product is not None else maps.mean(dim=(1, 2))
+    else:
+        found = channel_values(trace, layer, product)
+    return found.numpy()
+
+
+def fit(maps: torch.Tensor, resolution: int) -> torch.Tensor:
+    """Maps ``(C, h, w)`` averaged down so that neither side is longer than ``resolution``; smaller ones as they are."""
+    longest = max(maps.shape[1:])
+    if longest <= resolution:
+        return maps
+    height, width = (max(1, round(side * resolution / longest)) for side in maps.shape[1:])
+    return F.adaptive_avg_pool2d(maps, (height, width))
+
+
+def quantise(maps: torch.Tensor) -> NDArray[np.uint8]:
+    """Each map on its own 0..255, ``(C, h, w)`` uint8; a constant map is 0."""
+    flat = maps.flatten(1)
+    low, high = flat.amin(dim=1, keepdim=True), flat.amax(dim=1, keepdim=True)
+    steps = (flat - low) / torch.where(high > low, high - low, 1) * 255
+    return steps.nan_to_num().round().byte().reshape(maps.shape).numpy()

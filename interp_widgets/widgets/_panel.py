@@ -1,0 +1,173 @@
+"""The Explorer's child widgets and where they stand on the screen; no state, no computation."""
+
+from __future__ import annotations
+
+import ipywidgets as widgets
+
+from interp_widgets.explainers import EXPLAINERS
+from interp_widgets.render.colours import SEQUENTIAL, colour_table
+from interp_widgets.trace import Trace
+from interp_widgets.widgets._outline import Outline
+from interp_widgets.widgets.class_list import ClassList
+from interp_widgets.widgets.layer_tree import LayerTree
+from interp_widgets.widgets.picture import Picture
+from interp_widgets.widgets.session import Session
+from interp_widgets.widgets.status_line import StatusLine
+from interp_widgets.widgets.strip import NetworkStrip
+from interp_widgets.widgets.thumbnails import Thumbnails
+from interp_widgets.widgets.tiles import Tiles
+
+__all__ = ["Panel"]
+
+BYTE_LIMIT = 4_000_000  # of frames per picture; an Explorer that is left alone keeps no more than two of these
+
+
+class Panel:
+    """Every control, arranged in ``root``."""
+
+    def __init__(self, title: str) -> None:
+        self.attribution = Picture(size=264, byte_limit=BYTE_LIMIT)
+        self.channel = Picture(size=176, byte_limit=BYTE_LIMIT, view="map", table=colour_table("gray").tobytes(), colormap="gray")
+        self.classes = ClassList(limit=8, layout={"width": "100%"})
+        self.tiles = Tiles(columns=6, tile_size=44, table=colour_table("gray").tobytes(), layout={"width": "320px"})
+        self.tree = LayerTree(height=108, layout={"width": "100%"})
+        self.strip = NetworkStrip(width=500, height=104)
+        self.thumbnails = Thumbnails(layout={"width": "100%"})
+        self.status = StatusLine(layout={"width": "100%"})
+        self.method = _dropdown([(kind.title, name) for name, kind in EXPLAINERS.items()], "method")
+        self.colormap = _dropdown(SEQUENTIAL, "colours")
+        self.ranking = _dropdown([("by activation", "activation"), ("by contribution", "contribution"), ("by number", "number")], "order of the channels")
+        self.opacity = _slider(widgets.FloatSlider, "opacity of the map", value=0.6, min=0.0, max=1.0, step=0.01, readout=False)
+        self.depth = _slider(widgets.IntSlider, "depth: scrub through the layers", min=0, max=0, readout=False)
+        self.channel_slider = _slider(widgets.IntSlider, "channel", min=0, max=0)
+        self.upload = widgets.FileUpload(accept="image/*", description="Image…", tooltip="look at an image of your own", layout={"width": "88px"})
+        self.path = widgets.Text(placeholder="or a path, then Enter", tooltip="path of an image file", layout={"width": "168px"})
+        self.layer_name = _heading("")
+        self._links: list[widgets.Widget] = []
+        self._depth_link: widgets.Widget | None = None
+        self._extra: list[widgets.Widget] = []
+        self._link()
+        self.root = self._arrange(title)
+        self.root.add_class("iw-explorer")
+
+    def _link(self) -> None:
+        """What follows what in the browser, without the kernel."""
+        self._links = [
+            widgets.jsdlink((self.opacity, "value"), (self.attribution, "opacity")),
+            widgets.jsdlink((self.classes, "selected"), (self.attribution, "column")),
+            widgets.jsdlink((self.depth, "value"), (self.channel, "row")),
+            widgets.jslink((self.tiles, "selected"), (self.channel_slider, "value")),
+            widgets.jsdlink((self.channel_slider, "value"), (self.channel, "column")),
+            widgets.jslink((self.attribution, "cursor"), (self.channel, "cursor")),
+        ]
+
+    def link_depth(self, *, linked: bool) -> None:
+        """Whether the depth slider chooses the attribution's row; not for methods that explain the input."""
+        if linked and self._depth_link is None:
+            self._depth_link = widgets.jsdlink((self.depth, "value"), (self.attribution, "row"))
+        elif not linked and self._depth_link is not None:
+            self._depth_link.unlink()
+            self._depth_link.close()
+            self._depth_link = None
+
+    def _arrange(self, title: str) -> widgets.VBox:
+        head = _row([_heading(title), self.thumbnails, self.upload, self.path], align="center")
+        maps = _column(
+            [_row([self.method, self.colormap]), self.attribution, _row([_note("opacity"), self.opacity])], width="276px"
+        )
+        prediction = _column([_heading("Prediction"), self.classes], width="232px")
+        self._channel_box = _column([self.channel], width="184px")
+        channels = _column(
+            [
+                _row([self.layer_name, self.ranking], align="center"),
+                _row([self._channel_box, self.tiles]),
+                _row([_note("channel"), self.channel_slider]),
+            ],
+            grow=True,
+        )
+        network = _column([self.strip, _row([_note("depth"), self.depth])], width="508px")
+        tree = _column([self.tree], grow=True)
+        return _column([head, _row([maps, prediction, channels], gap="12px"), _row([network, tree], gap="12px"), self.status])
+
+    # What is shown
+
+    def show_network(self, outline: Outline, layer: str) -> None:
+        """The strip, the tree and the range of the depth slider."""
+        self.depth.max = max(0, len(outline.rows) - 1)
+        self.strip.show(outline, layer)
+        nodes = [
+            {
+                "path": module.path,
+                "parent": module.parent,
+                "name": module.name,
+                "kind": module.type,
+                "shape": " × ".join(str(n) for n in module.shape[1:]),
+                "parameters": module.parameters,
+                "layer": module.row,
+            }
+            for module in outline.modules
+        ]
+        if self.tree.nodes != nodes:
+            self.tree.nodes = nodes
+
+    def show_inputs(self, session: Session) -> None:
+        """The inputs to choose from."""
+        count = len(session.inputs)
+        if len(self.thumbnails.images) != count:
+            shown = [session.picture(i) for i in range(count)]
+            self.thumbnails.show(shown, [session.name_of(i) for i in range(count)], session.example)
+        self.thumbnails.selected = session.example
+
+    def describe_layer(self, trace: Trace, layer: str, *, spatial: bool) -> None:
+        """The heading of the channels, and whether there are maps."""
+        site = trace.site(layer)
+        size = " × ".join(str(n) for n in site.shape[1:])
+        self.layer_name.value = f"{layer}  {size}" if spatial else f"{layer}  {size} (no maps)"
+        self._channel_box.layout.display = "" if spatial else "none"
+
+    def set_busy(self, *, busy: bool) -> None:
+        """Say that something is being computed."""
+        self.attribution.busy = self.channel.busy = busy
+
+    def close(self) -> None:
+        """Close every widget, its layout and its style."""
+        self.link_depth(linked=False)
+        for link in self._links:
+            link.close()
+        _close(self.root)
+
+
+def _dropdown(options: object, name: str) -> widgets.Dropdown:
+    return widgets.Dropdown(options=options, tooltip=name, layout={"width": "auto", "flex": "1 1 auto", "margin": "0 2px"})
+
+
+def _slider(kind: type[widgets.Widget], name: str, **options: object) -> widgets.Widget:
+    return kind(tooltip=name, layout={"width": "auto", "flex": "1 1 auto", "margin": "0 4px"}, **options)
+
+
+def _heading(text: str) -> widgets.Label:
+    return widgets.Label(text, style={"font_weight": "600", "font_size": "13px"}, layout={"margin": "0 4px", "flex": "0 1 auto"})
+
+
+def _note(text: str) -> widgets.Label:
+    return widgets.Label(text, style={"font_size": "12px"}, layout={"margin": "0 4px", "width": "48px"})
+
+
+def _row(children: list[widgets.Widget], *, align: str = "stretch", gap: str = "4px") -> widgets.HBox:
+    return widgets.HBox(children, layout={"width": "100%", "align_items": align, "grid_gap": gap, "overflow": "hidden"})
+
+
+def _column(children: list[widgets.Widget], *, width: str = "100%", grow: bool = False) -> widgets.VBox:
+    flex = "1 1 0%" if grow else "0 0 auto"
+    return widgets.VBox(children, layout={"width": "auto" if grow else width, "flex": flex, "min_width": "0", "overflow": "hidden"})
+
+
+def _close(widget: widgets.Widget) -> None:
+    """``Widget.close`` leaves children, layout and style open."""
+    for child in getattr(widget, "children", ()):
+        _close(child)
+    for part in ("layout", "style"):
+        inner = getattr(widget, part, None)
+        if isinstance(inner, widgets.Widget):
+            inner.close()
+    widget.close()

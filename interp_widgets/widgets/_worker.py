@@ -1,0 +1,83 @@
+"""Slow work off the kernel's main loop: one thread, the newest request wins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+__all__ = ["Worker"]
+
+Job = Callable[[], Iterator[None]]
+
+
+class Worker:
+    """Runs one job at a time. A job is a generator: between two of its steps it can be stopped by a newer one.
+
+    The thread exists while there is work and ends by itself; errors that a job raises go to ``on_error``.
+    """
+
+    def __init__(self, on_error: Callable[[Exception], None]) -> None:
+        self._on_error = on_error
+        self._lock = threading.Condition()
+        self._waiting: Job | None = None
+        self._thread: threading.Thread | None = None
+        self._number = 0
+        self._closed = False
+
+    def submit(self, job: Job) -> None:
+        """Run ``job`` as soon as the step that runs now is done; whatever waited before is dropped."""
+        with self._lock:
+            if self._closed:
+                return
+            self._number += 1
+            self._waiting = job
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="interp_widgets worker", daemon=True)
+                self._thread.start()
+            self._lock.notify_all()
+
+    def cancel(self) -> None:
+        """Stop what runs after its current step, and drop what waits."""
+        with self._lock:
+            self._number += 1
+            self._waiting = None
+            self._lock.notify_all()
+
+    def pause(self, seconds: float) -> None:
+        """Called by a job: wait, but not longer than until a newer request comes."""
+        with self._lock:
+            number = self._number
+            self._lock.wait_for(lambda: self._number != number, timeout=seconds)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs or waits."""
+        with self._lock:
+            return self._thread is not None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until there is no work left; whether that was reached in ``timeout`` seconds."""
+        with self._lock:
+            return self._lock.wait_for(lambda: self._thread is None, timeout=timeout)
+
+    def close(self) -> None:
+        """Stop for good."""
+        with self._lock:
+            self._closed = True
+        self.cancel()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                job, self._waiting = self._waiting, None
+                number = self._number
+                if job is None:
+                    self._thread = None
+                    self._lock.notify_all()
+                    return
+            try:
+                for _ in job():
+                    if self._number != number:
+                        break
+            except Exception as error:  # noqa: BLE001 - a thread's error would be lost; the owner shows it
+                self._on_error(error)

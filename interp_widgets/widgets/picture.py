@@ -1,0 +1,284 @@
+"""``Picture``: an image with one of many maps over it, drawn by the browser.
+
+The browser holds the image, the colour table and a stack of *frames*: maps at the layer's resolution, one byte per
+value, each under a key ``(row, column)``. Choosing another key, opacity, range or table redraws without the kernel.
+
+How frames travel. The trait ``frames`` is the whole stack, and every new front end (page reload, second window, saved
+notebook) gets it. A front end that is already there is only sent what was added and dropped, in one message with one
+binary buffer. Each message names the revision it builds on; a front end that missed one says ``hello`` with the
+revision it has and is sent the whole trait. Until the first ``hello`` nobody is known to listen: the trait is sent.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets as t
+from numpy.typing import ArrayLike, NDArray
+
+from interp_widgets.errors import InputError, ParameterError
+from interp_widgets.render.blend import color_range, enlarge, grid_factor, render_pixels
+from interp_widgets.widgets._assets import STYLE, module
+
+__all__ = ["Picture"]
+
+_GREY = bytes(np.repeat(np.arange(256, dtype=np.uint8), 3))
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    height: int
+    width: int
+    lo: float
+    hi: float
+    data: bytes
+
+    def values(self) -> NDArray[np.float64]:
+        levels = np.frombuffer(self.data, dtype=np.uint8).reshape(self.height, self.width)
+        return self.lo + levels / 255 * (self.hi - self.lo)
+
+
+class _Stack(t.TraitType[dict[str, Any], dict[str, Any]]):
+    """The trait ``frames``: put together from the widget's frames when somebody reads it."""
+
+    def get(self, obj: Any, cls: Any = None) -> Any:
+        return obj.stack() if isinstance(obj, Picture) else super().get(obj, cls)
+
+
+class Picture(anywidget.AnyWidget):
+    """A base image with the map ``(row, column)`` over it.
+
+    Values are interpolated first and coloured afterwards; ``interp_widgets.render.blend.render_pixels`` says how, and
+    ``as_array`` computes the same pixels in Python.
+
+    >>> picture = Picture(base=bytes(2 * 2 * 3), base_size=(2, 2), size=32, opacity=1.0)
+    >>> picture.put(0, 0, [[0.0, 1.0]])
+    >>> picture.as_array().shape
+    (32, 32, 3)
+    """
+
+    _esm = module("picture")
+    _css = STYLE
+
+    base = t.Bytes(b"", help="the image, RGB uint8, row by row; empty: the map alone is drawn, opaque").tag(sync=True)
+    base_size = t.Tuple(t.Int(), t.Int(), default_value=(0, 0), help="(width, height) of the base").tag(sync=True)
+    row = t.Int(0, help="which frame: first part of its key (a layer, a class)").tag(sync=True)
+    column = t.Int(0, help="which frame: second part of its key (a channel)").tag(sync=True)
+    opacity = t.Float(0.6, min=0.0, max=1.0, help="of the map over the base, 0..1").tag(sync=True)
+    colormap = t.Unicode("gray", help="name of the colour table, for text alternatives").tag(sync=True)
+    table = t.Bytes(_GREY, help="256 colours, RGB uint8: 768 bytes").tag(sync=True)
+    low = t.Float(0.0, help="value of the first colour, when own_range is False").tag(sync=True)
+    high = t.Float(1.0, help="value of the last colour, when own_range is False").tag(sync=True)
+    own_range = t.Bool(True, help="colour each frame over its own range instead of low..high").tag(sync=True)
+    signed = t.Bool(False, help="with own_range: symmetric around 0").tag(sync=True)
+    smooth = t.Bool(True, help="interpolate between the map's cells; False: show the cells").tag(sync=True)
+    view = t.Enum(("overlay", "map", "base"), "overlay", help="what is drawn").tag(sync=True)
+    size = t.Int(320, min=16, max=2048, help="CSS pixels of the longer side").tag(sync=True)
+    label = t.Unicode("", help="caption, plain text").tag(sync=True)
+    alt = t.Unicode("", help="text alternative: what the picture shows").tag(sync=True)
+    busy = t.Bool(False, help="say 'computing…' after 100 ms").tag(sync=True)
+    units = t.Unicode("", help="unit at the colour bar").tag(sync=True)
+    colorbar = t.Bool(True, help="show the colour bar").tag(sync=True)
+    cursor = t.Tuple(
+        t.Float(), t.Float(), default_value=(-1.0, -1.0), help="crosshair, x and y in 0..1; (-1, -1): none"
+    ).tag(sync=True)
+    frames = _Stack(read_only=True, help="all frames, for a front end that has none").tag(sync=True)
+    byte_limit = t.Int(8_000_000, min=1, help="frames used longest ago are dropped above this many bytes")
+
+    def __init__(self, **traits: Any) -> None:
+        self._lock = threading.RLock()
+        self._frames: OrderedDict[tuple[int, int], _Frame] = OrderedDict()
+        self._revision = 0
+        self._greeted = False
+        self._need_callbacks: list[Callable[[int, int], object]] = []
+        super().__init__(**traits)
+        self.on_msg(self._receive)
+
+    def set_base(self, image: NDArray[np.uint8]) -> None:
+        """Show another base: ``(H, W, 3)`` uint8, sent in one message with its size.
+
+        Raises:
+            InputError: the image has another shape or type.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+            raise InputError(f"base must be a uint8 array of shape (height, width, 3), got {image.dtype} {image.shape}")
+        with self.hold_sync():
+            self.base_size = (image.shape[1], image.shape[0])
+            self.base = np.ascontiguousarray(image).tobytes()
+
+    def put(self, row: int, column: int, array: ArrayLike, *, lo: float | None = None, hi: float | None = None) -> None:
+        """Hold ``array`` ``(h, w)`` as the frame ``(row, column)``, quantised to 256 steps over ``lo..hi``.
+
+        ``lo`` and ``hi`` default to the array's own extremes. A uint8 array with both given is taken as it is.
+        Many frames are sent much cheaper by one ``put_many``.
+        """
+        self.put_many([(row, column, array)], lo=lo, hi=hi)
+
+    def put_many(
+        self, frames: Iterable[tuple[int, int, ArrayLike]], *, lo: float | None = None, hi: float | None = None
+    ) -> None:
+        """Hold many frames ``(row, column, array)`` and send them in one message.
+
+        Raises:
+            InputError: an array is not a finite ``(h, w)`` map, or larger than ``byte_limit``.
+        """
+        added = {(int(row), int(column)): self._quantise(row, column, array, lo, hi) for row, column, array in frames}
+        if not added:
+            return
+        with self._lock:
+            for key, frame in added.items():
+                self._frames[key] = frame
+                self._frames.move_to_end(key)
+            dropped = self._trim()
+            kept = {key: frame for key, frame in added.items() if key in self._frames}
+            self._announce(kept, dropped)
+
+    def clear(self, rows: Iterable[int] | None = None) -> None:
+        """Forget all frames, or those of some rows."""
+        wanted = None if rows is None else set(rows)
+        with self._lock:
+            dropped = [key for key in self._frames if wanted is None or key[0] in wanted]
+            for key in dropped:
+                del self._frames[key]
+            if dropped:
+                self._announce({}, dropped)
+
+    def has(self, row: int, column: int) -> bool:
+        """Whether the frame ``(row, column)`` is held."""
+        return (row, column) in self._frames
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all held frames."""
+        return sum(len(frame.data) for frame in self._frames.values())
+
+    def on_need(self, callback: Callable[[int, int], object], *, remove: bool = False) -> None:
+        """Call ``callback(row, column)`` when the browser wants a frame that it does not have (once for each)."""
+        if remove:
+            self._need_callbacks.remove(callback)
+        else:
+            self._need_callbacks.append(callback)
+
+    def stack(self) -> dict[str, Any]:
+        """All frames as the trait ``frames`` holds them: one block with one buffer."""
+        with self._lock:
+            # the revision last: the browser compares old and new from the end, and need not look at the bytes
+            return {"blocks": [_block(self._frames)] if self._frames else [], "revision": self._revision}
+
+    def as_array(self) -> NDArray[np.uint8]:
+        """``(H, W, 3)`` uint8: the pixels shown now; without the chosen frame the base alone, without either white."""
+        frame = self._frames.get((self.row, self.column)) if self.view != "base" else None
+        width, height = self.base_size
+        if not (width and height):
+            width, height = (frame.width, frame.height) if frame else (1, 1)
+        factor = grid_factor(width, height, self.size)
+        if self.base and self.view != "map" and len(self.base) == 3 * width * height:
+            opacity = self.opacity
+            base = enlarge(np.frombuffer(self.base, dtype=np.uint8).reshape(height, width, 3), factor)
+        else:
+            opacity = 1.0
+            base = np.full((height * factor, width * factor, 3), 255, dtype=np.uint8)
+        if frame is None:
+            return base
+        lo, hi = color_range(frame.lo, frame.hi, signed=self.signed) if self.own_range else (self.low, self.high)
+        table = np.frombuffer(self.table, dtype=np.uint8).reshape(256, 3)
+        return render_pixels(base, frame.values(), table, lo, hi, opacity=opacity, smooth=self.smooth)
+
+    def close(self) -> None:
+        """Close the widget and free its frames."""
+        self._frames.clear()
+        self._need_callbacks.clear()
+        super().close()
+
+    @t.validate("table")
+    def _validate_table(self, proposal: dict[str, Any]) -> bytes:
+        value: bytes = proposal["value"]
+        if len(value) != 768:
+            raise t.TraitError(f"table must be 768 bytes (256 colours, RGB), got {len(value)}")
+        return value
+
+    @t.validate("base_size")
+    def _validate_base_size(self, proposal: dict[str, Any]) -> tuple[int, int]:
+        value: tuple[int, int] = proposal["value"]
+        if min(value) < 0:
+            raise t.TraitError(f"base_size must be (width, height), both 0 or more, got {value}")
+        return value
+
+    @t.observe("row", "column")
+    def _use(self, _change: dict[str, Any]) -> None:
+        with self._lock:
+            if (self.row, self.column) in self._frames:
+                self._frames.move_to_end((self.row, self.column))
+
+    def _quantise(self, row: int, column: int, array: ArrayLike, lo: float | None, hi: float | None) -> _Frame:
+        values = np.asarray(array)
+        where = f"frame ({row}, {column})"
+        if values.ndim != 2 or values.size == 0:
+            raise InputError(f"{where} must be an array of shape (height, width), got {values.shape}")
+        if values.size > self.byte_limit:
+            raise InputError(f"{where} has {values.size} values, more than byte_limit ({self.byte_limit})")
+        ready = values.dtype == np.uint8 and lo is not None and hi is not None
+        values = values if ready else values.astype(np.float64)
+        if not np.isfinite(values).all():
+            bad = int((~np.isfinite(values)).sum())
+            raise InputError(f"{where} must be finite, got {bad} NaN or infinite among {values.size} values")
+        low = float(values.min()) if lo is None else float(lo)
+        high = float(values.max()) if hi is None else float(hi)
+        if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+            raise ParameterError(f"{where} needs finite lo <= hi, got lo={low}, hi={high}")
+        if not ready:
+            span = high - low
+            values = np.floor(np.clip((values - low) / span, 0, 1) * 255 + 0.5) if span else np.zeros(values.shape)
+        return _Frame(values.shape[0], values.shape[1], low, high, values.astype(np.uint8).tobytes())
+
+    def _trim(self) -> list[tuple[int, int]]:
+        dropped = []
+        total = self.nbytes
+        shown = (self.row, self.column)
+        for key in [key for key in self._frames if key != shown]:
+            if total <= self.byte_limit:
+                break
+            total -= len(self._frames.pop(key).data)
+            dropped.append(key)
+        return dropped
+
+    def _announce(self, added: dict[tuple[int, int], _Frame], dropped: list[tuple[int, int]]) -> None:
+        before, self._revision = self._revision, self._revision + 1
+        if not self._greeted:
+            self.send_state("frames")
+            return
+        block = _block(added)
+        message = {
+            "type": "frames",
+            "since": before,
+            "revision": self._revision,
+            "index": block["index"],
+            "drop": dropped,
+        }
+        self.send(message, buffers=[block["data"]])
+
+    def _receive(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        if content.get("type") == "hello":
+            with self._lock:
+                self._greeted = True
+                if content["revision"] != self._revision:
+                    self.send_state("frames")
+        elif content.get("type") == "need" and not self.has(content["row"], content["column"]):
+            for callback in tuple(self._need_callbacks):
+                callback(int(content["row"]), int(content["column"]))
+
+
+def _block(frames: dict[tuple[int, int], _Frame]) -> dict[str, Any]:
+    """Some frames as one buffer and the table of what lies where in it."""
+    index = []
+    start = 0
+    for (row, column), frame in frames.items():
+        index.append([row, column, frame.height, frame.width, frame.lo, frame.hi, start])
+        start += len(frame.data)
+    return {"index": index, "data": b"".join(frame.data for frame in frames.values())}

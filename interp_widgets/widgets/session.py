@@ -1,0 +1,339 @@
+"""``Session``: the one source of state. Widgets read it, write it and stay linked through it."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+import traitlets as t
+from numpy.typing import NDArray
+from torch import nn
+
+from interp_widgets import trace as tracing
+from interp_widgets.errors import ClosedError, InputError, LayoutError, ParameterError, TargetError, did_you_mean
+from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
+from interp_widgets.inputs import Preprocess, load_image, load_input, to_picture
+from interp_widgets.trace import ClassScore, Trace
+from interp_widgets.trace.target import as_target
+
+__all__ = ["Session"]
+
+MEMORY_BUDGET = 512 * 2**20
+"""Bytes that the traces of all sessions of a kernel may keep; the session used longest ago lets go of its trace first."""
+
+_SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+class Session(t.HasTraits):
+    """A model, an input, and what is looked at: layer, channel, target, explainer.
+
+    Args:
+        model: any ``nn.Module``.
+        inputs: whatever ``load_input`` takes; a list of images (or of ``(C, H, W)`` tensors) gives several to choose from.
+        class_names: one per class; numbers by default.
+        preprocess: how an image becomes the model's input: a ``Preprocess`` or any function from a PIL image to a tensor.
+        labels: the true class of each input, ``None`` where unknown.
+        names: a name for each input.
+
+    Every trait can be set, observed and linked (``ipywidgets.link((a, "layer"), (b, "layer"))``). A wrong value is refused with
+    a sentence and changes nothing.
+    """
+
+    trace = t.Instance(Trace, allow_none=True, help="the recording of the current input")
+    layer = t.Unicode(help="module path of the layer looked at")
+    channel = t.Int(0, help="channel of that layer")
+    target = t.Any(help="what is explained: a class index, or a target object; a class name is turned into its index")
+    explainer = t.Any("GradCAM", help="name in EXPLAINERS, or an Explainer with its own hyper-parameters")
+    example = t.Int(0, help="which of the inputs")
+    follow = t.Bool(False, help="whether the target follows the prediction when the input changes")
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        *,
+        class_names: Sequence[str] | None = None,
+        preprocess: Preprocess | Callable[[Any], torch.Tensor] | None = None,
+        labels: Sequence[int | None] = (),
+        names: Sequence[str] = (),
+        memory_limit: int | None = None,
+        **traits: Any,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.class_names: tuple[str, ...] = tuple(class_names or ())
+        self.preprocess = preprocess
+        self.memory_limit = memory_limit
+        self.recordings = 0
+        self.record_seconds = 0.0
+        self._inputs: list[Any] = _separate(inputs)
+        if not self._inputs:
+            raise InputError("give at least one input, got an empty list")
+        self._recorded = -1
+        self._found: Trace | None = None
+        self._labels = list(labels)
+        self._names = list(names)
+        self._closed = False
+        self._used = time.monotonic()
+        self._attributions: OrderedDict[tuple[Any, ...], Attribution] = OrderedDict()
+        self._adopt(self._record(0))
+        self.follow = traits.get("target") is None
+        for name in ("explainer", "target", "layer", "channel", "follow"):
+            value = traits.pop(name, None)
+            if value is not None:
+                setattr(self, name, value)
+        if traits:
+            raise ParameterError(f"Session has no trait {', '.join(traits)}: use trace, layer, channel, target, explainer, example, follow")
+        _SESSIONS.add(self)
+        _share_memory(self)
+
+    # Inputs
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The inputs to choose from, as they were given."""
+        return list(self._inputs)
+
+    def name_of(self, example: int) -> str:
+        """What an input is called."""
+        return self._names[example] if example < len(self._names) else f"input {example + 1}"
+
+    def label_of(self, example: int) -> int | None:
+        """The true class of an input, where known."""
+        return self._labels[example] if example < len(self._labels) else None
+
+    def tensor_of(self, example: int) -> Any:
+        """An input as the model takes it.
+
+        Raises:
+            InputError: not something a model takes, or not an image.
+        """
+        source = self._inputs[example]
+        if self.preprocess is None or isinstance(self.preprocess, Preprocess):
+            return load_input(source, self.preprocess or _guess_preprocess(self.model))
+        if isinstance(source, torch.Tensor):
+            return source
+        made = self.preprocess(load_image(source))
+        return made.unsqueeze(0) if made.ndim == 3 else made
+
+    def add(self, source: Any, name: str = "") -> None:
+        """Take one more input (a path, image, array or tensor) and look at it; a wrong one is refused and nothing changes."""
+        self._inputs.append(source)
+        position = len(self._inputs) - 1
+        self._names += [self.name_of(i) for i in range(len(self._names), position)] + [name or f"input {position + 1}"]
+        try:
+            found = self._record(position)
+        except Exception:
+            del self._inputs[position], self._names[position]
+            raise
+        self.example = position
+        self._adopt(found)
+
+    def picture(self, example: int | None = None) -> NDArray[np.uint8] | None:
+        """An input as a person sees it, ``(H, W, 3)`` uint8; ``None`` when it is not an image."""
+        tensor = self.tensor_of(self.example if example is None else example)
+        tensor = tensor[0] if isinstance(tensor, torch.Tensor) and tensor.ndim == 4 else tensor
+        if not isinstance(tensor, torch.Tensor) or tensor.ndim != 3 or tensor.shape[0] not in (1, 3) or not tensor.is_floating_point():
+            return None
+        return to_picture(tensor, self.preprocess if isinstance(self.preprocess, Preprocess) else None)
+
+    # Recording
+
+    def _record(self, example: int) -> Trace:
+        if self._closed:
+            raise ClosedError("this session is closed: make a new one")
+        started = time.perf_counter()
+        found = tracing.record(
+            self.model, self.tensor_of(example), memory_limit=self.memory_limit, class_names=self.class_names or None
+        )
+        self.record_seconds = time.perf_counter() - started
+        self.recordings += 1
+        self._recorded = example
+        return found
+
+    def _adopt(self, found: Trace) -> None:
+        """Look at another trace: keep layer, channel and target where they still make sense."""
+        before = self.trace
+        with self.hold_trait_notifications():
+            self._attributions.clear()
+            self.trace = found
+            if not (self.layer in found.layers or self.layer in found.sites):
+                self.layer = _first_layer(found)
+            self.channel = min(self.channel, found.channels(self.layer) - 1)
+            if self.target is None or self.follow:
+                self.target = found.prediction if found.has_classes else None
+        if before is not None:
+            before.close()
+
+    def ready(self) -> Trace:
+        """The trace, recorded again when it was let go to save memory or when the model has changed."""
+        if self._closed:
+            raise ClosedError("this session is closed: make a new one")
+        self._used = time.monotonic()
+        if self.trace is None or self.trace.closed or self.trace.stale:
+            self._adopt(self._record(self.example))
+            _share_memory(self)
+        assert self.trace is not None  # noqa: S101 - for the type checker: adopted just above
+        return self.trace
+
+    def release(self) -> None:
+        """Let go of the trace's memory; it is recorded again when something is asked for."""
+        if self.trace is not None:
+            self.trace.close()
+        self._attributions.clear()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes the trace keeps."""
+        return 0 if self.trace is None else self.trace.nbytes
+
+    # What is looked at
+
+    @property
+    def method(self) -> Explainer:
+        """The explainer that is chosen."""
+        return self.explainer if isinstance(self.explainer, Explainer) else EXPLAINERS[self.explainer]()
+
+    def place(self, layer: str | None = None) -> str:
+        """Where the chosen explainer looks: the layer, its default where the layer has no maps, or the input."""
+        trace = self.ready()
+        wanted = layer or self.layer
+        if not self.method.at_layer:
+            return self.method.default_layer(trace)
+        return wanted if trace.is_spatial(wanted) and trace.site(wanted).differentiable else trace.default_layer()
+
+    def is_cheap(self, layer: str | None = None, target: Any = None) -> bool:
+        """Whether that attribution needs no backward pass."""
+        if self.trace is None or self.trace.closed:
+            return False
+        return self.trace.has_gradient(self.place(layer), self.target if target is None else target)
+
+    def attribution(self, layer: str | None = None, target: Any = None) -> Attribution:
+        """The attribution of the chosen explainer; by default at the session's layer, for its target."""
+        trace = self.ready()
+        goal = as_target(self.target if target is None else target, trace)
+        key = (self.method, self.place(layer), goal)
+        if key not in self._attributions:
+            self._attributions[key] = self.method(trace, goal, key[1])
+            while len(self._attributions) > 256:
+                self._attributions.popitem(last=False)
+        return self._attributions[key]
+
+    def probabilities(self) -> NDArray[np.float32] | None:
+        """Probability of each class for the current input, ``(K,)``; ``None`` when the model has no classes."""
+        trace = self.ready()
+        return trace.probabilities[0].cpu().numpy() if trace.has_classes else None
+
+    def names_of_classes(self) -> list[str]:
+        """One name per class, numbers where there are none."""
+        count = self.ready().class_count
+        return [self.class_names[i] if i < len(self.class_names) else f"class {i}" for i in range(count)]
+
+    # Refusing what cannot be
+
+    @t.validate("layer")
+    def _validate_layer(self, proposal: dict[str, Any]) -> str:
+        layer: str = proposal["value"]
+        if self.trace is not None and layer:
+            self.trace.site(layer)
+        return layer
+
+    @t.validate("channel")
+    def _validate_channel(self, proposal: dict[str, Any]) -> int:
+        channel: int = proposal["value"]
+        if self.trace is not None and self.layer:
+            count = self.trace.channels(self.layer)
+            if not 0 <= channel < count:
+                raise ParameterError(f"channel must be in 0..{count - 1} ({self.layer!r} has {count} channels), got {channel}")
+        return channel
+
+    @t.validate("target")
+    def _validate_target(self, proposal: dict[str, Any]) -> Any:
+        value = proposal["value"]
+        if value is None or self.trace is None:
+            return value
+        target = as_target(value, self.ready())
+        if isinstance(target, ClassScore):
+            classes = self.trace.class_count
+            if not 0 <= target.index < classes:
+                raise TargetError(f"target must be in 0..{classes - 1} (the model has {classes} classes), got {target.index}")
+            return target.index
+        return target
+
+    @t.validate("explainer")
+    def _validate_explainer(self, proposal: dict[str, Any]) -> Any:
+        value = proposal["value"]
+        if isinstance(value, type) and issubclass(value, Explainer):
+            return value()
+        if isinstance(value, Explainer) or value in EXPLAINERS:
+            return value
+        raise ParameterError(f"no explainer is named {value!r}{did_you_mean(str(value), EXPLAINERS)}: {', '.join(EXPLAINERS)}")
+
+    @t.validate("example")
+    def _validate_example(self, proposal: dict[str, Any]) -> int:
+        value: int = proposal["value"]
+        if not 0 <= value < len(self._inputs):
+            raise InputError(f"example must be in 0..{len(self._inputs) - 1} (there are {len(self._inputs)} inputs), got {value}")
+        if value != self._recorded and self.trace is not None:
+            self._found = self._record(value)  # may be refused, so before the trait changes
+        return value
+
+    @t.observe("example")
+    def _look_at_example(self, _change: dict[str, Any]) -> None:
+        if self._found is not None:
+            found, self._found = self._found, None
+            self._adopt(found)
+
+    # Life
+
+    def close(self) -> None:
+        """Free the trace. Closing twice is harmless."""
+        self.release()
+        self._closed = True
+        self.trace = None
+        _SESSIONS.discard(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+def _separate(inputs: Any) -> list[Any]:
+    """Several inputs when a list or tuple of images was given, or a batch; otherwise one."""
+    if isinstance(inputs, torch.Tensor) and inputs.ndim == 4:
+        return list(inputs.split(1))
+    if isinstance(inputs, (list, tuple)) and not any(isinstance(item, torch.Tensor) for item in inputs):
+        return list(inputs)
+    return [inputs]
+
+
+def _guess_preprocess(model: nn.Module) -> Preprocess:
+    """ImageNet's for colour; for a model whose first convolution takes one channel, grey in 0..1."""
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    return Preprocess(mean=(0.0,), std=(1.0,)) if first is not None and first.in_channels == 1 else Preprocess()
+
+
+def _first_layer(trace: Trace) -> str:
+    """Where to look first: the default layer, or the last layer of a model without maps."""
+    try:
+        return trace.default_layer()
+    except LayoutError:
+        return trace.layers[-1] if trace.layers else trace.input_sites[0]
+
+
+def _share_memory(current: Session) -> None:
+    """Keep all sessions' traces together under the budget: those used longest ago let go of theirs."""
+    others = sorted((session for session in _SESSIONS if session is not current), key=lambda session: session._used)
+    kept = current.nbytes + sum(session.nbytes for session in others)
+    for session in others:
+        if kept <= MEMORY_BUDGET:
+            return
+        kept -= session.nbytes
+        session.release()

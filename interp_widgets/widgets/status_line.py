@@ -1,0 +1,20 @@
+"""``StatusLine``: what is shown, in words, or what went wrong."""
+
+from __future__ import annotations
+
+import anywidget
+import traitlets as t
+
+from interp_widgets.widgets._assets import STYLE, module
+
+__all__ = ["StatusLine"]
+
+
+class StatusLine(anywidget.AnyWidget):
+    """A line of plain text that screen readers announce; an error takes its place until it is cleared."""
+
+    _esm = module("status_line")
+    _css = STYLE
+
+    text = t.Unicode(help="what is shown").tag(sync=True)
+    error = t.Unicode(help="what went wrong; empty: nothing").tag(sync=True)

@@ -1,0 +1,51 @@
+"""``Thumbnails``: small pictures in a row, one of them chosen."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import anywidget
+import numpy as np
+import traitlets as t
+from numpy.typing import NDArray
+from PIL import Image
+
+from interp_widgets.widgets._assets import STYLE, module
+
+__all__ = ["Thumbnails"]
+
+
+class Thumbnails(anywidget.AnyWidget):
+    """A row of pictures; ``selected`` is the chosen one. Arrow keys walk, Tab leaves.
+
+    >>> strip = Thumbnails()
+    >>> strip.show([np.zeros((4, 4, 3), np.uint8)], ["black"])
+    >>> strip.names
+    ['black']
+    """
+
+    _esm = module("thumbnails")
+    _css = STYLE
+
+    images = t.List(t.Bytes(), help="PNG files").tag(sync=True)
+    names = t.List(t.Unicode(), help="what each shows, as plain text").tag(sync=True)
+    selected = t.Int(0, help="index of the chosen picture").tag(sync=True)
+    size = t.Int(40, min=16, max=256, help="CSS pixels of the longer side").tag(sync=True)
+
+    def show(self, pictures: Sequence[NDArray[np.uint8] | None], names: Sequence[str], selected: int = 0) -> None:
+        """Show these ``(H, W, 3)`` uint8 pictures; ``None`` for an input that is no image."""
+        with self.hold_sync():
+            self.images = [_png(picture, 2 * self.size) for picture in pictures]
+            self.names = list(names)
+            self.selected = selected
+
+
+def _png(picture: NDArray[np.uint8] | None, size: int) -> bytes:
+    if picture is None:
+        return b""
+    image = Image.fromarray(picture)
+    image.thumbnail((size, size))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,34 @@
+"""Small trained models, shipped in the package with held-out examples; and torchvision's, by name.
+
+``python -m interp_widgets.zoo.train NAME`` trains a shipped model again.
+"""
+
+from __future__ import annotations
+
+from interp_widgets.zoo.entry import Example, ZooEntry
+from interp_widgets.zoo.shipped import SHIPPED, held_out, load_shipped
+from interp_widgets.zoo.torchvision_models import load_torchvision
+
+__all__ = ["NAMES", "Example", "ZooEntry", "held_out", "load"]
+
+NAMES: tuple[str, ...] = tuple(SHIPPED)
+"""The shipped models."""
+
+
+def load(name: str) -> ZooEntry:
+    """A trained model with class names, examples, preprocessing and card.
+
+    A shipped model (``NAMES``) needs no network. Any other name is torchvision's, with its default weights, downloaded
+    on first use.
+
+    Raises:
+        ZooError: neither the zoo nor torchvision has this name; or a shipped file was changed.
+        DownloadError: torchvision's weights are not on this machine and could not be downloaded.
+
+    >>> entry = load("digits")
+    >>> tuple(entry.inputs.shape), entry.model(entry.inputs).argmax(1).tolist() == entry.labels.tolist()
+    ((10, 1, 32, 32), True)
+    """
+    if name in SHIPPED:
+        return load_shipped(name)
+    return load_torchvision(name, NAMES)

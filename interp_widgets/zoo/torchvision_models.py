@@ -1,0 +1,107 @@
+"""Any torchvision model by name, with the weights, preprocessing and category names of torchvision's own enum."""
+
+from __future__ import annotations
+
+import http.client
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlparse
+
+import torch
+
+from interp_widgets.errors import DownloadError, ZooError, did_you_mean
+from interp_widgets.inputs import Preprocess
+from interp_widgets.zoo.entry import ZooEntry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["load_torchvision"]
+
+_FREE_SIZE = 512  # for detectors, which take any size
+
+
+def load_torchvision(name: str, also_known: tuple[str, ...] = ()) -> ZooEntry:
+    """The torchvision model ``name`` with its default weights, in eval mode.
+
+    Detection and segmentation models load as well; ``class_names`` are then the categories of their weights. A detector
+    takes images of any size and gets the central square at 512x512.
+
+    Args:
+        name: one of ``torchvision.models.list_models()``.
+        also_known: other names to suggest for a misspelt one.
+
+    Raises:
+        ZooError: torchvision is missing, has no such model, has no weights for it, or the model does not take single
+            float images (video, optical flow, quantized).
+        DownloadError: the weights are not on this machine and could not be downloaded.
+    """
+    try:
+        from torchvision import models
+    except ImportError as error:
+        raise ZooError(
+            f"{name!r} is not in the zoo, and torchvision is not installed: pip install torchvision"
+        ) from error
+    known = models.list_models()
+    if name not in known:
+        raise ZooError(
+            f"no model is called {name!r}{did_you_mean(name, (*also_known, *known)) or '.'} The zoo has "
+            f"{', '.join(also_known)}; torchvision adds {len(known)} (torchvision.models.list_models())"
+        )
+    choices = list(models.get_model_weights(name))
+    if not choices:
+        raise ZooError(
+            f"torchvision has no trained weights for {name!r}: build it with torchvision.models.get_model({name!r})"
+        )
+    weights: Any = models.get_model_weights(name).DEFAULT
+    preprocess = _preprocess(name, weights.transforms())
+    model = _build(name, weights)
+    class_names = tuple(weights.meta.get("categories") or ())
+    return ZooEntry(name, model.eval(), class_names, (), preprocess, _card(name, weights))
+
+
+def _build(name: str, weights: Any) -> nn.Module:
+    from torchvision import models
+
+    try:
+        with torch.random.fork_rng(devices=[]):  # building draws initial weights; the user's random state stays
+            model: nn.Module = models.get_model(name, weights=weights, progress=False)
+    except (OSError, RuntimeError, EOFError, http.client.HTTPException) as error:
+        file = PurePosixPath(urlparse(weights.url).path).name
+        raise DownloadError(
+            f"the weights of {name!r} ({weights}, file {file}) could not be downloaded: {error}. Connect to the "
+            f"internet and try again; or copy {file} from another machine into {torch.hub.get_dir()}/checkpoints; "
+            f"or build the model without trained weights: torchvision.models.get_model({name!r})"
+        ) from error
+    return model
+
+
+def _preprocess(name: str, preset: Any) -> Preprocess:
+    """The transforms of torchvision weights as a ``Preprocess``."""
+    kind = type(preset).__name__
+    if kind == "ObjectDetection":
+        return Preprocess((_FREE_SIZE, _FREE_SIZE), (0.0,) * 3, (1.0,) * 3, resize=_FREE_SIZE)
+    if kind not in ("ImageClassification", "SemanticSegmentation") or name.startswith("quantized_"):
+        raise ZooError(
+            f"{name!r} does not take single float images (its preprocessing is torchvision's {kind}): build it with "
+            f"torchvision.models.get_model({name!r}, weights='DEFAULT') and record it on your own tensors"
+        )
+    shorter = preset.resize_size[0]
+    side = getattr(preset, "crop_size", preset.resize_size)[0]
+    modes: dict[str, Literal["bilinear", "bicubic", "nearest"]] = {
+        "bilinear": "bilinear",
+        "bicubic": "bicubic",
+        "nearest": "nearest",
+    }
+    return Preprocess((side, side), tuple(preset.mean), tuple(preset.std), shorter, modes[preset.interpolation.value])
+
+
+def _card(name: str, weights: Any) -> str:
+    meta = weights.meta
+    lines = [f"# {name}", "", f"- **Weights**: torchvision, `{weights}`, from {weights.url}"]
+    lines.append(f"- **Size**: {meta['num_params']:,} parameters")
+    for data, scores in meta.get("_metrics", {}).items():
+        lines.append(f"- **{data}**: " + ", ".join(f"{metric} {score}" for metric, score in scores.items()))
+    if meta.get("recipe"):
+        lines.append(f"- **Recipe**: {meta['recipe']}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,42 @@
+"""What every test gets: callbacks that raise, a drawing backend without a window, a seed, few threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import pytest
+import torch
+from ipywidgets.widgets import widget as ipywidgets_widget
+
+mpl.use("Agg")
+torch.set_num_threads(2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is quick first, then what is slow, the browser last."""
+    items.sort(
+        key=lambda item: (item.get_closest_marker("browser") is not None, item.get_closest_marker("slow") is not None)
+    )
+
+
+class _RaisingShell:
+    """Stands in for IPython where ipywidgets hands it an exception to print."""
+
+    def showtraceback(self) -> None:
+        raise  # noqa: PLE0704 - ipywidgets calls this while it handles the exception to be raised
+
+
+@pytest.fixture(autouse=True)
+def _callbacks_raise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default ipywidgets only logs what a callback or a message handler raises: a broken one would pass."""
+    shell = _RaisingShell()
+    monkeypatch.setattr(ipywidgets_widget, "get_ipython", lambda: shell)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    """The same random numbers in each test, whichever ran before it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield

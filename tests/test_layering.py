@@ -1,0 +1,100 @@
+"""The dependency rule holds, and the checker that says so can fail."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.layering import PACKAGE, RANK, read_package, violations
+
+ROOT = Path(__file__).parents[1]
+JUPYTER = ("anywidget", "ipycanvas", "ipykernel", "ipywidgets", "jupyter", "matplotlib", "traitlets", "IPython")
+
+
+def test_every_import_of_the_package_keeps_the_dependency_rule() -> None:
+    sources = read_package(ROOT / PACKAGE)
+    assert len(sources) > 1
+    assert violations(sources) == []
+
+
+def test_importing_the_trace_pulls_in_nothing_of_jupyter() -> None:
+    code = f"""
+import sys, types
+# the package's own __init__ gathers everything: stand an empty one in for it
+package = types.ModuleType({PACKAGE!r})
+package.__path__ = [{str(ROOT / PACKAGE)!r}]
+sys.modules[{PACKAGE!r}] = package
+import {PACKAGE}.trace
+print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    loaded = result.stdout.split()
+    assert "torch" in loaded
+    assert [name for name in loaded if name.startswith(JUPYTER)] == []
+
+
+def test_a_sound_package_has_no_violation() -> None:
+    assert (
+        violations(
+            {
+                "interp_widgets": "from interp_widgets.trace import record",
+                "interp_widgets.errors": "import difflib",
+                "interp_widgets.trace": "from interp_widgets.trace.recorder import record",
+                "interp_widgets.trace.recorder": "import torch\nfrom interp_widgets.errors import InterpError",
+                "interp_widgets.render": "from interp_widgets.errors import InterpError",
+                "interp_widgets.explainers": "from interp_widgets.render import pixels",
+                "interp_widgets.session": "import traitlets\nfrom interp_widgets.trace import record",
+                "interp_widgets.widgets": "import ipywidgets\nfrom interp_widgets.session import Session",
+                "interp_widgets.widgets._canvas": "from ipycanvas import Canvas",
+            }
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "sentence"),
+    [
+        ("trace.bad", "from interp_widgets.widgets import Picture", "trace may not import widgets"),
+        ("trace.bad", "import interp_widgets.explainers", "trace may not import explainers"),
+        ("trace.bad", "def late():\n    from interp_widgets import cli", "trace may not import cli"),
+        ("trace.bad", "from ..widgets import Picture", "trace may not import widgets"),
+        (
+            "trace.bad",
+            "if TYPE_CHECKING:\n    from interp_widgets.widgets import Picture",
+            "trace may not import widgets",
+        ),
+        ("inputs", "from interp_widgets.render import pixels", "inputs may not import render"),
+        ("zoo.bad", "from interp_widgets.evaluation import score", "zoo may not import evaluation"),
+        ("explainers.bad", "from interp_widgets import record", "not from interp_widgets itself"),
+        ("surprise", "from interp_widgets.trace import record", "'surprise' has no rank"),
+        ("render.bad", "import ipywidgets", "only widgets and session may import ipywidgets"),
+        ("explainers.bad", "from traitlets import Int", "only widgets and session may import traitlets"),
+        ("widgets.bad", "from ipycanvas import Canvas", "may import ipycanvas"),
+        ("zoo.bad", "import pickle", "pickle runs code"),
+        ("zoo.bad", "import torch\nweights = torch.load('x')", "torch.load unpickles"),
+        ("zoo.bad", "from torch import load", "torch.load unpickles"),
+    ],
+)
+def test_a_bad_import_is_named(module: str, source: str, sentence: str) -> None:
+    package = {"interp_widgets": "", **{f"interp_widgets.{name}": "" for name in RANK}}
+    found = violations({**package, f"interp_widgets.{module}": source})
+    assert len(found) == 1
+    assert sentence in found[0]
+    assert f"interp_widgets.{module}, line " in found[0]
+
+
+def test_an_import_cycle_is_named() -> None:
+    names = ["interp_widgets.trace.a", "interp_widgets.trace.b", "interp_widgets.trace.c"]
+    found = violations(
+        {
+            names[0]: "from interp_widgets.trace.b import f",
+            names[1]: "from interp_widgets.trace import c",
+            names[2]: "import interp_widgets.trace.a",
+        }
+    )
+    assert found == [f"import cycle: {' -> '.join([*names, names[0]])}"]
