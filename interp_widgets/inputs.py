@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import warnings
 import zlib
@@ -73,7 +74,7 @@ class Preprocess:
             raise ParameterError(
                 f"mean and std must have 1 or 3 numbers each, one per channel, got {self.mean} and {self.std}"
             )
-        if not all(np.isfinite(self.mean)) or not all(0 < value < float("inf") for value in self.std):
+        if not all(np.isfinite(self.mean)) or not all(0 < value < math.inf for value in self.std):
             raise ParameterError(f"mean must be finite and std above 0, got {self.mean} and {self.std}")
         if self.interpolation not in ("bilinear", "bicubic", "nearest"):
             raise ParameterError(

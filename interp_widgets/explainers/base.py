@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar
@@ -25,12 +25,12 @@ def limits(
     options: tuple[Any, ...] = (),
     help: str = "",  # noqa: A002 - the word users know
 ) -> dict[str, Any]:
-    """Metadata of a hyper-parameter: what is allowed (both ends included), what it does; a widget's control in short."""
+    """Metadata of a hyper-parameter, from which widgets build its control: what is allowed, ends included; what it does."""
     return {"low": low, "high": high, "options": options, "help": help}
 
 
 @dataclass(frozen=True)
-class Explainer:
+class Explainer(ABC):
     """A method that turns a trace and a target into an ``Attribution``.
 
     Hyper-parameters are fields; their ``metadata`` says what is allowed. An explainer holds no model, hook or cache.

@@ -49,7 +49,7 @@ def leading_eigenvector(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     basis = np.empty((size, size))
     diagonal: list[float] = []
     beside: list[float] = []
-    vector = _unit(np.random.default_rng(0).standard_normal(size))
+    vector: NDArray[np.float64] = _unit(np.random.default_rng(0).standard_normal(size))
     for step in range(size):
         basis[step] = vector
         known = basis[: step + 1]
@@ -69,7 +69,7 @@ def leading_eigenvector(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    return vector / np.sqrt(vector @ vector)
+    return vector / np.sqrt(np.square(vector).sum())
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import nn
 
 from interp_widgets.trace import Trace
 
-__all__ = ["Kind", "Module", "Outline"]
+__all__ = ["Kind", "Module", "Outline", "tail"]
 
 Kind = Literal["convolution", "linear", "attention", "normalisation", "activation", "pooling", "block", "other"]
 
@@ -46,8 +46,13 @@ class Module:
     def describe(self) -> str:
         """The module in words: path, type, output, parameters."""
         size = " × ".join(str(n) for n in self.shape[1:])
-        parts = [self.path, self.type, f"output {size}" if size else "", f"{self.parameters:,} parameters" if self.parameters else ""]
+        parts = [tail(self.path, 36), self.type, f"output {size}" if size else "", f"{self.parameters:,} parameters" if self.parameters else ""]
         return "  ·  ".join(part for part in parts if part)
+
+
+def tail(path: str, letters: int) -> str:
+    """The end of a long path, which tells most."""
+    return path if len(path) <= letters else "…" + path[-letters + 1 :]
 
 
 class Outline:

@@ -32,8 +32,8 @@ __all__ = ["Explorer", "explore"]
 PREFETCHED_CLASSES = 5
 PREFETCHED_LAYERS = 2  # up and down
 REST = 0.15  # seconds without a change before prefetching begins
-PAGE = 18  # tiles on a page
-BARS = 36
+PAGE = 12  # tiles on a page
+BARS = 22
 TILE_RESOLUTION = 24  # a page of tiles stays under 11 kB
 STACK_BYTES = 1_000_000  # of a layer's channels in the browser; larger layers are averaged down there, the chosen channel is exact
 
@@ -75,8 +75,8 @@ class Explorer(widgets.VBox):
         self._panel = Panel(self._title)
         super().__init__([self._panel.root], layout={"width": "100%", "overflow": "hidden"})
         self._bind()
+        self._panel.classes.follow = session.follow
         self._new_recording()
-        self._update()
 
     # What a user asks of it in Python
 

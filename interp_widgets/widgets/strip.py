@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import ipywidgets as widgets
 import traitlets as t
@@ -94,20 +96,17 @@ def arrange(outline: Outline, opened: frozenset[str], width: int, height: int) -
         high = max(8.0, space * size / tallest)
         blocks.append(Block(module.path, x, HEAD + (space - high) / 2, wide, high, module.kind, module.name))
         x += wide + gap
-    return blocks + _stages(outline, opened, blocks)
+    return blocks + _stages(opened, blocks)
 
 
-def _stages(outline: Outline, opened: frozenset[str], blocks: list[Block]) -> list[Block]:
-    """A line over the blocks of each innermost opened stage."""
-    spans: dict[str, list[Block]] = {}
-    for block in blocks:
-        parent = block.path.rpartition(".")[0]
-        if parent in opened:
-            spans.setdefault(parent, []).append(block)
+def _stages(opened: frozenset[str], blocks: list[Block]) -> list[Block]:
+    """A line over each run of neighbouring blocks that belong to one opened stage."""
+    parents = [block.path.rpartition(".")[0] for block in blocks]
+    runs = [(path, list(run)) for path, run in groupby(zip(parents, blocks, strict=True), key=itemgetter(0))]
     return [
-        Block(path, inner[0].x, 0, inner[-1].x + inner[-1].width - inner[0].x, HEAD - 4, "stage", path, stage=True)
-        for path, inner in spans.items()
-        if path in outline.index
+        Block(path, run[0][1].x, 0, run[-1][1].x + run[-1][1].width - run[0][1].x, HEAD - 4, "stage", path, stage=True)
+        for path, run in runs
+        if path in opened
     ]
 
 
@@ -156,7 +155,8 @@ def _stage_commands(block: Block, *, hovered: bool) -> list[Command]:
 
 def _fitting(name: str, width: float, letter: float) -> str:
     """As much of a name as fits, from its end: the last part of a path tells most."""
-    return name if len(name) * letter <= width else name.rpartition(".")[2] if len(name.rpartition(".")[2]) * letter <= width else ""
+    fitting = (part for part in (name, name.rpartition(".")[2]) if len(part) * letter <= width)
+    return next(fitting, "")
 
 
 class NetworkStrip(widgets.VBox):
