@@ -68,7 +68,7 @@ class Preprocess:
         height, width = self.size
         if not all(1 <= side <= MAX_SIDE for side in (height, width, self.resize or 1)):
             raise ParameterError(
-                f"the sides of size and resize must be in 1..{MAX_SIDE} pixels, got size={self.size}, resize={self.resize}"
+                f"size and resize must be in 1..{MAX_SIDE} pixels, got size={self.size}, resize={self.resize}"
             )
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
             raise ParameterError(

@@ -49,7 +49,7 @@ def leading_eigenvector(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     basis = np.empty((size, size))
     diagonal: list[float] = []
     beside: list[float] = []
-    vector: NDArray[np.float64] = _unit(np.random.default_rng(0).standard_normal(size))
+    vector = _unit(np.random.default_rng(0).standard_normal((size,)))
     for step in range(size):
         basis[step] = vector
         known = basis[: step + 1]
@@ -69,7 +69,8 @@ def leading_eigenvector(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    return vector / np.sqrt(np.square(vector).sum())
+    length: float = np.sqrt(np.square(vector).sum())
+    return vector / length
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,9 @@ def snapshot_png(
     return buffer.getvalue()
 
 
-def _shortened(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _shortened(
+    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> str:
     text = text.replace("\n", " ")
     if draw.textlength(text, font) <= width:
         return text

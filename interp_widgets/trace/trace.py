@@ -61,7 +61,8 @@ class Trace:
         self._logits = logits
         self._fingerprint = fingerprint
         self._evaluation = evaluation
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # of the caches
+        self._passing = threading.RLock()  # of the autograd graph
         self._gradients: OrderedDict[tuple[Target, int], torch.Tensor] = OrderedDict()
         self._seeds: OrderedDict[Target, tuple[torch.Tensor, list[tuple[Edge, torch.Tensor]]]] = OrderedDict()
         self._closed = False
@@ -280,18 +281,26 @@ class Trace:
         """The gradients at several layers from one backward pass; see ``gradient``."""
         sites = [self.site(layer) for layer in layers]
         goal = as_target(target, self)
+        self._seed(goal)
+        held = self._held(goal, sites)
+        if len(held) < len({site.index for site in sites}):
+            with self._passing:  # one backward pass at a time; a look-up from another thread does not wait for it
+                held |= self._held(goal, sites)
+                missing = {site.index: site for site in sites if site.index not in held}
+                found = self._backward(goal, list(missing.values())) if missing else {}
+            with self._lock:
+                self._gradients.update({(goal, index): gradient for index, gradient in found.items()})
+                self._evict()
+            held |= found
+        return [held[site.index] for site in sites]
+
+    def _held(self, target: Target, sites: list[Site]) -> dict[int, torch.Tensor]:
+        """The cached gradients among those asked for; they count as used."""
         with self._lock:
-            self._seed(goal)
-            missing = {site.index: site for site in sites if (goal, site.index) not in self._gradients}
-            found = self._backward(goal, list(missing.values())) if missing else {}
-            for index, gradient in found.items():
-                self._gradients[goal, index] = gradient
-            result = []
-            for site in sites:
-                self._gradients.move_to_end((goal, site.index))
-                result.append(self._gradients[goal, site.index])
-            self._evict()
-        return result
+            held = {site.index for site in sites if (target, site.index) in self._gradients}
+            for index in held:
+                self._gradients.move_to_end((target, index))
+            return {index: self._gradients[target, index] for index in held}
 
     def has_gradient(self, layer: str, target: TargetLike = None) -> bool:
         """Whether that gradient is cached, so that asking for it costs nothing."""

@@ -16,7 +16,9 @@ from ipycanvas import Canvas, hold_canvas
 __all__ = ["Command", "Surface"]
 
 Command = tuple[Any, ...]  # ("fill_rect", x, y, width, height) calls a method, ("fill_style", "#888") sets a property
-_PROPERTIES = frozenset({"fill_style", "stroke_style", "line_width", "font", "text_align", "text_baseline", "global_alpha", "line_cap"})
+_PROPERTIES = frozenset(
+    {"fill_style", "stroke_style", "line_width", "font", "text_align"} | {"text_baseline", "global_alpha", "line_cap"}
+)
 _LOCK = threading.RLock()
 SCALE = 2  # canvas pixels per CSS pixel, so that lines and letters are sharp on HiDPI screens too
 
@@ -26,7 +28,9 @@ class Surface:
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
-        self.canvas = Canvas(width=width * SCALE, height=height * SCALE, layout={"width": f"{width}px", "height": f"{height}px"})
+        self.canvas = Canvas(
+            width=width * SCALE, height=height * SCALE, layout={"width": f"{width}px", "height": f"{height}px"}
+        )
         self._commands: list[Command] = []
         self.canvas.on_client_ready(self._send)
 
@@ -52,14 +56,14 @@ class Surface:
         self.canvas.on_mouse_down(lambda x, y: callback(x / SCALE, y / SCALE))
 
     def on_key(self, callback: Callable[[str], None]) -> None:
-        """Call back with the name of a key, such as ``"ArrowLeft"``. The browser keeps no key for itself here, Tab neither."""
+        """Call back with the name of a key, such as ``"ArrowLeft"``. The browser gets no key here, not even Tab."""
         self.canvas.on_key_down(lambda key, *_modifiers: callback(key))
 
     def _send(self) -> None:
-        manager = self.canvas._canvas_manager
+        manager = self.canvas._canvas_manager  # noqa: SLF001 - see below
         with _LOCK:
             # A new page has never been told which canvas is current (ipycanvas issue 322).
-            manager._current_canvas = None
+            manager._current_canvas = None  # noqa: SLF001 - there is no public way
             holding = hold_canvas()
             holding.__enter__()
             try:

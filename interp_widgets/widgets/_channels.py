@@ -35,7 +35,7 @@ def channel_values(trace: Trace, layer: str, tensor: torch.Tensor | None = None)
 
 
 def channel_scores(trace: Trace, layer: str, ranking: Ranking, target: Target | int | None) -> NDArray[np.float32]:
-    """What channels are ranked by, ``(C,)``: mean activation, or contribution (activation times gradient, summed) in score units."""
+    """What channels are ranked by, ``(C,)``: mean activation, or activation x gradient, summed: in score units."""
     product = None
     if ranking == "contribution":
         product = trace.activation(layer) * trace.gradient(layer, target)

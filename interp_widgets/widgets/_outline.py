@@ -9,7 +9,7 @@ from torch import nn
 
 from interp_widgets.trace import Trace
 
-__all__ = ["Kind", "Module", "Outline", "tail"]
+__all__ = ["Kind", "Module", "Outline", "tail", "times"]
 
 Kind = Literal["convolution", "linear", "attention", "normalisation", "activation", "pooling", "block", "other"]
 
@@ -27,8 +27,8 @@ _KINDS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
 class Module:
     """One module that gave out a tensor, or holds some that did.
 
-    ``row`` is the place of its output among the distinct recorded values, in the order in which they were computed; -1 when
-    it gave out no tensor.
+    ``row`` is the place of its output among the distinct recorded values, in the order in which they were computed; -1
+    when it gave out no tensor.
     """
 
     path: str
@@ -45,9 +45,19 @@ class Module:
 
     def describe(self) -> str:
         """The module in words: path, type, output, parameters."""
-        size = " × ".join(str(n) for n in self.shape[1:])
-        parts = [tail(self.path, 36), self.type, f"output {size}" if size else "", f"{self.parameters:,} parameters" if self.parameters else ""]
+        size = times(self.shape[1:])
+        parts = [
+            tail(self.path, 36),
+            self.type,
+            f"output {size}" if size else "",
+            f"{self.parameters:,} parameters" if self.parameters else "",
+        ]
         return "  ·  ".join(part for part in parts if part)
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """A shape as people write it."""
+    return " \N{MULTIPLICATION SIGN} ".join(str(size) for size in shape)
 
 
 def tail(path: str, letters: int) -> str:
@@ -58,8 +68,8 @@ def tail(path: str, letters: int) -> str:
 class Outline:
     """The modules of a trace in execution order, and its *rows*: one representative layer for each distinct value.
 
-    Several module paths can stand for one value (``layer4``, ``layer4.1`` and ``layer4.1.relu`` all end in the same tensor);
-    a row goes by the outermost of them.
+    Several module paths can stand for one value (``layer4``, ``layer4.1`` and ``layer4.1.relu`` all end in the same
+    tensor); a row goes by the outermost of them.
     """
 
     def __init__(self, trace: Trace) -> None:

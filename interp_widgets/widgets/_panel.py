@@ -7,7 +7,7 @@ import ipywidgets as widgets
 from interp_widgets.explainers import EXPLAINERS
 from interp_widgets.render.colours import SEQUENTIAL, colour_table
 from interp_widgets.trace import Trace
-from interp_widgets.widgets._outline import Outline, tail
+from interp_widgets.widgets._outline import Outline, tail, times
 from interp_widgets.widgets.class_list import ClassList
 from interp_widgets.widgets.layer_tree import LayerTree
 from interp_widgets.widgets.picture import Picture
@@ -27,21 +27,40 @@ class Panel:
 
     def __init__(self, title: str) -> None:
         self.attribution = Picture(size=240, byte_limit=BYTE_LIMIT)
-        self.channel = Picture(size=148, byte_limit=BYTE_LIMIT, view="map", table=colour_table("gray").tobytes(), colormap="gray")
+        self.channel = Picture(
+            size=148, byte_limit=BYTE_LIMIT, view="map", table=colour_table("gray").tobytes(), colormap="gray"
+        )
         self.classes = ClassList(limit=10, layout={"width": "100%"})
-        self.tiles = Tiles(columns=3, tile_size=44, table=colour_table("gray").tobytes(), layout={"flex": "1 1 0%", "min_width": "0"})
+        self.tiles = Tiles(
+            columns=3, tile_size=44, table=colour_table("gray").tobytes(), layout={"flex": "1 1 0%", "min_width": "0"}
+        )
         self.tree = LayerTree(height=108, layout={"width": "100%"})
         self.strip = NetworkStrip(width=464, height=104)
         self.thumbnails = Thumbnails(layout={"width": "100%"})
         self.status = StatusLine(layout={"width": "100%"})
         self.method = _dropdown([(kind.title, name) for name, kind in EXPLAINERS.items()], "method")
         self.colormap = _dropdown(SEQUENTIAL, "colours")
-        self.ranking = _dropdown([("by activation", "activation"), ("by contribution", "contribution"), ("by number", "number")], "order of the channels", "0 0 128px")
-        self.opacity = _slider(widgets.FloatSlider, "opacity of the map", value=0.6, min=0.0, max=1.0, step=0.01, readout=False)
+        self.ranking = _dropdown(
+            [("by activation", "activation"), ("by contribution", "contribution"), ("by number", "number")],
+            "order of the channels",
+            "0 0 128px",
+        )
+        self.opacity = _slider(
+            widgets.FloatSlider, "opacity of the map", value=0.6, min=0.0, max=1.0, step=0.01, readout=False
+        )
         self.depth = _slider(widgets.IntSlider, "depth: scrub through the layers", min=0, max=0, readout=False)
         self.channel_slider = _slider(widgets.IntSlider, "channel", min=0, max=0, readout=False)
-        self.upload = widgets.FileUpload(accept="image/*", description="Image…", tooltip="look at an image of your own", layout={"width": "100px", "flex": "0 0 auto"})
-        self.path = widgets.Text(placeholder="or a path, then Enter", tooltip="path of an image file", layout={"width": "168px", "flex": "0 0 auto"})
+        self.upload = widgets.FileUpload(
+            accept="image/*",
+            description="Image…",
+            tooltip="look at an image of your own",
+            layout={"width": "100px", "flex": "0 0 auto"},
+        )
+        self.path = widgets.Text(
+            placeholder="or a path, then Enter",
+            tooltip="path of an image file",
+            layout={"width": "168px", "flex": "0 0 auto"},
+        )
         self.layer_name = _heading("")
         self.layer_name.layout.flex = "1 1 0%"
         self._links: list[widgets.Widget] = []
@@ -74,17 +93,21 @@ class Panel:
     def _arrange(self, title: str) -> widgets.VBox:
         head = _row([_heading(title), self.thumbnails, self.upload, self.path], align="center")
         maps = _column(
-            [_row([self.method, self.colormap]), self.attribution, _row([_note("opacity"), self.opacity])], width="248px"
+            [_row([self.method, self.colormap]), self.attribution, _row([_note("opacity"), self.opacity])],
+            width="248px",
         )
         prediction = _column([_heading("Prediction"), self.classes], width="252px")
         self._channel_box = _column([self.channel, self.channel_slider], width="156px")
         self._channel_box.layout.align_self = "flex-start"
         channels = _column(
-            [_row([self.layer_name, self.ranking], align="center"), _row([self._channel_box, self.tiles], gap="8px")], grow=True
+            [_row([self.layer_name, self.ranking], align="center"), _row([self._channel_box, self.tiles], gap="8px")],
+            grow=True,
         )
         network = _column([self.strip, _row([_note("depth"), self.depth])], width="472px")
         tree = _column([self.tree], grow=True)
-        return _column([head, _row([maps, prediction, channels], gap="12px"), _row([network, tree], gap="12px"), self.status])
+        return _column(
+            [head, _row([maps, prediction, channels], gap="12px"), _row([network, tree], gap="12px"), self.status]
+        )
 
     # What is shown
 
@@ -98,7 +121,7 @@ class Panel:
                 "parent": module.parent,
                 "name": module.name,
                 "kind": module.type,
-                "shape": " × ".join(str(n) for n in module.shape[1:]),
+                "shape": times(module.shape[1:]),
                 "parameters": module.parameters,
                 "layer": module.row,
             }
@@ -115,10 +138,11 @@ class Panel:
             self.thumbnails.show(shown, [session.name_of(i) for i in range(count)], session.example)
         self.thumbnails.selected = session.example
 
-    def describe_layer(self, trace: Trace, layer: str, *, spatial: bool) -> None:
+    def describe_layer(self, trace: Trace, layer: str) -> None:
         """The heading of the channels, and whether there are maps."""
+        spatial = trace.is_spatial(layer)
         site = trace.site(layer)
-        size = " × ".join(str(n) for n in site.shape[1:])
+        size = times(site.shape[1:])
         self.layer_name.value = f"{tail(layer, 28 - len(size))} · {size}" + ("" if spatial else " (no maps)")
         self.layer_name.tooltip = layer
         self._channel_box.layout.display = "" if spatial else "none"
@@ -144,7 +168,9 @@ def _slider(kind: type[widgets.Widget], name: str, **options: object) -> widgets
 
 
 def _heading(text: str) -> widgets.Label:
-    return widgets.Label(text, style={"font_weight": "600", "font_size": "13px"}, layout={"margin": "0 4px", "flex": "0 0 auto"})
+    return widgets.Label(
+        text, style={"font_weight": "600", "font_size": "13px"}, layout={"margin": "0 4px", "flex": "0 0 auto"}
+    )
 
 
 def _note(text: str) -> widgets.Label:
@@ -157,7 +183,9 @@ def _row(children: list[widgets.Widget], *, align: str = "stretch", gap: str = "
 
 def _column(children: list[widgets.Widget], *, width: str = "100%", grow: bool = False) -> widgets.VBox:
     flex = "1 1 0%" if grow else "0 0 auto"
-    return widgets.VBox(children, layout={"width": "auto" if grow else width, "flex": flex, "min_width": "0", "overflow": "hidden"})
+    return widgets.VBox(
+        children, layout={"width": "auto" if grow else width, "flex": flex, "min_width": "0", "overflow": "hidden"}
+    )
 
 
 def _close(widget: widgets.Widget) -> None:

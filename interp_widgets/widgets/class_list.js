@@ -120,6 +120,7 @@ function render({ model, el, signal }) {
   model.on("change:selected", () => (rowOf(model.get("selected")) < 0 ? fill() : mark()));
   model.on("change:follow", mark);
   sort();
+  onceSeen(list, mark, signal);
 }
 
 export default { render };

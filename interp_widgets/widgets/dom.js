@@ -60,3 +60,14 @@ function reveal(outer, inner) {
     outer.scrollTop = inner.offsetTop + inner.offsetHeight - outer.clientHeight;
   }
 }
+
+/** Run `callback` when the page shows `element` for the first time: before, nothing has a size and nothing scrolls. */
+function onceSeen(element, callback, signal) {
+  const observer = new IntersectionObserver((entries) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    observer.disconnect();
+    callback();
+  });
+  observer.observe(element);
+  signal?.addEventListener("abort", () => observer.disconnect());
+}

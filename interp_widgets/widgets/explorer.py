@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import ipywidgets as widgets
@@ -17,66 +14,53 @@ from torch import nn
 
 from interp_widgets import zoo
 from interp_widgets.errors import InputError, InterpError
-from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
+from interp_widgets.explainers import EXPLAINERS, Attribution
 from interp_widgets.inputs import Preprocess
 from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table, default_colormap
 from interp_widgets.render.snapshot import snapshot_png
-from interp_widgets.widgets._channels import Ranking, channel_maps, channel_scores, channel_values, fit, quantise
+from interp_widgets.widgets._attribution_view import AttributionView
+from interp_widgets.widgets._channel_view import ChannelView
 from interp_widgets.widgets._outline import Outline
 from interp_widgets.widgets._panel import Panel
+from interp_widgets.widgets._view import View, resolve
 from interp_widgets.widgets._worker import Worker
 from interp_widgets.widgets.session import Session
 
 __all__ = ["Explorer", "explore"]
 
-PREFETCHED_CLASSES = 5
-PREFETCHED_LAYERS = 2  # up and down
-REST = 0.15  # seconds without a change before prefetching begins
-PAGE = 12  # tiles on a page
-BARS = 22
-TILE_RESOLUTION = 24  # a page of tiles stays under 11 kB
-STACK_BYTES = 1_000_000  # of a layer's channels in the browser; larger layers are averaged down there, the chosen channel is exact
-
-
-@dataclass(frozen=True)
-class View:
-    """All that decides what is drawn. ``row`` and ``column`` are the keys of the attribution's frame in the browser."""
-
-    recording: int
-    layer: str
-    row: int
-    column: int
-    channel: int
-    explainer: Explainer
-    place: str
-    ranking: Ranking
-    page: int
-
 
 class Explorer(widgets.VBox):
-    """The flagship; made by ``explore``. All state is on ``session``: set a trait there and the widget moves, and the other way round.
+    """The flagship; made by ``explore``. All state is on ``session``: a trait set there moves the widget, and back.
 
     Usable as a context manager; ``close`` frees the trace and every child widget.
+
+    Args:
+        session: what is looked at; it may be shared by several widgets.
+        title: what the model is called.
+        owned: whether ``close`` closes the session too.
     """
 
-    def __init__(self, session: Session, title: str = "") -> None:
+    def __init__(self, session: Session, title: str = "", *, owned: bool = False) -> None:
         self.session = session
+        self._owned = owned
         self._title = title or type(session.model).__name__
         self._lock = threading.RLock()
         self._worker = Worker(self._fail)
         self._closed = False
         self._view: View | None = None
-        self._order = np.zeros(0, dtype=np.intp)
-        self._scores = np.zeros(0, dtype=np.float32)
         self._columns: dict[Any, int] = {}  # targets that are no class, numbered from -2 down
-        self._in_browser = False
+        self._in_browser = False  # whether the change that is handled now was made there
         self._page = 0
+        self._shown = -1  # which recording is on the screen
         self._outline = Outline(session.ready())
         self._panel = Panel(self._title)
+        self._channels = ChannelView(self._panel, session, self._lock)
+        self._maps = AttributionView(self._panel, session, self._channels, self._worker, self._lock)
+        self._observers: list[tuple[Callable[[Any], None], Any]] = []
         super().__init__([self._panel.root], layout={"width": "100%", "overflow": "hidden"})
         self._bind()
         self._panel.classes.follow = session.follow
-        self._new_recording()
+        self._update()
 
     # What a user asks of it in Python
 
@@ -101,7 +85,8 @@ class Explorer(widgets.VBox):
 
     def snapshot(self) -> StillImage:
         """A still picture of the present state, as an output of its own that needs no kernel."""
-        return StillImage(data=self._png(), format="png", alt=self._panel.attribution.alt)
+        alt = self._panel.attribution.alt
+        return StillImage(data=self._png(), format="png", alt=alt)  # type: ignore[no-untyped-call]  # partly typed
 
     def close(self) -> None:
         """Free the trace and close every child widget. Closing twice is harmless."""
@@ -109,8 +94,10 @@ class Explorer(widgets.VBox):
             return
         self._closed = True
         self._worker.close()
-        self.session.unobserve_all()
-        self.session.close()
+        for handler, names in self._observers:
+            self.session.unobserve(handler, names)
+        if self._owned:
+            self.session.close()
         self._panel.close()
         self.layout.close()
         super().close()
@@ -131,7 +118,7 @@ class Explorer(widgets.VBox):
     def _png(self) -> bytes:
         panel = self._panel
         pictures = [(panel.attribution.label, panel.attribution.as_array())]
-        if self._spatial:
+        if self.session.ready().is_spatial(self.session.layer):
             pictures.append((panel.channel.label, panel.channel.as_array()))
         probabilities = self.session.probabilities()
         bars: list[tuple[str, float]] = []
@@ -144,9 +131,8 @@ class Explorer(widgets.VBox):
 
     def _bind(self) -> None:
         panel, session = self._panel, self.session
-        session.observe(lambda _: self._guard(self._update), ["layer", "channel", "target", "explainer"])
-        session.observe(lambda _: self._guard(self._new_recording), "trace")
-        session.observe(lambda change: panel.classes.set_trait("follow", change["new"]), "follow")
+        self._watch(lambda _: self._guard(self._update), ["trace", "layer", "channel", "target", "explainer"])
+        self._watch(lambda change: panel.classes.set_trait("follow", change["new"]), ["follow"])
         self._on(panel.depth, "value", self._go_to_row)
         self._on(panel.tree, "selected", self._go_to_layer)
         self._on(panel.strip, "selected", self._go_to_layer)
@@ -161,16 +147,23 @@ class Explorer(widgets.VBox):
         self._on(panel.thumbnails, "selected", self._look_at)
         self._on(panel.upload, "value", self._take_upload)
         panel.path.on_submit(lambda text: self._guard(lambda: self._take(text.value.strip())))
-        panel.attribution.on_need(lambda _row, _column: self._guard(self._serve))
-        panel.channel.on_need(lambda _row, _column: self._guard(self._serve_channel))
+        panel.attribution.on_need(lambda _row, _column: self._guard(self._redraw))
+        panel.channel.on_need(lambda _row, _column: self._guard(self._redraw))
         panel.strip.on_leave(panel.depth.focus)
 
+    def _watch(self, handler: Callable[[Any], None], names: list[str]) -> None:
+        self.session.observe(handler, names)
+        self._observers.append((handler, names))
+
     def _on(self, widget: widgets.Widget, name: str, action: Callable[[Any], object]) -> None:
-        """Call ``action(new value)`` when a control moves; when the browser moved it, its own links have already moved the pictures."""
+        """Call ``action(new value)`` when a control moves.
+
+        When the browser moved it, the links there have already moved the pictures, maybe further than is known here.
+        """
 
         def moved(change: dict[str, Any]) -> None:
             with self._lock:
-                before, self._in_browser = self._in_browser, bool(widget._property_lock)
+                before, self._in_browser = self._in_browser, bool(widget._property_lock)  # noqa: SLF001 - only there
                 try:
                     self._guard(lambda: action(change["new"]))
                 finally:
@@ -179,14 +172,14 @@ class Explorer(widgets.VBox):
         widget.observe(moved, name)
 
     def _guard(self, action: Callable[[], object]) -> None:
-        """Run a callback: an error the user caused becomes a sentence in the widget, and the controls go back to what is true."""
+        """Run a callback; what goes wrong becomes a sentence in the widget, and the controls go back to what is true."""
         if self._closed:
             return
         try:
             with self._lock:
                 self._panel.status.error = ""
                 action()
-        except (InterpError, OSError, RuntimeError, ValueError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001 - ipywidgets would swallow it; the user's model can raise anything
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
@@ -196,7 +189,9 @@ class Explorer(widgets.VBox):
         with self._lock:
             notes = " ".join(getattr(error, "__notes__", ()))
             text = str(error) or type(error).__name__
-            self._panel.status.error = text if isinstance(error, InterpError) else f"{type(error).__name__}: {text} {notes}".strip()
+            self._panel.status.error = (
+                text if isinstance(error, InterpError) else f"{type(error).__name__}: {text} {notes}".strip()
+            )
             self._panel.set_busy(busy=False)
             self._view = None
             self._panel.thumbnails.selected = self.session.example
@@ -255,78 +250,53 @@ class Explorer(widgets.VBox):
 
     # From the session to the screen
 
-    @property
-    def _spatial(self) -> bool:
-        return self.session.ready().is_spatial(self.session.layer)
-
-    def _resolve(self) -> View:
-        """What is to be drawn, from the session's state."""
-        session = self.session
-        session.ready()
-        method = session.method
-        target = session.target
-        column = target if isinstance(target, int) else -1 if target is None else self._columns.setdefault(target, -2 - len(self._columns))
-        row = self._outline.row(session.layer)
-        return View(
-            recording=session.recordings,
-            layer=session.layer,
-            row=max(row, 0) if method.at_layer else 0,
-            column=column,
-            channel=session.channel,
-            explainer=method,
-            place=session.place() if session.target is not None else "",
-            ranking=self._panel.ranking.value,
-            page=self._page,
-        )
-
-    def _new_recording(self) -> None:
+    def _show_recording(self) -> None:
         """Another input, or the model has changed: everything drawn so far is out of date."""
-        if self.session.trace is None:
-            return
-        with self._lock:
-            panel, session = self._panel, self.session
-            self._outline = Outline(session.ready())
-            self._view = None
-            panel.attribution.clear()
-            panel.channel.clear()
-            picture = session.picture()
-            if picture is not None:
-                panel.attribution.set_base(picture)
-                panel.channel.base_size = (picture.shape[1], picture.shape[0])
-            panel.show_network(self._outline, session.layer)
-            panel.show_inputs(session)
-            probabilities = session.probabilities()
-            if probabilities is not None:
-                label = session.label_of(session.example)
-                selected = session.target if isinstance(session.target, int) else -1
-                panel.classes.show(
-                    session.names_of_classes(), probabilities, selected=selected, markers=[] if label is None else [label]
-                )
-            panel.set_busy(busy=False)
-            self._update()
+        panel, session = self._panel, self.session
+        self._shown = session.recordings
+        self._outline = Outline(session.ready())
+        panel.attribution.clear()
+        panel.channel.clear()
+        picture = session.picture()
+        if picture is not None:
+            panel.attribution.set_base(picture)
+            panel.channel.base_size = (picture.shape[1], picture.shape[0])
+        panel.show_network(self._outline, session.layer)
+        panel.show_inputs(session)
+        probabilities = session.probabilities()
+        if probabilities is not None:
+            label = session.label_of(session.example)
+            selected = session.target if isinstance(session.target, int) else -1
+            names = session.names_of_classes()
+            panel.classes.show(names, probabilities, selected=selected, markers=[] if label is None else [label])
+        panel.set_busy(busy=False)
+
+    def _redraw(self) -> None:
+        self._view = None
+        self._update()
 
     def _update(self) -> None:
         """Draw what has changed since the last time."""
         with self._lock:
             if self._closed:
                 return
-            before, view = self._view, self._resolve()
+            self.session.ready()
+            if self.session.recordings != self._shown:
+                self._show_recording()
+            before = self._view
+            if before is not None and before.layer != self.session.layer:
+                self._page = 0
+            view = resolve(self.session, self._outline, self._panel.ranking.value, self._page, self._columns)
             if view == before:
                 return
-            if before is None or view.layer != before.layer:
-                self._page = 0
-                view = self._resolve()
             self._view = view
-            if before is None or view.explainer != before.explainer:
+            if not view.same_method(before):
                 self._change_method()
             self._move_controls(view)
-            self._draw_channels(view, before)
-            self._serve_channel()
-            self._serve()
+            self._maps.draw(view, self._outline)
 
     def _move_controls(self, view: View) -> None:
         panel, session = self._panel, self.session
-        row = max(self._outline.row(view.layer), 0)
         panel.strip.selected = panel.tree.selected = view.layer
         channels = session.ready().channels(view.layer)
         with panel.channel_slider.hold_sync():
@@ -334,20 +304,21 @@ class Explorer(widgets.VBox):
                 panel.channel_slider.value = min(panel.channel_slider.value, channels - 1)
                 panel.channel_slider.max = channels - 1
             self._mirror(panel.channel_slider, "value", view.channel)
-        self._mirror(panel.depth, "value", row)
+        self._mirror(panel.depth, "value", view.layer_row)
         self._mirror(panel.tiles, "selected", view.channel)
-        self._mirror(panel.channel, "row", row)
+        self._mirror(panel.channel, "row", view.layer_row)
         self._mirror(panel.channel, "column", view.channel)
         self._mirror(panel.attribution, "row", view.row)
         self._mirror(panel.attribution, "column", view.column)
         if view.column != panel.classes.selected:
             panel.classes.selected = max(view.column, -1)
-        panel.method.value = type(view.explainer).__name__ if type(view.explainer).__name__ in EXPLAINERS else None
+        name = type(view.explainer).__name__
+        panel.method.value = name if name in EXPLAINERS else None
 
     def _mirror(self, widget: widgets.Widget, name: str, value: Any) -> None:
-        """Set a trait that a link in the browser sets too: not sent back while the browser leads, it may already be further."""
+        """Set a trait that a link in the browser sets too: not sent back while the browser leads."""
         if self._in_browser:
-            with widget._lock_property(**{name: value}):
+            with widget._lock_property(**{name: value}):  # noqa: SLF001 - ipywidgets' own way not to echo
                 setattr(widget, name, value)
         else:
             setattr(widget, name, value)
@@ -367,155 +338,6 @@ class Explorer(widgets.VBox):
         name = self._panel.colormap.value or default_colormap(signed=self.session.method.signed)
         self._panel.attribution.colormap = name
         self._panel.attribution.table = colour_table(name).tobytes()
-
-    # Attribution
-
-    def _serve(self) -> None:
-        """Bring the attribution that is asked for: at once when it is cheap, else on the worker thread."""
-        view = self._view or self._resolve()
-        session, panel = self.session, self._panel
-        if session.target is None:
-            panel.status.text = f"{self._title} has no class scores to explain; its layers and channels are shown"
-            self._worker.submit(self._prefetch)
-            return
-        held = panel.attribution.has(view.row, view.column)
-        if held or session.is_cheap():
-            self._show_attribution(view, cached=True)
-            self._worker.submit(self._prefetch)
-        else:
-            panel.attribution.busy = True
-            self._worker.submit(self._compute)
-
-    def _compute(self) -> Iterator[None]:
-        """The attribution that is asked for, then what may be asked for next."""
-        started = time.perf_counter()
-        self.session.attribution()
-        yield
-        with self._lock:
-            view = self._view
-            if view is not None and view == self._resolve():
-                self._show_attribution(view, cached=False, started=started)
-        yield from self._prefetch()
-
-    def _show_attribution(self, view: View, *, cached: bool, started: float | None = None) -> None:
-        panel = self._panel
-        begun = time.perf_counter() if started is None else started
-        found = self.session.attribution()
-        self._put(view.row, view.column, found)
-        seconds = time.perf_counter() - begun
-        panel.attribution.busy = False
-        panel.attribution.label = f"{found.method} · {found.label}"
-        panel.attribution.alt = found.describe()
-        panel.status.text = self._sentence(view, found, seconds, cached=cached)
-
-    def _sentence(self, view: View, found: Attribution, seconds: float, *, cached: bool) -> str:
-        where = f"at {found.layer}"
-        if view.explainer.at_layer and found.layer != view.layer:
-            where += f" ({view.layer} has no maps)"
-        source = "from the recording" if cached else "one backward pass"
-        return (
-            f"{found.method} for “{found.label}” {where}, score {found.score:.3g}; {source}, {seconds * 1000:.1f} ms "
-            f"(the recording took {self.session.record_seconds * 1000:.0f} ms)"
-        )
-
-    def _put(self, row: int, column: int, found: Attribution) -> None:
-        if not self._panel.attribution.has(row, column) and found.values.ndim == 2:
-            low = None if found.signed else min(0.0, float(found.values.min()))
-            self._panel.attribution.put(row, column, found.array, lo=low)
-
-    def _prefetch(self) -> Iterator[None]:
-        """Maps of the top classes at this layer and of this class at the layers beside it; the layer's channels."""
-        self._worker.pause(REST)
-        yield
-        for action in self._wishes():
-            with contextlib.suppress(InterpError):  # a neighbour without maps is simply not prefetched
-                action()
-            yield
-
-    def _wishes(self) -> Iterator[Callable[[], None]]:
-        view, session = self._view, self.session
-        if view is None or session.trace is None or session.trace.closed:
-            return
-        yield lambda: self._send_channels(view)
-        if session.target is None:
-            return
-        probabilities = session.probabilities()
-        classes = [] if probabilities is None else [int(i) for i in np.argsort(-probabilities)[:PREFETCHED_CLASSES]]
-        yield from (lambda index=index: self._fetch(view, view.row, index, view.layer) for index in classes)
-        for step in range(1, PREFETCHED_LAYERS + 1):
-            for row in (view.row + step, view.row - step):
-                if view.explainer.at_layer and 0 <= row < len(self._outline.rows):
-                    yield lambda row=row: self._fetch(view, row, view.column, self._outline.rows[row])
-                    yield lambda row=row: self._send_channel(row, self._outline.rows[row], view.channel)
-
-    def _fetch(self, view: View, row: int, column: int, layer: str) -> None:
-        if not self._panel.attribution.has(row, column):
-            target = column if column >= 0 else self.session.target
-            found = self.session.attribution(layer, target)
-            with self._lock:
-                if self._view is not None and self._view.recording == view.recording and self._view.explainer == view.explainer:
-                    self._put(row, column, found)
-
-    # Channels
-
-    def _draw_channels(self, view: View, before: View | None) -> None:
-        """The page of tiles or bars, and what the panel says about the layer."""
-        trace, panel = self.session.ready(), self._panel
-        by_class = view.ranking == "contribution" and self.session.target is not None
-        kept = before is not None and (view.layer, view.ranking, view.recording) == (before.layer, before.ranking, before.recording)
-        if kept and before is not None and view.page == before.page and not (by_class and view.column != before.column):
-            return
-        if not kept or by_class:
-            ranking = "contribution" if by_class else "activation"
-            self._scores = channel_scores(trace, view.layer, ranking, self.session.target)
-            natural = np.arange(len(self._scores))
-            self._order = natural if view.ranking == "number" else np.argsort(-self._scores, kind="stable")
-        spatial = trace.is_spatial(view.layer)
-        size = PAGE if spatial else BARS
-        pages = max(1, -(-len(self._order) // size))
-        page = min(view.page, pages - 1)
-        chosen = self._order[page * size : (page + 1) * size]
-        captions = [f"{self._scores[i]:.3g}" for i in chosen]
-        place = {"numbers": chosen.tolist(), "captions": captions, "page": page, "pages": pages, "offset": page * size}
-        panel.tiles.measure = "contribution" if by_class else "mean"
-        panel.tiles.alt = f"channels of {view.layer}, by {view.ranking}"
-        if spatial:
-            panel.tiles.show_tiles(quantise(fit(channel_maps(trace, view.layer)[chosen], TILE_RESOLUTION)), **place)
-        else:
-            values = channel_values(trace, view.layer).numpy()
-            panel.tiles.show_bars(values[chosen].tolist(), limit=float(np.abs(values).max()), **place)
-        panel.describe_layer(trace, view.layer, spatial=spatial)
-
-    def _serve_channel(self) -> None:
-        """The chosen channel, exact."""
-        view = self._view
-        if view is None or not self._spatial:
-            return
-        row = max(self._outline.row(view.layer), 0)
-        self._send_channel(row, view.layer, view.channel)
-        values = self.session.ready().maps(view.layer)[0, view.channel]
-        low, high, mean = (float(number) for number in (values.min(), values.max(), values.float().mean()))
-        self._panel.channel.label = f"channel {view.channel}"
-        self._panel.channel.alt = f"Channel {view.channel} of {view.layer}: values {low:.3g} to {high:.3g}, mean {mean:.3g}."
-
-    def _send_channel(self, row: int, layer: str, channel: int) -> None:
-        trace = self.session.ready()
-        if trace.is_spatial(layer) and channel < trace.channels(layer) and not self._panel.channel.has(row, channel):
-            self._panel.channel.put(row, channel, channel_maps(trace, layer)[channel].numpy())
-
-    def _send_channels(self, view: View) -> None:
-        """All channels of the layer in one message, so that dragging over them needs no kernel."""
-        trace, picture = self.session.ready(), self._panel.channel
-        if not trace.is_spatial(view.layer):
-            return
-        row = max(self._outline.row(view.layer), 0)
-        maps = channel_maps(trace, view.layer)
-        if maps.numel() > STACK_BYTES:
-            maps = fit(maps, max(4, int((STACK_BYTES / maps.shape[0]) ** 0.5)))
-        missing = [channel for channel in range(maps.shape[0]) if not picture.has(row, channel)]
-        with self._lock:
-            if missing and self._view is not None and self._view.recording == view.recording:
-                picture.put_many([(row, channel, maps[channel].numpy()) for channel in missing])
 
 
 def explore(
@@ -543,12 +365,16 @@ def explore(
     if not isinstance(model, str):
         if inputs is None:
             raise InputError("give an input to explore the model on: a path, image, array or tensor")
-        return Explorer(Session(model, inputs, class_names=class_names, preprocess=preprocess, **state))
+        session = Session(model, inputs, class_names=class_names, preprocess=preprocess, **state)
+        return Explorer(session, owned=True)
     entry = zoo.load(model)
-    options: dict[str, Any] = {"class_names": class_names or entry.class_names, "preprocess": preprocess or entry.preprocess}
+    options: dict[str, Any] = {
+        "class_names": class_names or entry.class_names,
+        "preprocess": preprocess or entry.preprocess,
+    }
     if inputs is None:
         if not entry.examples:
             raise InputError(f"{model!r} comes without examples: give an input, a path, image, array or tensor")
         inputs = [example.image for example in entry.examples]
         options |= {"labels": [e.label for e in entry.examples], "names": [e.name for e in entry.examples]}
-    return Explorer(Session(entry.model, inputs, **options, **state), title=model)
+    return Explorer(Session(entry.model, inputs, **options, **state), title=model, owned=True)

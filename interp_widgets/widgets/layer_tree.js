@@ -68,13 +68,13 @@ function render({ model, el, signal }) {
     const name = make("span", { class: "iw-node" }, twist, make("span", { class: "iw-name iw-ellipsis" }, ...highlighted(node.name, query)));
     name.style.paddingLeft = `${(levels[i] - 1) * 12}px`;
     const siblings = node.parent >= 0 ? children[node.parent] : nodes.map((_, k) => k).filter((k) => nodes[k].parent < 0);
-    const text = (value, extra = "") => make("span", { class: `iw-ellipsis ${extra}`, title: value }, value);
+    const text = (value, parts = [value]) => make("span", { class: "iw-ellipsis", title: value }, ...parts);
     return make("div", {
       class: `iw-row ${node.layer < 0 ? "iw-dead" : ""}`, role: "treeitem", id: `${tree.id}-${i}`, title: node.path || node.name, "data-path": node.path,
       "aria-level": levels[i], "aria-setsize": siblings.length, "aria-posinset": siblings.indexOf(i) + 1,
       "aria-expanded": children[i].length ? String(open) : null,
       "aria-label": `${node.name}, ${node.kind}, output ${node.shape || "not recorded"}, ${node.parameters} parameters`,
-    }, name, text(node.kind), text(node.shape), text(count(node.parameters)));
+    }, name, text(node.kind, highlighted(node.kind, query)), text(node.shape), text(count(node.parameters)));
   }
 
   function highlighted(name, query) {
@@ -167,9 +167,7 @@ function render({ model, el, signal }) {
   for (const name of ["open_paths", "query", "height"]) model.on(`change:${name}`, list);
   model.on("change:selected", show);
   load();
-  const seen = new IntersectionObserver(() => list()); // sizes are only known once the page shows the tree
-  seen.observe(tree);
-  signal?.addEventListener("abort", () => seen.disconnect());
+  onceSeen(tree, () => { marked = -1; list(); }, signal);
 }
 
 export default { render };

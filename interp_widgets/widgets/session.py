@@ -24,7 +24,7 @@ from interp_widgets.trace.target import as_target
 __all__ = ["Session"]
 
 MEMORY_BUDGET = 512 * 2**20
-"""Bytes that the traces of all sessions of a kernel may keep; the session used longest ago lets go of its trace first."""
+"""Bytes that the traces of all sessions of a kernel may keep; the one used longest ago lets go of its trace first."""
 
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -34,14 +34,15 @@ class Session(t.HasTraits):
 
     Args:
         model: any ``nn.Module``.
-        inputs: whatever ``load_input`` takes; a list of images (or of ``(C, H, W)`` tensors) gives several to choose from.
+        inputs: whatever ``load_input`` takes; a list of images, or a batch, gives several to choose from.
         class_names: one per class; numbers by default.
-        preprocess: how an image becomes the model's input: a ``Preprocess`` or any function from a PIL image to a tensor.
+        preprocess: how an image becomes the model's input: a ``Preprocess``, or any function from a PIL image to a
+            tensor.
         labels: the true class of each input, ``None`` where unknown.
         names: a name for each input.
 
-    Every trait can be set, observed and linked (``ipywidgets.link((a, "layer"), (b, "layer"))``). A wrong value is refused with
-    a sentence and changes nothing.
+    Every trait can be set, observed and linked (``ipywidgets.link((a, "layer"), (b, "layer"))``). A wrong value is
+    refused with a sentence and changes nothing.
     """
 
     trace = t.Instance(Trace, allow_none=True, help="the recording of the current input")
@@ -79,7 +80,7 @@ class Session(t.HasTraits):
         self._labels = list(labels)
         self._names = list(names)
         self._closed = False
-        self._used = time.monotonic()
+        self.last_used = time.monotonic()
         self._attributions: OrderedDict[tuple[Any, ...], Attribution] = OrderedDict()
         self._adopt(self._record(0))
         self.follow = traits.get("target") is None
@@ -88,7 +89,10 @@ class Session(t.HasTraits):
             if value is not None:
                 setattr(self, name, value)
         if traits:
-            raise ParameterError(f"Session has no trait {', '.join(traits)}: use trace, layer, channel, target, explainer, example, follow")
+            raise ParameterError(
+                f"Session has no trait {', '.join(traits)}: "
+                "use layer, channel, target, explainer, example, follow or memory_limit"
+            )
         _SESSIONS.add(self)
         _share_memory(self)
 
@@ -122,7 +126,7 @@ class Session(t.HasTraits):
         return made.unsqueeze(0) if made.ndim == 3 else made
 
     def add(self, source: Any, name: str = "") -> None:
-        """Take one more input (a path, image, array or tensor) and look at it; a wrong one is refused and nothing changes."""
+        """Take one more input (a path, image, array or tensor) and look at it; a wrong one changes nothing."""
         self._inputs.append(source)
         position = len(self._inputs) - 1
         self._names += [self.name_of(i) for i in range(len(self._names), position)] + [name or f"input {position + 1}"]
@@ -138,7 +142,12 @@ class Session(t.HasTraits):
         """An input as a person sees it, ``(H, W, 3)`` uint8; ``None`` when it is not an image."""
         tensor = self.tensor_of(self.example if example is None else example)
         tensor = tensor[0] if isinstance(tensor, torch.Tensor) and tensor.ndim == 4 else tensor
-        if not isinstance(tensor, torch.Tensor) or tensor.ndim != 3 or tensor.shape[0] not in (1, 3) or not tensor.is_floating_point():
+        if (
+            not isinstance(tensor, torch.Tensor)
+            or tensor.ndim != 3
+            or tensor.shape[0] not in (1, 3)
+            or not tensor.is_floating_point()
+        ):
             return None
         return to_picture(tensor, self.preprocess if isinstance(self.preprocess, Preprocess) else None)
 
@@ -174,7 +183,7 @@ class Session(t.HasTraits):
         """The trace, recorded again when it was let go to save memory or when the model has changed."""
         if self._closed:
             raise ClosedError("this session is closed: make a new one")
-        self._used = time.monotonic()
+        self.last_used = time.monotonic()
         if self.trace is None or self.trace.closed or self.trace.stale:
             self._adopt(self._record(self.example))
             _share_memory(self)
@@ -209,9 +218,7 @@ class Session(t.HasTraits):
 
     def is_cheap(self, layer: str | None = None, target: Any = None) -> bool:
         """Whether that attribution needs no backward pass."""
-        if self.trace is None or self.trace.closed:
-            return False
-        return self.trace.has_gradient(self.place(layer), self.target if target is None else target)
+        return self.ready().has_gradient(self.place(layer), self.target if target is None else target)
 
     def attribution(self, layer: str | None = None, target: Any = None) -> Attribution:
         """The attribution of the chosen explainer; by default at the session's layer, for its target."""
@@ -249,7 +256,9 @@ class Session(t.HasTraits):
         if self.trace is not None and self.layer:
             count = self.trace.channels(self.layer)
             if not 0 <= channel < count:
-                raise ParameterError(f"channel must be in 0..{count - 1} ({self.layer!r} has {count} channels), got {channel}")
+                raise ParameterError(
+                    f"channel must be in 0..{count - 1} ({self.layer!r} has {count} channels), got {channel}"
+                )
         return channel
 
     @t.validate("target")
@@ -261,7 +270,9 @@ class Session(t.HasTraits):
         if isinstance(target, ClassScore):
             classes = self.trace.class_count
             if not 0 <= target.index < classes:
-                raise TargetError(f"target must be in 0..{classes - 1} (the model has {classes} classes), got {target.index}")
+                raise TargetError(
+                    f"target must be in 0..{classes - 1} (the model has {classes} classes), got {target.index}"
+                )
             return target.index
         return target
 
@@ -272,13 +283,17 @@ class Session(t.HasTraits):
             return value()
         if isinstance(value, Explainer) or value in EXPLAINERS:
             return value
-        raise ParameterError(f"no explainer is named {value!r}{did_you_mean(str(value), EXPLAINERS)}: {', '.join(EXPLAINERS)}")
+        raise ParameterError(
+            f"no explainer is named {value!r}{did_you_mean(str(value), EXPLAINERS)}: {', '.join(EXPLAINERS)}"
+        )
 
     @t.validate("example")
     def _validate_example(self, proposal: dict[str, Any]) -> int:
         value: int = proposal["value"]
         if not 0 <= value < len(self._inputs):
-            raise InputError(f"example must be in 0..{len(self._inputs) - 1} (there are {len(self._inputs)} inputs), got {value}")
+            raise InputError(
+                f"example must be in 0..{len(self._inputs) - 1} (there are {len(self._inputs)} inputs), got {value}"
+            )
         if value != self._recorded and self.trace is not None:
             self._found = self._record(value)  # may be refused, so before the trait changes
         return value
@@ -308,7 +323,7 @@ class Session(t.HasTraits):
 def _separate(inputs: Any) -> list[Any]:
     """Several inputs when a list or tuple of images was given, or a batch; otherwise one."""
     if isinstance(inputs, torch.Tensor) and inputs.ndim == 4:
-        return list(inputs.split(1))
+        return [inputs[i : i + 1] for i in range(len(inputs))]
     if isinstance(inputs, (list, tuple)) and not any(isinstance(item, torch.Tensor) for item in inputs):
         return list(inputs)
     return [inputs]
@@ -330,7 +345,7 @@ def _first_layer(trace: Trace) -> str:
 
 def _share_memory(current: Session) -> None:
     """Keep all sessions' traces together under the budget: those used longest ago let go of theirs."""
-    others = sorted((session for session in _SESSIONS if session is not current), key=lambda session: session._used)
+    others = sorted((session for session in _SESSIONS if session is not current), key=lambda session: session.last_used)
     kept = current.nbytes + sum(session.nbytes for session in others)
     for session in others:
         if kept <= MEMORY_BUDGET:

@@ -162,8 +162,8 @@ def _fitting(name: str, width: float, letter: float) -> str:
 class NetworkStrip(widgets.VBox):
     """The network as blocks; ``selected`` is the chosen module's path.
 
-    A click selects, a click on the selected block opens it into its parts, a click on the line above closes a stage. With the
-    keyboard: arrows walk, Enter opens, Backspace closes, Tab or Escape leave (``on_leave``).
+    A click selects, a click on the selected block opens it into its parts, a click on the line above closes a stage.
+    With the keyboard: arrows walk, Enter opens, Backspace closes, Tab or Escape leave (``on_leave``).
     """
 
     selected = t.Unicode(help="path of the chosen module")
@@ -183,7 +183,9 @@ class NetworkStrip(widgets.VBox):
 
     def show(self, outline: Outline, selected: str) -> None:
         """Draw another network."""
-        same = self._outline is not None and [m.path for m in self._outline.modules] == [m.path for m in outline.modules]
+        same = self._outline is not None and [m.path for m in self._outline.modules] == [
+            m.path for m in outline.modules
+        ]
         self._outline = outline
         with self.hold_trait_notifications():
             self.selected = selected

@@ -224,7 +224,7 @@ def test_a_layer_without_maps_is_refused_by_methods_that_need_them(explainer: iw
 
 
 def test_unknown_layers_and_classes_are_refused(explainer: iw.Explainer, trace: iw.Trace) -> None:
-    with pytest.raises(errors.LayerError, match="did you mean 'conv1'"):
+    with pytest.raises(errors.LayerError, match="layer 'conv3' was not recorded"):
         explainer(trace, 2, "conv3")
     with pytest.raises(errors.TargetError, match=r"target must be in 0\.\.4 \(the model has 5 classes\), got 5"):
         explainer(trace, 5)

@@ -1,0 +1,1 @@
+"""Everything that shows something in a notebook; ipywidgets, anywidget and ipycanvas live here and nowhere else."""

@@ -1,0 +1,134 @@
+"""The Explorer's attribution: at once when the recording has it, else from the worker; then what may be asked next."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from interp_widgets.errors import InterpError
+from interp_widgets.explainers import Attribution
+from interp_widgets.widgets._channel_view import ChannelView
+from interp_widgets.widgets._outline import Outline
+from interp_widgets.widgets._panel import Panel
+from interp_widgets.widgets._view import View
+from interp_widgets.widgets._worker import Worker
+from interp_widgets.widgets.session import Session
+
+__all__ = ["AttributionView"]
+
+PREFETCHED_CLASSES = 5
+PREFETCHED_LAYERS = 2  # up and down
+REST = 0.15  # seconds without a change before prefetching begins
+
+
+class AttributionView:
+    """Draws the attribution's map and keeps the browser supplied with the maps beside it."""
+
+    def __init__(
+        self, panel: Panel, session: Session, channels: ChannelView, worker: Worker, lock: threading.RLock
+    ) -> None:
+        self._panel = panel
+        self._session = session
+        self._channels = channels
+        self._worker = worker
+        self._lock = lock
+        self._view: View | None = None
+        self._outline: Outline | None = None
+
+    def draw(self, view: View, outline: Outline) -> None:
+        """Show the map and the channels of a view, now or as soon as they are computed."""
+        self._view, self._outline = view, outline
+        started = time.perf_counter()
+        here, ranked = view.target is None or self._session.is_cheap(), self._channels.ready(view)
+        if ranked:
+            self._channels.draw(view)
+        if here:
+            self._show(view, started, cached=True)
+        self._panel.attribution.busy = not here
+        self._worker.submit(self._prefetch if here and ranked else self._compute)
+
+    def _compute(self) -> Iterator[None]:
+        started, view = time.perf_counter(), self._view
+        if view is None:
+            return
+        if view.target is not None:
+            self._session.attribution()
+            yield
+        if not self._channels.ready(view):
+            self._session.ready().gradient(view.layer, view.target)
+            yield
+        with self._lock:
+            if view is self._view:
+                self._show(view, started, cached=False)
+                self._channels.draw(view)
+        yield from self._prefetch()
+
+    def _show(self, view: View, started: float, *, cached: bool) -> None:
+        panel = self._panel
+        if view.target is None:
+            panel.status.text = "this model's output has no class scores to explain; its layers and channels are shown"
+            return
+        found = self._session.attribution()
+        self._put(view.row, view.column, found)
+        panel.attribution.busy = False
+        panel.attribution.label = f"{found.method} · {found.label}"
+        panel.attribution.alt = found.describe()
+        panel.status.text = self._sentence(view, found, time.perf_counter() - started, cached=cached)
+
+    def _sentence(self, view: View, found: Attribution, seconds: float, *, cached: bool) -> str:
+        moved = view.explainer.at_layer and found.layer != view.layer
+        where = f"at {found.layer}" + (f" ({view.layer} has no maps)" if moved else "")
+        source = "from the recording" if cached else "one backward pass"
+        return (
+            f"{found.method} for “{found.label}” {where}, score {found.score:.3g}; {source}, {seconds * 1000:.1f} ms "
+            f"(recording the input took {self._session.record_seconds * 1000:.0f} ms)"
+        )
+
+    def _put(self, row: int, column: int, found: Attribution) -> None:
+        if found.values.ndim == 2 and not self._panel.attribution.has(row, column):
+            low = None if found.signed else min(0.0, float(found.values.min()))
+            self._panel.attribution.put(row, column, found.array, lo=low)
+
+    def _prefetch(self) -> Iterator[None]:
+        """The layer's channels; maps of the top classes at this layer, and of this class at the layers beside it."""
+        self._worker.pause(REST)
+        yield
+        view, outline = self._view, self._outline
+        if view is None or outline is None:
+            return
+        for action in self._wishes(view, outline):
+            with contextlib.suppress(InterpError):  # a neighbour without maps is simply not prefetched
+                action()
+            yield
+
+    def _wishes(self, view: View, outline: Outline) -> Iterator[Callable[[], None]]:
+        yield lambda: self._channels.send_all(view)
+        rows = [view.layer_row + sign * step for step in range(1, PREFETCHED_LAYERS + 1) for sign in (1, -1)]
+        neighbours = [(row, outline.rows[row]) for row in rows if 0 <= row < len(outline.rows)]
+        if view.target is not None:
+            if view.explainer.at_layer:
+                yield from (self._wish(view, row, view.column, layer) for row, layer in neighbours)
+            yield from (self._wish(view, view.row, index, view.layer) for index in self._top_classes())
+        yield from (self._channel_wish(row, layer, view.channel) for row, layer in neighbours)
+
+    def _wish(self, view: View, row: int, column: int, layer: str) -> Callable[[], None]:
+        def fetch() -> None:
+            if self._panel.attribution.has(row, column):
+                return
+            found = self._session.attribution(layer, column if column >= 0 else view.target)
+            with self._lock:
+                if view.same_method(self._view):
+                    self._put(row, column, found)
+
+        return fetch
+
+    def _channel_wish(self, row: int, layer: str, channel: int) -> Callable[[], None]:
+        return lambda: self._channels.send(row, layer, channel)
+
+    def _top_classes(self) -> list[int]:
+        probabilities = self._session.probabilities()
+        return [] if probabilities is None else [int(i) for i in np.argsort(-probabilities)[:PREFETCHED_CLASSES]]

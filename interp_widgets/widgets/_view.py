@@ -1,0 +1,72 @@
+"""``View``: all that decides what an Explorer draws. Made from the session's state, compared with what is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from interp_widgets.explainers import Explainer
+from interp_widgets.widgets._channels import Ranking
+from interp_widgets.widgets._outline import Outline
+from interp_widgets.widgets.session import Session
+
+__all__ = ["View", "resolve"]
+
+
+@dataclass(frozen=True)
+class View:
+    """What is to be drawn.
+
+    Args:
+        recording: which pass of the model; another one makes everything drawn out of date.
+        layer, layer_row, channel: what the channel panel shows; ``layer_row`` is the layer's row in the ``Outline``.
+        row, column: key of the attribution's map in the browser: the layer's row (0 for methods that explain the
+            input) and the class (-1 without one, below that for targets that are no class).
+        place: the layer at which the explainer looks.
+    """
+
+    recording: int
+    layer: str
+    layer_row: int
+    channel: int
+    row: int
+    column: int
+    target: Any
+    explainer: Explainer
+    place: str
+    ranking: Ranking
+    page: int
+
+    def same_channels(self, other: View | None) -> bool:
+        """Whether the other view ranks the same channels in the same way."""
+        if other is None or (self.recording, self.layer, self.ranking) != (other.recording, other.layer, other.ranking):
+            return False
+        return self.ranking != "contribution" or self.column == other.column
+
+    def same_method(self, other: View | None) -> bool:
+        """Whether the other view's maps are this one's: same pass, same explainer."""
+        return other is not None and (self.recording, self.explainer) == (other.recording, other.explainer)
+
+
+def resolve(session: Session, outline: Outline, ranking: Ranking, page: int, columns: dict[Any, int]) -> View:
+    """The view of a session's present state; ``columns`` numbers the targets that are no class."""
+    session.ready()
+    method, target = session.method, session.target
+    if isinstance(target, int):
+        column = target
+    else:
+        column = -1 if target is None else columns.setdefault(target, -2 - len(columns))
+    layer_row = max(outline.row(session.layer), 0)
+    return View(
+        recording=session.recordings,
+        layer=session.layer,
+        layer_row=layer_row,
+        channel=session.channel,
+        row=layer_row if method.at_layer else 0,
+        column=column,
+        target=target,
+        explainer=method,
+        place="" if target is None else session.place(),
+        ranking=ranking if target is not None or ranking != "contribution" else "activation",
+        page=page,
+    )

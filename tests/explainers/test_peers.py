@@ -1,0 +1,161 @@
+"""Each explainer against pytorch-grad-cam or Captum where these are right, and where they are wrong against a plain reference.
+
+A peer's map is taken before the peer scales it to the image and to 0..1: its own formula on what its own hooks caught.
+The tolerance is 1e-4 of the map's maximum (see ``close``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import captum.attr
+import numpy as np
+import pytest
+import pytorch_grad_cam as peers
+import torch
+from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
+
+import interp_widgets as iw
+from tests.explainers.subjects import at_layer, grid_of, image_for, subject
+
+TARGET = 4
+# Large enough for the 1e-6 that pytorch-grad-cam adds to the denominator of Grad-CAM++ not to matter.
+LOUD = 1e4
+
+LAYERS = [
+    ("resnet18", "layer4"),
+    ("resnet18", "layer2.0.conv1"),
+    ("vgg11", "features.20"),
+    ("vgg11", "features.5"),
+    ("convnext_tiny", "features.7"),
+    ("convnext_tiny", "features.3.1.block"),
+    ("vit_b_16", "encoder.layers.encoder_layer_10"),
+    ("vit_b_16", "encoder.layers.encoder_layer_6.mlp"),
+    ("swin_t", "features.7"),
+    ("swin_t", "features.3"),
+]
+# (model, layer, what overwrites its output)
+OVERWRITTEN = [
+    ("resnet18", "layer2.0.bn1", "ReLU(inplace=True)"),
+    ("resnet18", "layer3.1.bn2", "+="),
+    ("vgg11", "features.8", "ReLU(inplace=True)"),
+]
+CAMS: dict[str, tuple[type[Any], iw.Explainer]] = {
+    "GradCAM": (peers.GradCAM, iw.GradCAM()),
+    "GradCAMPlusPlus": (peers.GradCAMPlusPlus, iw.GradCAMPlusPlus()),
+    "XGradCAM": (peers.XGradCAM, iw.XGradCAM()),
+    "HiResCAM": (peers.HiResCAM, iw.HiResCAM()),
+    "LayerCAM": (peers.LayerCAM, iw.LayerCAM()),
+    "EigenCAM": (peers.EigenCAM, iw.EigenCAM(centred=True)),
+    "EigenGradCAM": (peers.EigenGradCAM, iw.EigenGradCAM(centred=True)),
+}
+
+
+def score(output: torch.Tensor, scale: float = LOUD) -> torch.Tensor:
+    return output[..., TARGET].sum() * scale
+
+
+def peer_maps(kind: type[Any], name: str, layer: str) -> np.ndarray:
+    """``(H', W')`` of a pytorch-grad-cam method, before its scaling and its positive part."""
+    model, image = subject(name), image_for(name)
+    transform = partial(grid_of, name) if name in ("vit_b_16", "swin_t") else None
+    with kind(model, [model.get_submodule(layer)], reshape_transform=transform) as cam:
+        cam.uses_gradients = True
+        cam(image, targets=[score])
+        caught = cam.activations_and_grads
+        found = cam.get_cam_image(
+            image, layer, [score], caught.activations[0].numpy(), caught.gradients[0].numpy(), eigen_smooth=False
+        )
+    model.zero_grad(set_to_none=True)
+    return np.asarray(found[0])
+
+
+def as_signed(explainer: iw.Explainer, raw: np.ndarray, ours: torch.Tensor) -> np.ndarray:
+    """The positive part of a peer's map; of a component, whose sign the peer leaves to chance, in our sign."""
+    if isinstance(explainer, (iw.EigenCAM, iw.EigenGradCAM)):
+        raw = raw * np.sign((raw * ours.numpy()).sum())
+    return np.maximum(raw, 0)
+
+
+@pytest.mark.parametrize("method", CAMS)
+@pytest.mark.parametrize(("name", "layer"), LAYERS)
+def test_a_map_agrees_with_pytorch_grad_cam(method: str, name: str, layer: str, close: Callable[..., None]) -> None:
+    kind, explainer = CAMS[method]
+    ours = explainer(iw.record(subject(name), image_for(name)), score, layer).values
+    close(ours, as_signed(explainer, peer_maps(kind, name, layer), ours))
+
+
+@pytest.mark.parametrize("method", CAMS)
+@pytest.mark.parametrize(("name", "layer", "overwritten_by"), OVERWRITTEN)
+def test_where_the_layer_is_overwritten_pytorch_grad_cam_is_wrong_and_we_are_not(
+    method: str, name: str, layer: str, overwritten_by: str, close: Callable[..., None]
+) -> None:
+    """The peer's hook keeps the tensor that the next operation writes into, so it shows values from after that operation."""
+    kind, explainer = CAMS[method]
+    model, image = subject(name), image_for(name)
+    ours = explainer(iw.record(model, image), score, layer).values
+    activation, gradient = at_layer(model, layer, image, TARGET)
+    with kind(model, [model.get_submodule(layer)]) as cam:
+        plain = cam.get_cam_image(
+            image, layer, [score], activation.numpy(), (gradient * LOUD).numpy(), eigen_smooth=False
+        )[0]
+    close(ours, as_signed(explainer, np.asarray(plain), ours))
+    theirs = as_signed(explainer, peer_maps(kind, name, layer), ours)
+    difference = np.abs(theirs / theirs.max() - ours.numpy() / float(ours.max())).max()
+    assert difference > 0.01, f"pytorch-grad-cam agrees although {overwritten_by} follows: has it been mended?"
+
+
+def test_eigen_cam_without_centring_is_the_paper_and_not_pytorch_grad_cam() -> None:
+    """The paper decomposes the activation itself; the peer's comment says that it centres to avoid a negative image."""
+    activation = at_layer(subject("resnet18"), "layer4", image_for("resnet18"), TARGET)[0][0]
+    rows = activation.flatten(1).T.double()  # (H'W', C)
+    component = (rows @ torch.linalg.svd(rows, full_matrices=False)[2][0]).reshape(activation.shape[1:]).abs()
+    trace = iw.record(subject("resnet18"), image_for("resnet18"))
+    torch.testing.assert_close(iw.EigenCAM()(trace, TARGET, "layer4").values, component.float())
+    centred = get_2d_projection(activation[None].numpy())[0]
+    assert np.abs(np.abs(centred) - component.numpy()).max() > 0.1 * float(component.max())
+
+
+def test_grad_cam_plus_plus_of_pytorch_grad_cam_is_ruled_by_its_constant_where_gradients_are_small() -> None:
+    """Its 1e-6 beside ``2 g^2`` changes the weights; without it the map of a score does not depend on this library's constant."""
+    generator = torch.Generator().manual_seed(2)
+    activation = torch.rand(6, 5, 5, generator=generator)
+    gradient = torch.randn(6, 5, 5, generator=generator) * 1e-4
+    ours = iw.GradCAMPlusPlus().attribute(activation, gradient).numpy()
+    model = subject("resnet18")
+    with peers.GradCAMPlusPlus(model, [model.layer4]) as cam:
+        theirs = np.maximum(
+            cam.get_cam_image(None, None, None, activation[None].numpy(), gradient[None].numpy(), eigen_smooth=False)[0], 0
+        )
+    assert theirs.max() < 0.05 * ours.max()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11", "convnext_tiny", "vit_b_16", "swin_t"])
+def test_the_gradient_agrees_with_captum(name: str, close: Callable[..., None]) -> None:
+    expected = captum.attr.Saliency(subject(name)).attribute(image_for(name).requires_grad_(), target=TARGET)[0]
+    trace = iw.record(subject(name), image_for(name))
+    close(iw.Gradient()(trace, TARGET).values, expected.amax(dim=0))
+    close(iw.Gradient(channels="mean")(trace, TARGET).values, expected.mean(dim=0))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11", "convnext_tiny", "vit_b_16", "swin_t"])
+def test_input_x_gradient_agrees_with_captum(name: str, close: Callable[..., None]) -> None:
+    expected = captum.attr.InputXGradient(subject(name)).attribute(image_for(name).requires_grad_(), target=TARGET)
+    ours = iw.InputXGradient()(iw.record(subject(name), image_for(name)), TARGET).values
+    close(ours, expected[0].sum(dim=0).detach())
+
+
+@pytest.mark.parametrize(("name", "layer"), LAYERS[:6])
+def test_grad_cam_and_gradient_times_activation_agree_with_captum(
+    name: str, layer: str, close: Callable[..., None]
+) -> None:
+    model, image = subject(name), image_for(name)
+    trace = iw.record(model, image)
+    module = model.get_submodule(layer)
+    grad_cam = captum.attr.LayerGradCam(model, module).attribute(image, target=TARGET)[0, 0]
+    close(iw.GradCAM(relu=False)(trace, TARGET, layer).values, grad_cam.detach())
+    times = captum.attr.LayerGradientXActivation(model, module).attribute(image, target=TARGET)[0].sum(dim=0)
+    close(iw.HiResCAM(relu=False)(trace, TARGET, layer).values, times.detach())
+    close(iw.InputXGradient()(trace, TARGET, layer).values, times.detach())
