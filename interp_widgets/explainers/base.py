@@ -187,10 +187,18 @@ def _prediction(trace: Trace, example: int) -> int:
 
 
 def _label(target: Target, trace: Trace) -> str:
-    index = getattr(target, "index", None)
-    if isinstance(index, int) and trace.class_names is not None:
-        return str(trace.class_names[index])
-    return str(target)
+    if isinstance(target, ClassScore):
+        return _class_name(target.index, trace)
+    if isinstance(target, Contrast):
+        return f"{_class_name(target.a, trace)} rather than {_class_name(target.b, trace)}"
+    if isinstance(target, SiteScore):
+        return target.site if target.channel is None else f"channel {target.channel} of {target.site}"
+    return getattr(getattr(target, "function", None), "__name__", type(target).__name__)
+
+
+def _class_name(index: int, trace: Trace) -> str:
+    names = trace.class_names
+    return str(names[index]) if names is not None and index < len(names) else f"class {index}"
 
 
 def _background(trace: Trace, example: int) -> torch.Tensor | None:

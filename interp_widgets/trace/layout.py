@@ -259,10 +259,10 @@ def _linear(call: Call) -> Labels | None:
 
 @_rule("matmul", "__matmul__", "bmm", "mm", "__rmatmul__")
 def _matmul(call: Call) -> Labels | None:
-    if len(call.labels) == 1:
-        return _linear(call)
+    if len(call.labels) == 1 or not call.labels[1]:
+        return _linear(call)  # times a weight
     a, b = call.labels[:2]
-    if not a or not b or len(a) != len(call.shape) or len(b) < 2:
+    if not a or len(a) != len(call.shape) or len(b) < 2:
         return None
     return (*a[:-1], b[-1] if _size(b[-1]) == call.shape[-1] else _unknown(call.shape[-1]))
 
@@ -462,6 +462,11 @@ def _lost(call: Call) -> Labels | None:  # noqa: ARG001 - a rule takes the call
     return None
 
 
+@_rule("alias")
+def _alias(call: Call) -> Labels | None:
+    return call.first
+
+
 def _elementwise(call: Call) -> Labels | None:
     """Any other operation: an output of the shape that broadcasting gives has the inputs' labels."""
     ndim = len(call.shape)
@@ -544,7 +549,7 @@ class LayoutReader:
     @staticmethod
     def _of_input(value: Value) -> Labels | None:
         """An image batch is batch, channel, height, width; any other input has no labels."""
-        if value.operation is None and len(value.shape) == 4 and value.shape[1] in (1, 3, 4) and value.dtype.is_floating_point:
+        if value.operation is not None and value.operation.name == "input" and len(value.shape) == 4 and value.shape[1] in (1, 3, 4) and value.dtype.is_floating_point:
             return tuple(_full(name, size) for name, size in zip("NCHW", value.shape, strict=True))
         return None
 

@@ -7,7 +7,8 @@ the modules only keep the stack of module paths, so that each call knows where i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,11 +30,12 @@ IN_PLACE_DUNDERS = frozenset(
 )
 # Calls that neither make nor change a value.
 NOT_OPERATIONS = frozenset({"requires_grad_", "retain_grad", "__set__", "__delete__", "register_hook", "is_contiguous", "stride"})
-# An in-place write to an output of these breaks autograd's edge or is not repeatable: numbers drawn at random.
-RANDOM = frozenset(
+# Operations that draw random numbers, or cost too much to be done again.
+NOT_REPEATED = frozenset(
     {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "feature_dropout", "native_dropout"}
     | {"rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli", "multinomial", "normal", "poisson"}
     | {"uniform_", "normal_", "bernoulli_", "exponential_", "random_", "rrelu", "gumbel_softmax", "empty", "empty_like", "new_empty"}
+    | {"scaled_dot_product_attention", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"}
 )
 INPLACE_POSITION = {
     function: list(inspect.signature(function).parameters).index("inplace")
@@ -57,13 +59,13 @@ class Recorder(TorchFunctionMode):
         self._evaluation = evaluation
         self._alive: dict[int, tuple[torch.Tensor, int]] = {}  # id of a tensor object -> the object, its value
         self._by_storage: dict[int, list[tuple[torch.Tensor, int]]] = {}
-        self._outdated: set[int] = set()  # ids of tensor objects whose memory was written through another one
-        self._constants = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+        self._outdated: dict[int, int] = {}  # id of a tensor object whose memory was written through another one -> the value written
         self._parameters = {id(parameter) for parameter in model.parameters()}
         self._paths = {id(module): path for path, module in model.named_modules()}
         self._stack: list[str] = []  # site name of each running module call
         self._last_site = ""
-        self.failed = ""  # path of the innermost module that returned nothing or raised
+        self.failed = ""  # path of the innermost module that raised
+        self._handled = sys.exception()  # what the caller was handling before
         self._calls: dict[str, int] = {}
         self._handles: list[RemovableHandle] = []
 
@@ -71,7 +73,7 @@ class Recorder(TorchFunctionMode):
 
     def hook(self) -> None:
         """Follow which module runs; ``unhook`` must follow whatever happens."""
-        for module in self._paths_modules():
+        for module in self.model.modules():
             self._handles.append(module.register_forward_pre_hook(self._enter, prepend=True))
             self._handles.append(module.register_forward_hook(self._leave, always_call=True))
 
@@ -79,9 +81,6 @@ class Recorder(TorchFunctionMode):
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-
-    def _paths_modules(self) -> Iterable[nn.Module]:
-        return (module for _, module in self.model.named_modules())
 
     @property
     def scope(self) -> str:
@@ -95,9 +94,10 @@ class Recorder(TorchFunctionMode):
     def _leave(self, module: nn.Module, _args: Any, output: Any) -> None:
         name = self._stack.pop()
         path = self._paths[id(module)]
-        if output is None:
-            self.failed = self.failed or path  # also called when the module raised
+        if sys.exception() is not self._handled:
+            self.failed = self.failed or path
             return
+        self.failed = ""  # what a module inside raised was handled
         if not path:
             return
         found = list(tensors_in(output))
@@ -147,7 +147,7 @@ class Recorder(TorchFunctionMode):
         outputs = [written] if written is not None else [tensor for _, tensor in tensors_in(result)]
         if not outputs:
             return result
-        repeatable = self._evaluation and name not in RANDOM
+        repeatable = self._evaluation and name not in NOT_REPEATED and not torch._C._is_any_autocast_enabled()
         operation = Operation(name, func, args, kwargs, writes=written is not None, repeatable=repeatable)
         if written is None and self._enters_the_graph(args, kwargs, outputs):
             result = map_structure(_as_leaf, result)
@@ -155,9 +155,9 @@ class Recorder(TorchFunctionMode):
         label = self._numbered(f"{self.scope}/{name.strip('_') or name}")
         indices = []
         for position, tensor in enumerate(outputs):
-            known = self._alive.get(id(tensor))
-            if known is not None and known[0] is tensor and written is None and id(tensor) not in self._outdated:
-                indices.append(known[1])  # handed through unchanged, such as dropout in evaluation mode
+            known = self._known(tensor)
+            if known is not None and written is None:
+                indices.append(known)  # handed through unchanged, such as dropout in evaluation mode
                 continue
             index = self._keep(tensor, operation, position)
             if written is not None and tensor._is_view() and tensor._base is not None:
@@ -174,19 +174,34 @@ class Recorder(TorchFunctionMode):
         return map_structure(self._ref, structure)
 
     def _ref(self, tensor: torch.Tensor) -> Any:
-        known = self._alive.get(id(tensor))
-        if known is not None and id(tensor) not in self._outdated:
-            return Ref(known[1])
-        if known is None and (id(tensor) in self._constants or not tensor.requires_grad):
-            return tensor  # a parameter, a buffer or a constant that the model holds
-        return Ref(self._keep(tensor, None))
+        if id(tensor) in self._parameters and id(tensor) not in self._alive:
+            return tensor
+        return Ref(self.value_of(tensor))
+
+    def _known(self, tensor: torch.Tensor) -> int | None:
+        """The value a tensor object stands for, unless it was written through another one or joined the graph since."""
+        index = self._alive.get(id(tensor), (tensor, None))[1]
+        if index is None or id(tensor) in self._outdated or (tensor.requires_grad and self.values[index].edge is None):
+            return None
+        return index
+
+    def feed(self, tensor: torch.Tensor) -> int:
+        """The value of an input of the model."""
+        return self._keep(tensor, Operation("input", torch.clone, (), {}, repeatable=False))
 
     def value_of(self, tensor: torch.Tensor) -> int:
         """The value a tensor object stands for now; one is made for a tensor that no torch call was seen to make."""
-        known = self._alive.get(id(tensor))
-        if known is not None and id(tensor) not in self._outdated:
-            return known[1]
-        return self._keep(tensor, None)
+        known = self._known(tensor)
+        if known is not None:
+            return known
+        if id(tensor) not in self._alive:
+            return self._keep(tensor, None)
+        before = [self._alive[id(tensor)][1]]
+        before += [self._outdated[id(tensor)]] if id(tensor) in self._outdated else []
+        operation = Operation("alias", torch.ops.aten.alias, tuple(Ref(index) for index in before), {}, repeatable=False)
+        operation.outputs = (self._keep(tensor, operation),)
+        self.tape.append(operation)
+        return operation.outputs[0]
 
     def _keep(self, tensor: torch.Tensor, operation: Operation | None, output: int = 0) -> int:
         index = len(self.values)
@@ -204,7 +219,7 @@ class Recorder(TorchFunctionMode):
             )
         )
         self._alive[id(tensor)] = (tensor, index)
-        self._outdated.discard(id(tensor))
+        self._outdated.pop(id(tensor), None)
         if tensor.layout == torch.strided:
             self._by_storage.setdefault(tensor.untyped_storage()._cdata, []).append((tensor, index))
         return index
@@ -234,7 +249,7 @@ class Recorder(TorchFunctionMode):
                 value.edge = window_of(tensor, base)
             self._let_go(value)
             if tensor is not target:
-                self._outdated.add(id(tensor))
+                self._outdated[id(tensor)] = len(self.values)  # the value that the write is about to make
 
     def _let_go(self, value: Value) -> None:
         """Free a value's memory for the coming write: recompute it later if that is cheap and exact, else clone it now."""

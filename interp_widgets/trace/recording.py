@@ -57,7 +57,6 @@ def record(
     if not any(True for _ in tensors_in((inputs, kwargs))):
         raise InputError(f"inputs must hold at least one tensor, got {type(inputs).__name__}: give a tensor, a tuple, a dict or a list of tensors")
     devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())} | {t.device for _, t in tensors_in(inputs)}
-    fingerprint = Fingerprint(model)
     with recording_state(model, devices, evaluation=evaluation):
         recorder = Recorder(model, evaluation=evaluation)
         names: list[str] = []
@@ -86,8 +85,7 @@ def record(
         output=plain,
         output_values=output_values,
         logits=logits,
-        fingerprint=fingerprint,
-        evaluation=evaluation,
+        fingerprint=Fingerprint(model),
         memory_limit=memory_limit,
         class_names=class_names,
     )
@@ -114,7 +112,7 @@ def _feed(recorder: Recorder, inputs: Any, kwargs: Mapping[str, Any], names: lis
             # A clone of the leaf, because a model may write into its input and a leaf must not be written into.
             fed = plain.requires_grad_().clone() if followed else plain
             name = f"{path}{next(paths)}" if several else "input"
-            recorder.sites[name] = (recorder.value_of(fed), None, "input")
+            recorder.sites[name] = (recorder.feed(fed), None, "input")
             names.append(name)
             return fed
 

@@ -8,18 +8,19 @@ keeps fewer tensors alive (ViT-B/16: 71 instead of 113 MiB).
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.checkpoint import CheckpointFunction
+from torch.utils import checkpoint
 
 from interp_widgets.errors import ModelError
 
-__all__ = ["Fingerprint", "as_recorded", "recording_state", "unwrap"]
+__all__ = ["Fingerprint", "recording_state", "unwrap"]
 
 # Flags of a shared model are switched for the time of a pass, so two passes must not overlap.
 LOCK = threading.RLock()
@@ -48,11 +49,8 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def as_recorded(model: nn.Module, *, evaluation: bool = True) -> Iterator[None]:
-    """The flags of a recording: every module in evaluation mode, every parameter frozen; put back at the end.
-
-    A backward pass needs it too, because a checkpointed block runs its forward pass again there.
-    """
+def _flags(model: nn.Module, *, evaluation: bool) -> Iterator[None]:
+    """The flags of a recording: every module in evaluation mode, every parameter frozen; put back at the end."""
     with LOCK:
         training = [module for module in model.modules() if module.training] if evaluation else []
         learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -73,13 +71,13 @@ def as_recorded(model: nn.Module, *, evaluation: bool = True) -> Iterator[None]:
 def recording_state(model: nn.Module, devices: set[torch.device], *, evaluation: bool) -> Iterator[None]:
     """Everything a recording needs, and the way back."""
     with ExitStack() as stack:
-        stack.enter_context(as_recorded(model, evaluation=evaluation))
-        stack.enter_context(_random_state(devices))
-        stack.enter_context(_buffers(model))
-        stack.enter_context(_without_compilation(model))
-        stack.enter_context(_without_reentrant_checkpoints())
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
+        stack.enter_context(_flags(model, evaluation=evaluation))
+        stack.enter_context(_random_state(devices))
+        stack.enter_context(_buffers(model))
+        stack.enter_context(_without_compilation())
+        stack.enter_context(_without_checkpoints())
         yield
 
 
@@ -97,27 +95,24 @@ def _random_state(devices: set[torch.device]) -> Iterator[None]:
 
 @contextmanager
 def _buffers(model: nn.Module) -> Iterator[None]:
-    kept = [
-        (module, name, buffer, buffer._version, buffer.detach().clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None and not buffer.is_inference()
-    ]
+    """Lend the model copies of its buffers, which the pass may write into, and give it its own ones back."""
+    own = [(module._buffers, dict(module._buffers)) for module in model.modules() if module._buffers]
+    copies: dict[int, torch.Tensor] = {}
     try:
+        for buffers, kept in own:
+            for name, buffer in kept.items():
+                if buffer is not None:
+                    buffers[name] = copies.setdefault(id(buffer), buffer.detach().clone())
         yield
     finally:
-        for module, name, buffer, version, copy in kept:
-            if buffer._version != version:
-                with torch.no_grad():
-                    buffer.detach().copy_(copy)
-            if module._buffers.get(name) is not buffer:
-                module._buffers[name] = buffer
+        for buffers, kept in own:
+            buffers.clear()
+            buffers.update(kept)
 
 
 @contextmanager
-def _without_compilation(model: nn.Module) -> Iterator[None]:
-    compiled = any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in model.modules())
-    if not compiled:
+def _without_compilation() -> Iterator[None]:
+    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and importing it takes seconds
         yield
         return
     with torch.compiler.set_stance("force_eager"):
@@ -125,20 +120,22 @@ def _without_compilation(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _without_reentrant_checkpoints() -> Iterator[None]:
-    """Let blocks under the older kind of checkpoint run plainly.
+def _without_checkpoints() -> Iterator[None]:
+    """Let checkpointed blocks run plainly: their operations are recorded anyway, and a backward pass need not repeat them.
 
-    A reentrant checkpoint hides its operations from autograd and refuses ``torch.autograd.grad``; the newer kind needs no help.
+    The older, reentrant kind would hide them from autograd; the newer would miss, on repeating, what the recorder added.
     """
-    found = CheckpointFunction.__dict__.get("apply")
-    CheckpointFunction.apply = staticmethod(lambda function, _preserve, *args: function(*args))
+    found = checkpoint.CheckpointFunction.__dict__.get("apply"), checkpoint._checkpoint_hook
+    checkpoint.CheckpointFunction.apply = staticmethod(lambda function, _preserve, *args: function(*args))
+    checkpoint._checkpoint_hook = nullcontext
     try:
         yield
     finally:
-        if found is None:
-            del CheckpointFunction.apply
+        checkpoint._checkpoint_hook = found[1]
+        if found[0] is None:
+            del checkpoint.CheckpointFunction.apply
         else:
-            CheckpointFunction.apply = found
+            checkpoint.CheckpointFunction.apply = found[0]
 
 
 class Fingerprint:

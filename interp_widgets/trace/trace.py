@@ -15,7 +15,7 @@ from interp_widgets.errors import ClosedError, GradientError, LayerError, NonFin
 from interp_widgets.trace import default_layer
 from interp_widgets.trace.layout import Layout, LayoutReader
 from interp_widgets.trace.reading import Reading, readings
-from interp_widgets.trace.state import Fingerprint, as_recorded
+from interp_widgets.trace.state import Fingerprint
 from interp_widgets.trace.target import Target, TargetLike, as_target
 from interp_widgets.trace.values import Edge, Operation, Ref, Site, Value, map_structure
 
@@ -44,7 +44,6 @@ class Trace:
         output_values: dict[str, str],
         logits: str | None,
         fingerprint: Fingerprint,
-        evaluation: bool,
         memory_limit: int | None,
         class_names: Sequence[str] | None,
     ) -> None:
@@ -60,7 +59,6 @@ class Trace:
         self._output_values = output_values
         self._logits = logits
         self._fingerprint = fingerprint
-        self._evaluation = evaluation
         self._lock = threading.RLock()  # of the caches
         self._passing = threading.RLock()  # of the autograd graph
         self._gradients: OrderedDict[tuple[Target, int], torch.Tensor] = OrderedDict()
@@ -316,20 +314,20 @@ class Trace:
                 "(torch.no_grad(), detach() or an integer operation inside its forward)"
             )
         nodes = list(OrderedDict.fromkeys(edge.node for edge in edges))
-        with as_recorded(self.model, evaluation=self._evaluation), torch.inference_mode(mode=False), torch.enable_grad():
-            found = torch.autograd.grad(
-                [edge.node for edge, _ in seeds],
-                nodes,
-                grad_outputs=[gradient for _, gradient in seeds],
-                retain_graph=True,
-                allow_unused=True,
-            )
+        try:
+            with torch.inference_mode(mode=False), torch.enable_grad():
+                found = torch.autograd.grad(
+                    [edge.node for edge, _ in seeds],
+                    nodes,
+                    grad_outputs=[gradient for _, gradient in seeds],
+                    retain_graph=True,
+                    allow_unused=True,
+                )
+        except RuntimeError as error:
+            raise GradientError(f"autograd cannot go back from the score of {target} through this {type(self.model).__name__}: {error}") from error
         self.backward_passes += 1
         by_node = dict(zip(nodes, found, strict=True))
-        return {
-            site.index: self._shaped(site, edge, by_node[edge.node])
-            for site, edge in zip(sites, edges, strict=True)
-        }
+        return {site.index: self._shaped(site, edge, by_node[edge.node]) for site, edge in zip(sites, edges, strict=True)}
 
     def _shaped(self, site: Site, edge: Edge, found: torch.Tensor | None) -> torch.Tensor:
         if found is None:

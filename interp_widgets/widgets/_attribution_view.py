@@ -43,7 +43,7 @@ class AttributionView:
         """Show the map and the channels of a view, now or as soon as they are computed."""
         self._view, self._outline = view, outline
         started = time.perf_counter()
-        here, ranked = view.target is None or self._session.is_cheap(), self._channels.ready(view)
+        here, ranked = bool(view.refusal) or self._session.is_cheap(), self._channels.ready(view)
         if ranked:
             self._channels.draw(view)
         if here:
@@ -55,7 +55,7 @@ class AttributionView:
         started, view = time.perf_counter(), self._view
         if view is None:
             return
-        if view.target is not None:
+        if not view.refusal:
             self._session.attribution()
             yield
         if not self._channels.ready(view):
@@ -69,10 +69,12 @@ class AttributionView:
 
     def _show(self, view: View, started: float, *, cached: bool) -> None:
         panel = self._panel
-        if view.target is None:
-            panel.status.text = "this model's output has no class scores to explain; its layers and channels are shown"
+        if view.refusal:
+            panel.status.text, panel.attribution.view = view.refusal, "base"
+            panel.attribution.label = panel.attribution.alt = "no map: see the status line"
             return
         found = self._session.attribution()
+        panel.show_attribution(found)
         self._put(view.row, view.column, found)
         panel.attribution.busy = False
         panel.attribution.label = f"{found.method} · {found.label}"
@@ -109,7 +111,7 @@ class AttributionView:
         yield lambda: self._channels.send_all(view)
         rows = [view.layer_row + sign * step for step in range(1, PREFETCHED_LAYERS + 1) for sign in (1, -1)]
         neighbours = [(row, outline.rows[row]) for row in rows if 0 <= row < len(outline.rows)]
-        if view.target is not None:
+        if not view.refusal:
             if view.explainer.at_layer:
                 yield from (self._wish(view, row, view.column, layer) for row, layer in neighbours)
             yield from (self._wish(view, view.row, index, view.layer) for index in self._top_classes())

@@ -24,7 +24,7 @@ SCALE = 2  # canvas pixels per CSS pixel, so that lines and letters are sharp on
 
 
 class Surface:
-    """A canvas of ``width`` x ``height`` CSS pixels that shows the last list of commands, also in a page that was reloaded."""
+    """A canvas of ``width`` x ``height`` CSS pixels that shows the last list of commands, also after a page reload."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height

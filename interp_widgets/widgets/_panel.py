@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipywidgets as widgets
+import numpy as np
 
-from interp_widgets.explainers import EXPLAINERS
+from interp_widgets.explainers import EXPLAINERS, Attribution
 from interp_widgets.render.colours import SEQUENTIAL, colour_table
 from interp_widgets.trace import Trace
 from interp_widgets.widgets._outline import Outline, tail, times
@@ -19,6 +20,7 @@ from interp_widgets.widgets.tiles import Tiles
 
 __all__ = ["Panel"]
 
+VECTOR = 12  # values shown of an attribution that is no map, the largest first
 BYTE_LIMIT = 4_000_000  # of frames per picture; an Explorer that is left alone keeps no more than two of these
 
 
@@ -30,6 +32,7 @@ class Panel:
         self.channel = Picture(
             size=148, byte_limit=BYTE_LIMIT, view="map", table=colour_table("gray").tobytes(), colormap="gray"
         )
+        self.vector = Tiles(mode="bars", measure="value", layout={"width": "240px", "display": "none"})
         self.classes = ClassList(limit=10, layout={"width": "100%"})
         self.tiles = Tiles(
             columns=3, tile_size=44, table=colour_table("gray").tobytes(), layout={"flex": "1 1 0%", "min_width": "0"}
@@ -93,7 +96,7 @@ class Panel:
     def _arrange(self, title: str) -> widgets.VBox:
         head = _row([_heading(title), self.thumbnails, self.upload, self.path], align="center")
         maps = _column(
-            [_row([self.method, self.colormap]), self.attribution, _row([_note("opacity"), self.opacity])],
+            [_row([self.method, self.colormap]), self.attribution, self.vector, _row([_note("opacity"), self.opacity])],
             width="248px",
         )
         prediction = _column([_heading("Prediction"), self.classes], width="252px")
@@ -137,6 +140,19 @@ class Panel:
             shown = [session.picture(i) for i in range(count)]
             self.thumbnails.show(shown, [session.name_of(i) for i in range(count)], session.example)
         self.thumbnails.selected = session.example
+
+    def show_attribution(self, found: Attribution) -> None:
+        """The picture for a map, bars for an attribution that is a list of values."""
+        is_map = found.values.ndim == 2
+        self.attribution.view = "overlay"
+        self.attribution.layout.display = "" if is_map else "none"
+        self.vector.layout.display = "none" if is_map else ""
+        if not is_map:
+            values = found.array.ravel()
+            order = np.argsort(-np.abs(values), kind="stable")[:VECTOR]
+            captions = [f"{values[i]:.3g}" for i in order]
+            self.vector.alt = found.describe()
+            self.vector.show_bars(values[order].tolist(), numbers=order.tolist(), captions=captions)
 
     def describe_layer(self, trace: Trace, layer: str) -> None:
         """The heading of the channels, and whether there are maps."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from interp_widgets.errors import InterpError
 from interp_widgets.explainers import Explainer
 from interp_widgets.widgets._channels import Ranking
 from interp_widgets.widgets._outline import Outline
@@ -19,10 +20,11 @@ class View:
 
     Args:
         recording: which pass of the model; another one makes everything drawn out of date.
-        layer, layer_row, channel: what the channel panel shows; ``layer_row`` is the layer's row in the ``Outline``.
+        layer, layer_row, channel: what the channel panel shows; ``layer_row`` is the layer's row in the ``Outline``,
+            negative for the site of an operation that is no module's output.
         row, column: key of the attribution's map in the browser: the layer's row (0 for methods that explain the
-            input) and the class (-1 without one, below that for targets that are no class).
-        place: the layer at which the explainer looks.
+            input) and the class (-1 for a target that is no class).
+        refusal: why there is no map: the sentence for the user; empty when there is one.
     """
 
     recording: int
@@ -33,7 +35,7 @@ class View:
     column: int
     target: Any
     explainer: Explainer
-    place: str
+    refusal: str
     ranking: Ranking
     page: int
 
@@ -48,25 +50,33 @@ class View:
         return other is not None and (self.recording, self.explainer) == (other.recording, other.explainer)
 
 
-def resolve(session: Session, outline: Outline, ranking: Ranking, page: int, columns: dict[Any, int]) -> View:
-    """The view of a session's present state; ``columns`` numbers the targets that are no class."""
-    session.ready()
+def resolve(session: Session, outline: Outline, ranking: Ranking, page: int) -> View:
+    """The view of a session's present state."""
+    trace = session.ready()
     method, target = session.method, session.target
-    if isinstance(target, int):
-        column = target
-    else:
-        column = -1 if target is None else columns.setdefault(target, -2 - len(columns))
-    layer_row = max(outline.row(session.layer), 0)
+    layer_row = outline.row(session.layer)
+    if layer_row < 0:
+        layer_row = -2 - trace.site(session.layer).index
     return View(
         recording=session.recordings,
         layer=session.layer,
         layer_row=layer_row,
         channel=session.channel,
         row=layer_row if method.at_layer else 0,
-        column=column,
+        column=target if isinstance(target, int) else -1,
         target=target,
         explainer=method,
-        place="" if target is None else session.place(),
+        refusal=_refusal(session),
         ranking=ranking if target is not None or ranking != "contribution" else "activation",
         page=page,
     )
+
+
+def _refusal(session: Session) -> str:
+    if session.target is None:
+        return "this model's output has no class scores to explain; its layers and channels are shown"
+    try:
+        session.place()
+    except InterpError as error:
+        return str(error)
+    return ""

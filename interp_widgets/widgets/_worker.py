@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
@@ -13,24 +14,29 @@ Job = Callable[[], Iterator[None]]
 class Worker:
     """Runs one job at a time. A job is a generator: between two of its steps it can be stopped by a newer one.
 
-    The thread exists while there is work and ends by itself; errors that a job raises go to ``on_error``.
+    A job that was submitted as ``first`` (another input was chosen) goes before the others and is replaced only by one of
+    its kind. The thread exists while there is work and ends by itself; what a job raises goes to ``on_error``.
     """
 
-    def __init__(self, on_error: Callable[[Exception], None]) -> None:
+    def __init__(self, on_error: Callable[[BaseException], None]) -> None:
         self._on_error = on_error
         self._lock = threading.Condition()
         self._waiting: Job | None = None
+        self._first: Job | None = None
         self._thread: threading.Thread | None = None
         self._number = 0
         self._closed = False
 
-    def submit(self, job: Job) -> None:
-        """Run ``job`` as soon as the step that runs now is done; whatever waited before is dropped."""
+    def submit(self, job: Job, *, first: bool = False) -> None:
+        """Run ``job`` as soon as the step that runs now is done; what waited before is dropped."""
         with self._lock:
             if self._closed:
                 return
             self._number += 1
-            self._waiting = job
+            if first:
+                self._first = job
+            else:
+                self._waiting = job
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="interp_widgets worker", daemon=True)
                 self._thread.start()
@@ -40,7 +46,7 @@ class Worker:
         """Stop what runs after its current step, and drop what waits."""
         with self._lock:
             self._number += 1
-            self._waiting = None
+            self._waiting = self._first = None
             self._lock.notify_all()
 
     def pause(self, seconds: float) -> None:
@@ -48,6 +54,11 @@ class Worker:
         with self._lock:
             number = self._number
             self._lock.wait_for(lambda: self._number != number, timeout=seconds)
+
+    @property
+    def inside(self) -> bool:
+        """Whether the caller runs on the worker's thread."""
+        return threading.current_thread() is self._thread
 
     @property
     def busy(self) -> bool:
@@ -67,17 +78,26 @@ class Worker:
         self.cancel()
 
     def _run(self) -> None:
-        while True:
-            with self._lock:
-                job, self._waiting = self._waiting, None
-                number = self._number
-                if job is None:
-                    self._thread = None
-                    self._lock.notify_all()
-                    return
+        while (taken := self._take()) is not None:
+            job, number = taken
             try:
                 for _ in job():
                     if self._number != number:
                         break
-            except Exception as error:  # noqa: BLE001 - a thread's error would be lost; the owner shows it
-                self._on_error(error)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a thread's error would be lost; the owner shows it
+                with contextlib.suppress(Exception):
+                    self._on_error(error)
+
+    def _take(self) -> tuple[Job, int] | None:
+        """The next job; without one the thread is over."""
+        with self._lock:
+            job = self._first or self._waiting
+            if self._first is not None:
+                self._first = None
+            else:
+                self._waiting = None
+            if job is None:
+                self._thread = None
+                self._lock.notify_all()
+                return None
+            return job, self._number

@@ -48,7 +48,6 @@ class Explorer(widgets.VBox):
         self._worker = Worker(self._fail)
         self._closed = False
         self._view: View | None = None
-        self._columns: dict[Any, int] = {}  # targets that are no class, numbered from -2 down
         self._in_browser = False  # whether the change that is handled now was made there
         self._page = 0
         self._shown = -1  # which recording is on the screen
@@ -130,7 +129,7 @@ class Explorer(widgets.VBox):
     # From controls to the session
 
     def _bind(self) -> None:
-        panel, session = self._panel, self.session
+        panel = self._panel
         self._watch(lambda _: self._guard(self._update), ["trace", "layer", "channel", "target", "explainer"])
         self._watch(lambda change: panel.classes.set_trait("follow", change["new"]), ["follow"])
         self._on(panel.depth, "value", self._go_to_row)
@@ -140,7 +139,7 @@ class Explorer(widgets.VBox):
         self._on(panel.classes, "follow", self._follow)
         self._on(panel.tiles, "selected", self._choose_channel)
         self._on(panel.channel_slider, "value", self._choose_channel)
-        self._on(panel.method, "value", lambda name: session.set_trait("explainer", name))
+        self._on(panel.method, "value", self._choose_method)
         self._on(panel.colormap, "value", lambda _name: self._colour())
         self._on(panel.ranking, "value", lambda _name: self._turn_page(0))
         self._on(panel.tiles, "page", self._turn_page)
@@ -172,8 +171,11 @@ class Explorer(widgets.VBox):
         widget.observe(moved, name)
 
     def _guard(self, action: Callable[[], object]) -> None:
-        """Run a callback; what goes wrong becomes a sentence in the widget, and the controls go back to what is true."""
+        """Run a callback; what goes wrong becomes a sentence in the widget, and the controls show what is true."""
         if self._closed:
+            return
+        if not self.session.live and not self._worker.inside:
+            self._slowly(action)  # the model has to run first
             return
         try:
             with self._lock:
@@ -182,7 +184,7 @@ class Explorer(widgets.VBox):
         except Exception as error:  # noqa: BLE001 - ipywidgets would swallow it; the user's model can raise anything
             self._fail(error)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         """Show what went wrong; the user's own model can raise anything, and the sentence says so."""
         if self._closed:
             return
@@ -204,6 +206,10 @@ class Explorer(widgets.VBox):
         known = self._outline.index.get(path)
         if known is not None and self._outline.modules[known].row >= 0:
             self.session.layer = path
+
+    def _choose_method(self, name: str | None) -> None:
+        if name is not None and name != type(self.session.method).__name__:
+            self.session.explainer = name
 
     def _choose_class(self, index: int) -> None:
         if index < 0 or index == self.session.target:
@@ -246,7 +252,7 @@ class Explorer(widgets.VBox):
             action()
             yield
 
-        self._worker.submit(job)
+        self._worker.submit(job, first=True)
 
     # From the session to the screen
 
@@ -286,12 +292,14 @@ class Explorer(widgets.VBox):
             before = self._view
             if before is not None and before.layer != self.session.layer:
                 self._page = 0
-            view = resolve(self.session, self._outline, self._panel.ranking.value, self._page, self._columns)
+            view = resolve(self.session, self._outline, self._panel.ranking.value, self._page)
             if view == before:
                 return
             self._view = view
             if not view.same_method(before):
                 self._change_method()
+            elif before is not None and view.column == -1 and view.target != before.target:
+                self._panel.attribution.clear()
             self._move_controls(view)
             self._maps.draw(view, self._outline)
 
@@ -304,14 +312,14 @@ class Explorer(widgets.VBox):
                 panel.channel_slider.value = min(panel.channel_slider.value, channels - 1)
                 panel.channel_slider.max = channels - 1
             self._mirror(panel.channel_slider, "value", view.channel)
-        self._mirror(panel.depth, "value", view.layer_row)
+        if view.layer_row >= 0:
+            self._mirror(panel.depth, "value", view.layer_row)
         self._mirror(panel.tiles, "selected", view.channel)
         self._mirror(panel.channel, "row", view.layer_row)
         self._mirror(panel.channel, "column", view.channel)
         self._mirror(panel.attribution, "row", view.row)
         self._mirror(panel.attribution, "column", view.column)
-        if view.column != panel.classes.selected:
-            panel.classes.selected = max(view.column, -1)
+        panel.classes.selected = view.column
         name = type(view.explainer).__name__
         panel.method.value = name if name in EXPLAINERS else None
 
@@ -351,7 +359,7 @@ def explore(
     """An ``Explorer`` on a model and an input.
 
     Args:
-        model: an ``nn.Module``, or the name of a zoo or torchvision model, with its examples, classes and preprocessing.
+        model: an ``nn.Module``, or the name of a zoo or torchvision model: with its examples, classes, preprocessing.
         inputs: a path, image, array or tensor, or a list of those to choose from; optional for a zoo model.
         class_names: one per class.
         preprocess: how an image becomes the model's input.

@@ -34,7 +34,8 @@ class Session(t.HasTraits):
 
     Args:
         model: any ``nn.Module``.
-        inputs: whatever ``load_input`` takes; a list of images, or a batch, gives several to choose from.
+        inputs: whatever ``load_input`` takes; a list, or a batch, gives several to choose from (a model that takes a
+            list as one input is given a list of lists).
         class_names: one per class; numbers by default.
         preprocess: how an image becomes the model's input: a ``Preprocess``, or any function from a PIL image to a
             tensor.
@@ -49,7 +50,9 @@ class Session(t.HasTraits):
     layer = t.Unicode(help="module path of the layer looked at")
     channel = t.Int(0, help="channel of that layer")
     target = t.Any(help="what is explained: a class index, or a target object; a class name is turned into its index")
-    explainer = t.Any("GradCAM", help="name in EXPLAINERS, or an Explainer with its own hyper-parameters")
+    explainer = t.Any(
+        "GradCAM", allow_none=False, help="name in EXPLAINERS, or an Explainer with its own hyper-parameters"
+    )
     example = t.Int(0, help="which of the inputs")
     follow = t.Bool(False, help="whether the target follows the prediction when the input changes")
 
@@ -70,6 +73,7 @@ class Session(t.HasTraits):
         self.class_names: tuple[str, ...] = tuple(class_names or ())
         self.preprocess = preprocess
         self.memory_limit = memory_limit
+        self._undo = _known_preprocess(model, preprocess)  # what makes pictures of tensors again
         self.recordings = 0
         self.record_seconds = 0.0
         self._inputs: list[Any] = _separate(inputs)
@@ -83,6 +87,8 @@ class Session(t.HasTraits):
         self.last_used = time.monotonic()
         self._attributions: OrderedDict[tuple[Any, ...], Attribution] = OrderedDict()
         self._adopt(self._record(0))
+        if "explainer" not in traits and not any(self.ready().is_spatial(layer) for layer in self.ready().layers):
+            self.explainer = "Gradient"  # Grad-CAM needs maps
         self.follow = traits.get("target") is None
         for name in ("explainer", "target", "layer", "channel", "follow"):
             value = traits.pop(name, None)
@@ -118,12 +124,12 @@ class Session(t.HasTraits):
             InputError: not something a model takes, or not an image.
         """
         source = self._inputs[example]
-        if self.preprocess is None or isinstance(self.preprocess, Preprocess):
-            return load_input(source, self.preprocess or _guess_preprocess(self.model))
-        if isinstance(source, torch.Tensor):
-            return source
-        made = self.preprocess(load_image(source))
-        return made.unsqueeze(0) if made.ndim == 3 else made
+        if self.preprocess is not None and not isinstance(self.preprocess, Preprocess):
+            made = source if isinstance(source, torch.Tensor) else self.preprocess(load_image(source))
+        else:
+            made = load_input(source, self._undo)
+        single = isinstance(made, torch.Tensor) and made.ndim == 3 and _first_convolution(self.model) is not None
+        return made.unsqueeze(0) if single else made
 
     def add(self, source: Any, name: str = "") -> None:
         """Take one more input (a path, image, array or tensor) and look at it; a wrong one changes nothing."""
@@ -140,7 +146,8 @@ class Session(t.HasTraits):
 
     def picture(self, example: int | None = None) -> NDArray[np.uint8] | None:
         """An input as a person sees it, ``(H, W, 3)`` uint8; ``None`` when it is not an image."""
-        tensor = self.tensor_of(self.example if example is None else example)
+        example = self.example if example is None else example
+        source, tensor = self._inputs[example], self.tensor_of(example)
         tensor = tensor[0] if isinstance(tensor, torch.Tensor) and tensor.ndim == 4 else tensor
         if (
             not isinstance(tensor, torch.Tensor)
@@ -149,7 +156,8 @@ class Session(t.HasTraits):
             or not tensor.is_floating_point()
         ):
             return None
-        return to_picture(tensor, self.preprocess if isinstance(self.preprocess, Preprocess) else None)
+        given = isinstance(source, torch.Tensor) and self.preprocess is None
+        return to_picture(tensor, None if given else self._undo)
 
     # Recording
 
@@ -167,6 +175,9 @@ class Session(t.HasTraits):
 
     def _adopt(self, found: Trace) -> None:
         """Look at another trace: keep layer, channel and target where they still make sense."""
+        if self._closed:
+            found.close()
+            raise ClosedError("this session was closed while it recorded")
         before = self.trace
         with self.hold_trait_notifications():
             self._attributions.clear()
@@ -184,11 +195,16 @@ class Session(t.HasTraits):
         if self._closed:
             raise ClosedError("this session is closed: make a new one")
         self.last_used = time.monotonic()
-        if self.trace is None or self.trace.closed or self.trace.stale:
+        if not self.live:
             self._adopt(self._record(self.example))
             _share_memory(self)
         assert self.trace is not None  # noqa: S101 - for the type checker: adopted just above
         return self.trace
+
+    @property
+    def live(self) -> bool:
+        """Whether there is a trace that holds for the model as it is now, so that ``ready`` need not record."""
+        return self.trace is not None and not self.trace.closed and not self.trace.stale
 
     def release(self) -> None:
         """Let go of the trace's memory; it is recorded again when something is asked for."""
@@ -218,7 +234,9 @@ class Session(t.HasTraits):
 
     def is_cheap(self, layer: str | None = None, target: Any = None) -> bool:
         """Whether that attribution needs no backward pass."""
-        return self.ready().has_gradient(self.place(layer), self.target if target is None else target)
+        return not self.method.needs_gradient or self.ready().has_gradient(
+            self.place(layer), self.target if target is None else target
+        )
 
     def attribution(self, layer: str | None = None, target: Any = None) -> Attribution:
         """The attribution of the chosen explainer; by default at the session's layer, for its target."""
@@ -274,7 +292,13 @@ class Session(t.HasTraits):
                     f"target must be in 0..{classes - 1} (the model has {classes} classes), got {target.index}"
                 )
             return target.index
+        self.trace.score(target)  # refuses what does not fit the model
         return target
+
+    @t.observe("layer")
+    def _keep_channel_in_range(self, _change: dict[str, Any]) -> None:
+        if self.trace is not None:
+            self.channel = min(self.channel, self.trace.channels(self.layer) - 1)
 
     @t.validate("explainer")
     def _validate_explainer(self, proposal: dict[str, Any]) -> Any:
@@ -324,14 +348,20 @@ def _separate(inputs: Any) -> list[Any]:
     """Several inputs when a list or tuple of images was given, or a batch; otherwise one."""
     if isinstance(inputs, torch.Tensor) and inputs.ndim == 4:
         return [inputs[i : i + 1] for i in range(len(inputs))]
-    if isinstance(inputs, (list, tuple)) and not any(isinstance(item, torch.Tensor) for item in inputs):
+    if isinstance(inputs, list) or (isinstance(inputs, tuple) and not any(isinstance(i, torch.Tensor) for i in inputs)):
         return list(inputs)
     return [inputs]
 
 
-def _guess_preprocess(model: nn.Module) -> Preprocess:
-    """ImageNet's for colour; for a model whose first convolution takes one channel, grey in 0..1."""
-    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+def _first_convolution(model: nn.Module) -> nn.Conv2d | None:
+    return next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+
+
+def _known_preprocess(model: nn.Module, given: object) -> Preprocess | None:
+    """The one given; else ImageNet's for colour, or grey in 0..1 when the first convolution takes one channel."""
+    if given is not None:
+        return given if isinstance(given, Preprocess) else None
+    first = _first_convolution(model)
     return Preprocess(mean=(0.0,), std=(1.0,)) if first is not None and first.in_channels == 1 else Preprocess()
 
 

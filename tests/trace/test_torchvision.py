@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
-import interp_widgets as iw
 from interp_widgets.errors import LayoutError
+from interp_widgets.trace import Trace, record
 from tests.trace import small_models
 from tests.trace.conftest import Row
 from tests.trace.reference import Reference, Snapshot, relative_error
@@ -31,7 +31,7 @@ def test_a_recording_agrees_with_plain_hooks_and_one_plain_backward(name: str, t
     with torch.no_grad():
         plain = model(*inputs) if isinstance(inputs, tuple) else model(inputs)
     reference = Reference(model, inputs, score)
-    with iw.record(model, inputs, memory_limit=2**34) as trace:
+    with record(model, inputs, memory_limit=2**34) as trace:
         before.assert_unchanged(model)
         assert_same_output(trace.output, plain)
         assert set(trace.layers) == set(reference.activations)
@@ -61,7 +61,7 @@ def assert_same_output(found: Any, expected: Any) -> None:
         assert relative_error(a, b) <= ACTIVATION_TOLERANCE
 
 
-def compare_gradients(trace: iw.Trace, reference: Reference, score: Any) -> tuple[float, float]:
+def compare_gradients(trace: Trace, reference: Reference, score: Any) -> tuple[float, float]:
     """The largest relative error, and the share of layers whose gradient is not all zero."""
     errors, nonzero = [], 0
     followed = [layer for layer, gradient in reference.gradients.items() if gradient is not None]
@@ -78,7 +78,7 @@ def compare_gradients(trace: iw.Trace, reference: Reference, score: Any) -> tupl
     return max(errors)[0], nonzero / max(1, len(followed))
 
 
-def default_layer(trace: iw.Trace) -> str:
+def default_layer(trace: Trace) -> str:
     try:
         return trace.default_layer()
     except LayoutError:
