@@ -12,7 +12,7 @@ import torch
 
 from interp_widgets.errors import InputError, ParameterError
 from interp_widgets.explainers.attribution import Attribution
-from interp_widgets.trace import ClassScore, Contrast, Target, TargetLike, Trace
+from interp_widgets.trace import ClassScore, Contrast, SiteScore, Target, TargetLike, Trace
 from interp_widgets.trace.target import as_target
 
 __all__ = ["CAM", "Explainer", "limits"]

@@ -48,7 +48,7 @@ class AttributionView:
             self._channels.draw(view)
         if here:
             self._show(view, started, cached=True)
-        self._panel.attribution.busy = not here
+        self._panel.set_busy(busy=not (here and ranked))
         self._worker.submit(self._prefetch if here and ranked else self._compute)
 
     def _compute(self) -> Iterator[None]:
@@ -64,6 +64,7 @@ class AttributionView:
         with self._lock:
             if view is self._view:
                 self._show(view, started, cached=False)
+                self._panel.set_busy(busy=False)
                 self._channels.draw(view)
         yield from self._prefetch()
 
@@ -76,7 +77,6 @@ class AttributionView:
         found = self._session.attribution()
         panel.show_attribution(found)
         self._put(view.row, view.column, found)
-        panel.attribution.busy = False
         panel.attribution.label = f"{found.method} · {found.label}"
         panel.attribution.alt = found.describe()
         panel.status.text = self._sentence(view, found, time.perf_counter() - started, cached=cached)

@@ -57,7 +57,7 @@ class Module:
 
 def times(shape: tuple[int, ...]) -> str:
     """A shape as people write it."""
-    return " \N{MULTIPLICATION SIGN} ".join(str(size) for size in shape)
+    return "\N{MULTIPLICATION SIGN}".join(str(size) for size in shape)
 
 
 def tail(path: str, letters: int) -> str:

@@ -40,13 +40,16 @@ class Panel:
         self.tree = LayerTree(height=108, layout={"width": "100%"})
         self.strip = NetworkStrip(width=464, height=104)
         self.thumbnails = Thumbnails(layout={"width": "100%"})
-        self.status = StatusLine(layout={"width": "100%"})
+        self.status = StatusLine(layout={"flex": "1 1 0%", "min_width": "0"})
+        self.stop = widgets.Button(
+            description="Stop", tooltip="stop what is being computed", layout={"width": "56px", "visibility": "hidden"}
+        )
         self.method = _dropdown([(kind.title, name) for name, kind in EXPLAINERS.items()], "method")
         self.colormap = _dropdown(SEQUENTIAL, "colours")
         self.ranking = _dropdown(
             [("by activation", "activation"), ("by contribution", "contribution"), ("by number", "number")],
             "order of the channels",
-            "0 0 128px",
+            "0 0 124px",
         )
         self.opacity = _slider(
             widgets.FloatSlider, "opacity of the map", value=0.6, min=0.0, max=1.0, step=0.01, readout=False
@@ -95,10 +98,9 @@ class Panel:
 
     def _arrange(self, title: str) -> widgets.VBox:
         head = _row([_heading(title), self.thumbnails, self.upload, self.path], align="center")
-        maps = _column(
-            [_row([self.method, self.colormap]), self.attribution, self.vector, _row([_note("opacity"), self.opacity])],
-            width="248px",
-        )
+        self._opacity_row = _row([_note("opacity"), self.opacity])
+        choice = _row([self.method, self.colormap])
+        maps = _column([choice, self.attribution, self.vector, self._opacity_row], width="248px")
         prediction = _column([_heading("Prediction"), self.classes], width="252px")
         self._channel_box = _column([self.channel, self.channel_slider], width="156px")
         self._channel_box.layout.align_self = "flex-start"
@@ -109,7 +111,12 @@ class Panel:
         network = _column([self.strip, _row([_note("depth"), self.depth])], width="472px")
         tree = _column([self.tree], grow=True)
         return _column(
-            [head, _row([maps, prediction, channels], gap="12px"), _row([network, tree], gap="12px"), self.status]
+            [
+                head,
+                _row([maps, prediction, channels], gap="12px"),
+                _row([network, tree], gap="12px"),
+                _row([self.status, self.stop]),
+            ]
         )
 
     # What is shown
@@ -147,6 +154,7 @@ class Panel:
         self.attribution.view = "overlay"
         self.attribution.layout.display = "" if is_map else "none"
         self.vector.layout.display = "none" if is_map else ""
+        self._opacity_row.layout.visibility = "" if is_map else "hidden"
         if not is_map:
             values = found.array.ravel()
             order = np.argsort(-np.abs(values), kind="stable")[:VECTOR]
@@ -159,13 +167,14 @@ class Panel:
         spatial = trace.is_spatial(layer)
         site = trace.site(layer)
         size = times(site.shape[1:])
-        self.layer_name.value = f"{tail(layer, 28 - len(size))} · {size}" + ("" if spatial else " (no maps)")
+        self.layer_name.value = f"{tail(layer, 23 - len(size))} · {size}" + ("" if spatial else " (no maps)")
         self.layer_name.tooltip = layer
         self._channel_box.layout.display = "" if spatial else "none"
 
     def set_busy(self, *, busy: bool) -> None:
         """Say that something is being computed."""
-        self.attribution.busy = self.channel.busy = busy
+        self.attribution.busy = busy
+        self.stop.layout.visibility = "visible" if busy else "hidden"
 
     def close(self) -> None:
         """Close every widget, its layout and its style."""

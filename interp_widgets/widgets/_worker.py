@@ -14,8 +14,8 @@ Job = Callable[[], Iterator[None]]
 class Worker:
     """Runs one job at a time. A job is a generator: between two of its steps it can be stopped by a newer one.
 
-    A job that was submitted as ``first`` (another input was chosen) goes before the others and is replaced only by one of
-    its kind. The thread exists while there is work and ends by itself; what a job raises goes to ``on_error``.
+    A job that was submitted as ``first`` (another input was chosen) goes before the others and is replaced only by one
+    of its kind. The thread exists while there is work and ends by itself; what a job raises goes to ``on_error``.
     """
 
     def __init__(self, on_error: Callable[[BaseException], None]) -> None:

@@ -78,6 +78,11 @@ class Explorer(widgets.VBox):
         """What is shown, in words."""
         return self._panel.status.text
 
+    @property
+    def strongest_channel(self) -> int:
+        """The channel of the layer that ranks first."""
+        return self._channels.strongest()
+
     def wait(self, timeout: float | None = 60.0) -> bool:
         """Block until nothing is being computed; whether that was reached in ``timeout`` seconds."""
         return self._worker.wait(timeout)
@@ -148,6 +153,7 @@ class Explorer(widgets.VBox):
         panel.path.on_submit(lambda text: self._guard(lambda: self._take(text.value.strip())))
         panel.attribution.on_need(lambda _row, _column: self._guard(self._redraw))
         panel.channel.on_need(lambda _row, _column: self._guard(self._redraw))
+        panel.stop.on_click(lambda _button: self._stop())
         panel.strip.on_leave(panel.depth.focus)
 
     def _watch(self, handler: Callable[[Any], None], names: list[str]) -> None:
@@ -243,6 +249,13 @@ class Explorer(widgets.VBox):
     def _take(self, path: str) -> None:
         if path:
             self._slowly(lambda: self.session.add(path, path.replace("\\", "/").rpartition("/")[2]))
+
+    def _stop(self) -> None:
+        """Give up what is being computed; what is on the screen stays."""
+        self._worker.cancel()
+        self._panel.set_busy(busy=False)
+        self._panel.show_inputs(self.session)
+        self._panel.status.text = "stopped; what is shown is what was there before"
 
     def _slowly(self, action: Callable[[], object]) -> None:
         """Run the model on the worker thread; the pictures say that something is coming."""
@@ -374,7 +387,7 @@ def explore(
         if inputs is None:
             raise InputError("give an input to explore the model on: a path, image, array or tensor")
         session = Session(model, inputs, class_names=class_names, preprocess=preprocess, **state)
-        return Explorer(session, owned=True)
+        return _opened(session, "", state)
     entry = zoo.load(model)
     options: dict[str, Any] = {
         "class_names": class_names or entry.class_names,
@@ -385,4 +398,11 @@ def explore(
             raise InputError(f"{model!r} comes without examples: give an input, a path, image, array or tensor")
         inputs = [example.image for example in entry.examples]
         options |= {"labels": [e.label for e in entry.examples], "names": [e.name for e in entry.examples]}
-    return Explorer(Session(entry.model, inputs, **options, **state), title=model, owned=True)
+    return _opened(Session(entry.model, inputs, **options, **state), model, state)
+
+
+def _opened(session: Session, title: str, state: dict[str, Any]) -> Explorer:
+    explorer = Explorer(session, title, owned=True)
+    if "channel" not in state:
+        session.channel = explorer.strongest_channel
+    return explorer

@@ -124,12 +124,14 @@ class Session(t.HasTraits):
             InputError: not something a model takes, or not an image.
         """
         source = self._inputs[example]
-        if self.preprocess is not None and not isinstance(self.preprocess, Preprocess):
-            made = source if isinstance(source, torch.Tensor) else self.preprocess(load_image(source))
-        else:
+        given = self.preprocess
+        if given is None or isinstance(given, Preprocess) or isinstance(source, torch.Tensor):
             made = load_input(source, self._undo)
-        single = isinstance(made, torch.Tensor) and made.ndim == 3 and _first_convolution(self.model) is not None
-        return made.unsqueeze(0) if single else made
+        else:
+            made = given(load_image(source))
+        if isinstance(made, torch.Tensor) and made.ndim == 3 and _first_convolution(self.model) is not None:
+            return made.unsqueeze(0)
+        return made
 
     def add(self, source: Any, name: str = "") -> None:
         """Take one more input (a path, image, array or tensor) and look at it; a wrong one changes nothing."""

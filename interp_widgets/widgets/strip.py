@@ -48,7 +48,7 @@ class Block:
 
     def holds(self, x: float, y: float) -> bool:
         """Whether a point belongs to the block; a block takes the whole column above and below it."""
-        return self.x - 1 <= x <= self.x + self.width + 1 and (y < HEAD if self.stage else y >= HEAD)
+        return self.x <= x <= self.x + self.width and (y < HEAD if self.stage else y >= HEAD)
 
 
 def first_open(outline: Outline) -> frozenset[str]:
@@ -83,7 +83,7 @@ def arrange(outline: Outline, opened: frozenset[str], width: int, height: int) -
     modules = _frontier(outline, opened)
     if not modules:
         return []
-    gap = 2.0 if len(modules) > 30 else 3.0
+    gap = min(3.0, 0.25 * width / len(modules))
     shares = [1 + math.log2(1 + module.channels) for module in modules]
     room = width - gap * (len(modules) + 1)
     sizes = [math.log2(1 + max(module.resolution)) if module.resolution else 0.0 for module in modules]
@@ -92,7 +92,7 @@ def arrange(outline: Outline, opened: frozenset[str], width: int, height: int) -
     blocks: list[Block] = []
     x = gap
     for module, share, size in zip(modules, shares, sizes, strict=True):
-        wide = max(2.0, room * share / sum(shares))
+        wide = room * share / sum(shares)
         high = max(8.0, space * size / tallest)
         blocks.append(Block(module.path, x, HEAD + (space - high) / 2, wide, high, module.kind, module.name))
         x += wide + gap

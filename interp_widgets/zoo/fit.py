@@ -74,7 +74,6 @@ def fit(
             optimizer.step()
             rates.step()
             total += value.item()
-            _log.debug("step %d of %d: loss %.4f", at // size + 1, per_epoch, value.item())
         seconds, mean = time.perf_counter() - started, total / per_epoch
         _log.info("epoch %d of %d: loss %.4f (%.0f s)", epoch + 1, schedule.epochs, mean, seconds)
     model.to(memory_format=torch.contiguous_format).eval()

@@ -45,10 +45,11 @@ _DESCRIPTIONS = {
 - **Limits**: synthetic images; knows these nine classes only and was never shown a scene without one.
 """,
     "scenes-vit": """\
-- **Data**: 24,000 generated scenes (`interp_widgets.zoo.scenes`); 2,000 others, from another seed, held out.
-- **Model**: `SmallViT`, pre-norm, 8x8 patches, class token, four blocks of four heads.
+- **Data**: 20,000 generated scenes (`interp_widgets.zoo.scenes`); 2,000 others, from another seed, held out.
+- **Model**: `SmallViT`, pre-norm, class token, four blocks of four heads; one token per 8x8 pixels, each from an
+  overlapping 16x16 patch (one convolution).
 - **Training**: beside the class token, a head on every patch (dropped afterwards) learned which labelled object,
-  if any, covers that patch (token labelling, arXiv:2104.10858). Its patch tokens know more of where the object is than
+  if any, covers the patch (token labelling, arXiv:2104.10858). Its patch tokens know more of where the object is than
   those of a ViT trained on labels alone.
 - **Purpose**: attention and token methods on a transformer that runs everywhere, with known evidence.
 - **Limits**: synthetic images; knows these nine classes only and was never shown a scene without one.

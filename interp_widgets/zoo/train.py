@@ -34,7 +34,7 @@ _log = logging.getLogger("interp_widgets.zoo.train")
 
 _HELD_OUT_SCENES = 2000
 _CNN_SCHEDULE = Schedule(epochs=4, rate=4e-3, bfloat16=True)
-_WINDOW_STEPS = 2200
+_WINDOW_STEPS = 2150
 _NOTHING = len(scenes.CLASS_NAMES)  # the label of a patch without a labelled object
 
 
@@ -94,7 +94,7 @@ def _train_vit() -> Trained:
     The patch head, which says which class's object covers a patch (or none), exists in training only. The first steps
     see 6 x 6 of the 12 x 12 patches, a window that holds the object: a quarter of the time.
     """
-    drawn = scenes.generate(24_000, TRAINING_SEEDS[0])
+    drawn = scenes.generate(20_000, TRAINING_SEEDS[0])
     labels = torch.from_numpy(drawn.labels)
     patch_labels = _patch_labels(drawn)
     model = SHIPPED["scenes-vit"].build()
@@ -113,9 +113,16 @@ def _train_vit() -> Trained:
         patch_loss = F.cross_entropy(patch_logits, patches.flatten(), weight=weight, ignore_index=-1)
         return F.cross_entropy(model.head(tokens[:, 0]), labels[batch]) + patch_loss
 
-    schedule = Schedule(epochs=4, rate=1.5e-3, batch_size=32)
+    schedule = Schedule(epochs=4, rate=1e-3, batch_size=32)
     fit(model, drawn.images, SHIPPED["scenes-vit"].preprocess, loss, schedule, also_train=patch_head)
     return Trained(model, _measure("scenes-vit", model), _one_per_class(HELD_OUT_SEED))
+
+
+def _patch_labels(drawn: scenes.Scenes) -> Tensor:
+    """``(N, 12, 12)`` int64 per 8x8 patch: the object's class, 9 where it is not, -1 where it covers less than half."""
+    cover = drawn.masks.reshape(-1, 12, 8, 12, 8).mean(axis=(2, 4))
+    labels = np.where(cover >= 0.5, drawn.labels[:, None, None], np.where(cover > 0, -1, _NOTHING))
+    return torch.from_numpy(labels)
 
 
 def _window(patches: Tensor) -> Tensor:
@@ -140,13 +147,6 @@ def _classify(targets: NDArray[np.int64], *, flip: bool) -> Loss:
         return F.cross_entropy(model(images).float(), labels[batch])
 
     return loss
-
-
-def _patch_labels(drawn: scenes.Scenes) -> Tensor:
-    """``(N, 12, 12)`` int64 per 8x8 patch: the object's class, 9 where it is not, -1 where it covers less than half."""
-    cover = drawn.masks.reshape(-1, 12, 8, 12, 8).mean(axis=(2, 4))
-    labels = np.where(cover >= 0.5, drawn.labels[:, None, None], np.where(cover > 0, -1, _NOTHING))
-    return torch.from_numpy(labels)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.browser.frozen import frozen
 from tests.browser.harness import Lab, NotebookPage
 
 SETUP = """
@@ -53,21 +54,15 @@ def test_a_click_and_the_arrows_choose(notebook: NotebookPage) -> None:
 
 
 def test_typing_filters_without_the_kernel_and_enter_chooses(notebook: NotebookPage) -> None:
-    notebook.page.evaluate(
-        "() => { const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;"
-        " kernel.requestExecute({ code: 'import threading; threading.Event().wait()' }); window.__kernel = kernel; }"
-    )
-    notebook.wait("window.__kernel.status === 'busy'")
-    notebook.page.get_by_role("listbox", name="classes by probability").focus()
-    notebook.page.keyboard.type("cat")  # on the list: it lands in the search field
-    notebook.wait("document.querySelectorAll('.iw-row').length === 2")
-    assert notebook.page.evaluate(NAMES) == ["Persian cat", "tabby cat"]
-    assert notebook.page.locator(".iw-foot span").text_content() == "2 of 1000 classes"
-    notebook.page.keyboard.press("ArrowDown")
-    notebook.page.keyboard.press("Enter")
-    notebook.wait(SELECTED, 700)
-    assert notebook.page.evaluate("window.__kernel.status") == "busy"
-    notebook.call("async () => { await window.__kernel.interrupt(); }")
+    with frozen(notebook):
+        notebook.page.get_by_role("listbox", name="classes by probability").focus()
+        notebook.page.keyboard.type("cat")  # on the list: it lands in the search field
+        notebook.wait("document.querySelectorAll('.iw-row').length === 2")
+        assert notebook.page.evaluate(NAMES) == ["Persian cat", "tabby cat"]
+        assert notebook.page.locator(".iw-foot span").text_content() == "2 of 1000 classes"
+        notebook.page.keyboard.press("ArrowDown")
+        notebook.page.keyboard.press("Enter")
+        notebook.wait(SELECTED, 700)
     _selects(notebook, 700)
     notebook.wait_for_python("classes.query == 'cat'")
     notebook.page.keyboard.press("Escape")
