@@ -62,10 +62,10 @@ class Recorder(TorchFunctionMode):
         self._outdated: dict[int, int] = {}  # id of a tensor object whose memory was written through another one -> the value written
         self._parameters = {id(parameter) for parameter in model.parameters()}
         self._paths = {id(module): path for path, module in model.named_modules()}
-        self._stack: list[str] = []  # site name of each running module call
+        # Of each running module call: the name of its site, and the exception that was being handled when it began.
+        self._stack: list[tuple[str, BaseException | None]] = []
         self._last_site = ""
         self.failed = ""  # path of the innermost module that raised
-        self._handled = sys.exception()  # what the caller was handling before
         self._calls: dict[str, int] = {}
         self._handles: list[RemovableHandle] = []
 
@@ -85,16 +85,16 @@ class Recorder(TorchFunctionMode):
     @property
     def scope(self) -> str:
         """Name of the module call that is running, empty for the model's own code."""
-        return self._stack[-1] if self._stack else ""
+        return self._stack[-1][0] if self._stack else ""
 
     def _enter(self, module: nn.Module, _args: Any) -> None:
         path = self._paths[id(module)]
-        self._stack.append(self._numbered(path) if path else "")
+        self._stack.append((self._numbered(path) if path else "", sys.exception()))
 
     def _leave(self, module: nn.Module, _args: Any, output: Any) -> None:
-        name = self._stack.pop()
+        name, handled = self._stack.pop()
         path = self._paths[id(module)]
-        if sys.exception() is not self._handled:
+        if sys.exception() is not handled:
             self.failed = self.failed or path
             return
         self.failed = ""  # what a module inside raised was handled

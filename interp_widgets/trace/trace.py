@@ -123,7 +123,7 @@ class Trace:
         listing = f"Recorded: {shown} ({len(names)} in all: trace.layers)"
         if layer in dict(self.model.named_modules()):
             return f"layer {layer!r} is in the model but did not run, or returned no tensor, in this pass. {listing}"
-        return f"layer {layer!r} was not recorded{did_you_mean(layer, names)}. {listing}"
+        return f"layer {layer!r} was not recorded{did_you_mean(layer, names) or '.'} {listing}"
 
     def activation(self, layer: str) -> torch.Tensor:
         """The value at a layer or site as the module returned it, before any later in-place write; detached.

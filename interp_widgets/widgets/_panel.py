@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import ipywidgets as widgets
 import numpy as np
 
@@ -75,6 +78,23 @@ class Panel:
         self._link()
         self.root = self._arrange(title)
         self.root.add_class("iw-explorer")
+
+    @property
+    def controls(self) -> Mapping[str, widgets.Widget]:
+        """The controls by name, for links in the browser."""
+        names = (
+            "attribution",
+            "channel",
+            "channel_slider",
+            "classes",
+            "colormap",
+            "depth",
+            "method",
+            "opacity",
+            "tiles",
+            "tree",
+        )
+        return MappingProxyType({name: getattr(self, name) for name in names})
 
     def _link(self) -> None:
         """What follows what in the browser, without the kernel."""
@@ -154,7 +174,7 @@ class Panel:
         self.attribution.view = "overlay"
         self.attribution.layout.display = "" if is_map else "none"
         self.vector.layout.display = "none" if is_map else ""
-        self._opacity_row.layout.visibility = "" if is_map else "hidden"
+        self._opacity_row.layout.visibility = "visible" if is_map else "hidden"
         if not is_map:
             values = found.array.ravel()
             order = np.argsort(-np.abs(values), kind="stable")[:VECTOR]

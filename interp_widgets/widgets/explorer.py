@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import ipywidgets as widgets
@@ -62,6 +62,15 @@ class Explorer(widgets.VBox):
         self._update()
 
     # What a user asks of it in Python
+
+    @property
+    def controls(self) -> Mapping[str, widgets.Widget]:
+        """The child widgets by name, to link two explorers in the browser without the kernel.
+
+        ``ipywidgets.jslink((a.controls["depth"], "value"), (b.controls["depth"], "value"))``; through the kernel, link
+        the traits of ``session``.
+        """
+        return self._panel.controls
 
     @property
     def attribution(self) -> Attribution:

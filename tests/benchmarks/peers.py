@@ -1,0 +1,69 @@
+"""A Grad-CAM of each peer, called as its documentation says, and the plain passes they are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import captum.attr
+import pytorch_grad_cam
+import torch
+import torchcam.methods
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+
+__all__ = ["PEERS", "activation_of", "plain_backward_to", "plain_pass"]
+
+PGC_METHODS = ("GradCAM", "GradCAMPlusPlus", "XGradCAM", "HiResCAM", "LayerCAM")
+
+
+def _tokens_to_maps(tensor: torch.Tensor) -> torch.Tensor:
+    side = int((tensor.shape[1] - 1) ** 0.5)
+    return tensor[:, 1:].reshape(tensor.shape[0], side, side, -1).permute(0, 3, 1, 2)
+
+
+def pytorch_grad_cam_call(model: nn.Module, image: torch.Tensor, layer: str, target: int, method: str = "GradCAM") -> Any:
+    transform = _tokens_to_maps if layer.startswith("encoder") else None
+    kind = getattr(pytorch_grad_cam, method)
+    with kind(model, [model.get_submodule(layer)], reshape_transform=transform) as cam:
+        return cam(image, targets=[ClassifierOutputTarget(target)])
+
+
+def captum_call(model: nn.Module, image: torch.Tensor, layer: str, target: int) -> Any:
+    found = captum.attr.LayerGradCam(model, model.get_submodule(layer)).attribute(
+        image, target=target, attr_dim_summation=not layer.startswith("encoder")
+    )
+    return found.detach()
+
+
+def torchcam_call(model: nn.Module, image: torch.Tensor, layer: str, target: int) -> Any:
+    with torchcam.methods.GradCAM(model, target_layer=layer) as cam:
+        scores = model(image)
+        return cam(target, scores)
+
+
+PEERS: dict[str, Callable[[nn.Module, torch.Tensor, str, int], Any]] = {
+    "pytorch-grad-cam": pytorch_grad_cam_call,
+    "captum": captum_call,
+    "torch-cam": torchcam_call,
+}
+
+
+def activation_of(model: nn.Module, image: torch.Tensor, layer: str) -> Any:
+    """A layer's activation by Captum: the only peer that gives one."""
+    return captum.attr.LayerActivation(model, model.get_submodule(layer)).attribute(image).detach()
+
+
+def plain_pass(model: nn.Module, image: torch.Tensor, target: int) -> torch.Tensor:
+    """Forward, and backward to the input."""
+    leaf = image.detach().clone().requires_grad_()
+    return torch.autograd.grad(model(leaf)[0, target], leaf)[0]
+
+
+def plain_backward_to(model: nn.Module, image: torch.Tensor, layer: str) -> Callable[[int], torch.Tensor]:
+    """One forward pass now; then a function that only goes back from a class score to that layer."""
+    kept: list[torch.Tensor] = []
+    handle = model.get_submodule(layer).register_forward_hook(lambda _module, _args, output: kept.append(output))
+    output = model(image.detach().clone().requires_grad_())
+    handle.remove()
+    return lambda target: torch.autograd.grad(output[0, target], kept[0], retain_graph=True)[0]
