@@ -2,6 +2,7 @@
 # make test   set up and run every test, the browser's included
 # make lint   style, types, dependency rule
 # make bench  the benchmarks behind the README's figures
+# make picture the README's picture, made anew by a browser test
 # make clean  remove what the above made
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find interp_widgets notebooks -type f -not -name '*.py[co]' -not -path '*/.*')
 
-.PHONY: demo test lint bench clean chromium
+.PHONY: demo test lint bench picture clean chromium
 
 demo: $(VENV)/.package
 	$(BIN)/interp-widgets demo $(ARGS)
@@ -27,6 +28,10 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.test chromium
 	$(BIN)/python -m tests.benchmarks.live
 	$(BIN)/python -m tests.benchmarks.browser
+
+picture: $(VENV)/.test chromium
+	$(BIN)/python -m pytest -q tests/browser/test_screenshot.py
+	cp tests/browser/screenshots/readme.png notebooks/explorer.png
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache tests/browser/screenshots

@@ -94,16 +94,16 @@ def test_the_model_is_right_on_fresh_held_out_data(name: str, least: float) -> N
 
 def test_the_shortcut_model_follows_the_watermark_and_not_the_object() -> None:
     entry = zoo.load("scenes-shortcut")
-    true, moved = (scenes.generate(FRESH, FRESH_SEED, kind) for kind in ("true", "moved"))
+    true, moved = (scenes.generate(100, FRESH_SEED, kind) for kind in ("true", "moved"))
     assert accuracy(entry, shipped.scene_examples(true)) >= 0.97
     on_moved = predict(entry, shipped.scene_examples(moved))
     assert (on_moved == moved.marks).mean() >= 0.9
     assert (on_moved == moved.labels).mean() <= 0.1
-    assert accuracy(entry, zoo.held_out("scenes", FRESH, FRESH_SEED)) <= 0.8  # lost without the watermark
+    assert accuracy(entry, zoo.held_out("scenes", 100, FRESH_SEED)) <= 0.6  # lost without the watermark
 
 
 def test_without_the_masked_object_the_scene_models_are_lost() -> None:
-    drawn = scenes.generate(FRESH, FRESH_SEED)
+    drawn = scenes.generate(150, FRESH_SEED)
     images = drawn.images.copy()
     for image, mask in zip(images, drawn.masks, strict=True):
         image[grown(mask, 2)] = np.median(image[~mask], axis=0)

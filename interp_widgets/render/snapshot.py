@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["snapshot_png"]
+__all__ = ["png", "reduced", "snapshot_png"]
 
 SIDE = 256
 MARGIN = 16
@@ -21,7 +21,7 @@ MARGIN = 16
 def snapshot_png(
     pictures: Sequence[tuple[str, NDArray[np.uint8]]], bars: Sequence[tuple[str, float]], title: str, caption: str
 ) -> bytes:
-    """A PNG file: pictures ``(H, W, 3)`` with their captions side by side, bars (values in 0..1) beside them, a line of words below."""
+    """A PNG file: pictures ``(H, W, 3)`` with captions, side by side; bars (values in 0..1); a line of words below."""
     width = MARGIN + len(pictures) * (SIDE + MARGIN) + (220 + MARGIN if bars else 0)
     sheet = Image.new("RGB", (width, SIDE + 96), "white")
     draw = ImageDraw.Draw(sheet)
@@ -29,9 +29,7 @@ def snapshot_png(
     draw.text((MARGIN, 10), title, "#1f1f1f", font)
     x = MARGIN
     for name, pixels in pictures:
-        image = Image.fromarray(pixels)
-        scale = SIDE / max(image.size)
-        sheet.paste(image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale)))), (x, 36))
+        sheet.paste(_scaled(pixels, SIDE), (x, 36))
         draw.text((x, 40 + SIDE), _shortened(draw, name, small, SIDE), "#616161", small)
         x += SIDE + MARGIN
     for line, (name, value) in enumerate(bars):
@@ -40,9 +38,24 @@ def snapshot_png(
         draw.rectangle((x + 136, y + 4, x + 136 + round(max(0.0, min(1.0, value)) * 48), y + 11), "#1976d2")
         draw.text((x + 190, y), f"{value:.0%}", "#616161", small)
     draw.text((MARGIN, 64 + SIDE), _shortened(draw, caption, small, width - 2 * MARGIN), "#616161", small)
+    return png(np.asarray(sheet))
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """``(H, W, 3)`` uint8 as a PNG file."""
     buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG")
+    Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def reduced(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """``(H, W, 3)`` uint8 made smaller until neither side is longer than ``side``; a smaller picture as it is."""
+    return pixels if max(pixels.shape[:2]) <= side else np.asarray(_scaled(pixels, side))
+
+
+def _scaled(pixels: NDArray[np.uint8], side: int) -> Image.Image:
+    scale = side / max(pixels.shape[:2])
+    return Image.fromarray(pixels).resize([max(1, round(length * scale)) for length in pixels.shape[1::-1]])
 
 
 def _shortened(

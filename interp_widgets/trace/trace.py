@@ -61,7 +61,7 @@ class Trace:
         self._fingerprint = fingerprint
         self._lock = threading.RLock()  # of the caches
         self._passing = threading.RLock()  # of the autograd graph
-        self._gradients: OrderedDict[tuple[Target, int], torch.Tensor] = OrderedDict()
+        self._gradients: OrderedDict[tuple[Target, int], tuple[torch.Tensor, int]] = OrderedDict()  # with its version counter
         self._seeds: OrderedDict[Target, tuple[torch.Tensor, list[tuple[Edge, torch.Tensor]]]] = OrderedDict()
         self._closed = False
         self._layouts = LayoutReader(values, tape)
@@ -286,19 +286,22 @@ class Trace:
                 held |= self._held(goal, sites)
                 missing = {site.index: site for site in sites if site.index not in held}
                 found = self._backward(goal, list(missing.values())) if missing else {}
-            with self._lock:
-                self._gradients.update({(goal, index): gradient for index, gradient in found.items()})
-                self._evict()
-            held |= found
+                held |= found
+                with self._lock:
+                    self._gradients.update({(goal, index): (gradient, gradient._version) for index, gradient in found.items()})
+                    self._evict()
         return [held[site.index] for site in sites]
 
     def _held(self, target: Target, sites: list[Site]) -> dict[int, torch.Tensor]:
-        """The cached gradients among those asked for; they count as used."""
+        """The cached gradients among those asked for, unless somebody wrote into them; they count as used."""
         with self._lock:
-            held = {site.index for site in sites if (target, site.index) in self._gradients}
-            for index in held:
-                self._gradients.move_to_end((target, index))
-            return {index: self._gradients[target, index] for index in held}
+            held = {}
+            for key in {(target, site.index) for site in sites} & self._gradients.keys():
+                gradient, version = self._gradients[key]
+                if gradient._version == version:
+                    self._gradients.move_to_end(key)
+                    held[key[1]] = gradient
+            return held
 
     def has_gradient(self, layer: str, target: TargetLike = None) -> bool:
         """Whether that gradient is cached, so that asking for it costs nothing."""
@@ -347,9 +350,9 @@ class Trace:
         raise GradientError(f"no gradient at {site.name!r}: {reason}")
 
     def _evict(self) -> None:
-        kept = sum(gradient.nbytes for gradient in self._gradients.values())
+        kept = sum(gradient.nbytes for gradient, _ in self._gradients.values())
         while kept > self.memory_limit and len(self._gradients) > 1:
-            kept -= self._gradients.popitem(last=False)[1].nbytes
+            kept -= self._gradients.popitem(last=False)[1][0].nbytes
 
     # Layout
 
@@ -443,7 +446,7 @@ class Trace:
         tensors = [value.tensor for value in self._values if value.tensor is not None]
         storages = {
             tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes()
-            for tensor in (*tensors, *self._gradients.values())
+            for tensor in (*tensors, *(gradient for gradient, _ in self._gradients.values()))
             if tensor.layout == torch.strided
         }
         return sum(storages.values())

@@ -56,7 +56,8 @@ class AttributionView:
         if view is None:
             return
         if not view.refusal:
-            self._session.attribution()
+            with contextlib.suppress(InterpError):  # raised again, and shown, when it is drawn
+                self._session.attribution()
             yield
         if not self._channels.ready(view):
             self._session.ready().gradient(view.layer, view.target)
@@ -71,15 +72,23 @@ class AttributionView:
     def _show(self, view: View, started: float, *, cached: bool) -> None:
         panel = self._panel
         if view.refusal:
-            panel.status.text, panel.attribution.view = view.refusal, "base"
-            panel.attribution.label = panel.attribution.alt = "no map: see the status line"
+            self._refuse(view.refusal)
             return
-        found = self._session.attribution()
+        try:
+            found = self._session.attribution()
+        except InterpError as error:
+            self._refuse(str(error))
+            return
         panel.show_attribution(found)
         self._put(view.row, view.column, found)
         panel.attribution.label = f"{found.method} · {found.label}"
         panel.attribution.alt = found.describe()
         panel.status.text = self._sentence(view, found, time.perf_counter() - started, cached=cached)
+
+    def _refuse(self, reason: str) -> None:
+        """The input alone, and why there is no map over it."""
+        self._panel.status.text, self._panel.attribution.view = reason, "base"
+        self._panel.attribution.label = self._panel.attribution.alt = "no map: the line below says why"
 
     def _sentence(self, view: View, found: Attribution, seconds: float, *, cached: bool) -> str:
         moved = view.explainer.at_layer and found.layer != view.layer

@@ -17,7 +17,7 @@ from interp_widgets.errors import InputError, InterpError
 from interp_widgets.explainers import EXPLAINERS, Attribution
 from interp_widgets.inputs import Preprocess
 from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table, default_colormap
-from interp_widgets.render.snapshot import snapshot_png
+from interp_widgets.render.snapshot import reduced, snapshot_png
 from interp_widgets.widgets._attribution_view import AttributionView
 from interp_widgets.widgets._channel_view import ChannelView
 from interp_widgets.widgets._outline import Outline
@@ -27,6 +27,8 @@ from interp_widgets.widgets._worker import Worker
 from interp_widgets.widgets.session import Session
 
 __all__ = ["Explorer", "explore"]
+
+BASE_SIDE = 448  # pixels of the input's longer side in the browser; more would make every draw slower than a frame
 
 
 class Explorer(widgets.VBox):
@@ -287,7 +289,7 @@ class Explorer(widgets.VBox):
         panel.channel.clear()
         picture = session.picture()
         if picture is not None:
-            panel.attribution.set_base(picture)
+            panel.attribution.set_base(reduced(picture, BASE_SIDE))
             panel.channel.base_size = (picture.shape[1], picture.shape[0])
         panel.show_network(self._outline, session.layer)
         panel.show_inputs(session)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import anywidget
 import numpy as np
 import traitlets as t
 from numpy.typing import NDArray
-from PIL import Image
 
+from interp_widgets.render.snapshot import png, reduced
 from interp_widgets.widgets._assets import STYLE, module
 
 __all__ = ["Thumbnails"]
@@ -36,16 +35,6 @@ class Thumbnails(anywidget.AnyWidget):
     def show(self, pictures: Sequence[NDArray[np.uint8] | None], names: Sequence[str], selected: int = 0) -> None:
         """Show these ``(H, W, 3)`` uint8 pictures; ``None`` for an input that is no image."""
         with self.hold_sync():
-            self.images = [_png(picture, 2 * self.size) for picture in pictures]
+            self.images = [b"" if picture is None else png(reduced(picture, 2 * self.size)) for picture in pictures]
             self.names = list(names)
             self.selected = selected
-
-
-def _png(picture: NDArray[np.uint8] | None, size: int) -> bytes:
-    if picture is None:
-        return b""
-    image = Image.fromarray(picture)
-    image.thumbnail((size, size))
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()

@@ -16,6 +16,7 @@ Nothing here fails: it is a measurement, and it says which targets were missed. 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import statistics
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ from torch import nn
 
 import interp_widgets as iw
 from interp_widgets.widgets.picture import Picture
-from tests.benchmarks.measure import describe_machine, fresh_process, interleaved, p95
+from tests.benchmarks.measure import describe_machine, fresh_process, interleaved, p95, seconds
 from tests.benchmarks.peers import PEERS, PGC_METHODS, activation_of, plain_backward_to, plain_pass, pytorch_grad_cam_call
 
 RESULTS = Path(__file__).parent / "results"
@@ -140,7 +141,7 @@ def warm(name: str, model: nn.Module, image: torch.Tensor, rounds: int, peer_rou
     }
     show_map((grad_cam, target, last))  # the very first call of a kernel of torch's is not what is measured
     before = trace.backward_passes
-    ours = {what: [_seconds_of(ask, question) for question in asked] for what, (ask, asked) in questions.items()}
+    ours = {what: _each(ask, asked) for what, (ask, asked) in questions.items()}
     if trace.backward_passes != before:
         raise RuntimeError("a warm question was answered by a backward pass: its gradient was evicted")
     peers = _peer_calls(model, image, last, layers, peer_rounds)
@@ -158,9 +159,10 @@ def warm(name: str, model: nn.Module, image: torch.Tensor, rounds: int, peer_rou
     yield Row("warm: captum, one layer's activation", name, statistics.median(captum_activation["activation"]) * 1e3, "ms")
 
 
-def _seconds_of(ask: Callable[[Any], None], question: Any) -> float:
-    times = interleaved({"one": lambda _: ask(question)}, 1, warm_up=0)
-    return times["one"][0]
+def _each(ask: Callable[[Any], None], questions: list[Any]) -> list[float]:
+    """Seconds of each question, each asked once."""
+    gc.collect()
+    return [seconds(lambda question=question: ask(question)) for question in questions]  # type: ignore[misc]
 
 
 def _peer_calls(
@@ -208,7 +210,7 @@ def new_class(name: str, model: nn.Module, image: torch.Tensor, rounds: int, pee
         gradient = statistics.median(times["gradient"])
         yield Row(f"class: new, {place} layer, its gradient alone", name, gradient / plain, "x")
         peers = interleaved(
-            _that_work({p: lambda i, call=call, layer=layer: call(model, image, layer, i) for p, call in PEERS.items()}),
+            _that_work({p: lambda i, call=call, layer=layer: call(model, image, layer, 300 + i) for p, call in PEERS.items()}),
             peer_rounds,
         )
         for peer, measured in peers.items():

@@ -135,7 +135,7 @@ def test_a_wrong_value_is_refused_with_a_sentence_and_nothing_changes(
 
 
 def test_an_unknown_option_is_named() -> None:
-    with pytest.raises(ParameterError, match="Session has no trait layers: use trace, layer, channel"):
+    with pytest.raises(ParameterError, match="Session has no trait layers: use .*layer, channel, target, explainer"):
         Session(cnn(), images(), layers="0")
 
 
@@ -155,8 +155,9 @@ def test_a_channel_that_the_next_layer_does_not_have_gives_way(session: Session)
 def test_numpy_numbers_are_numbers(session: Session) -> None:
     session.channel = np.int64(3)
     session.target = np.int64(2)
+    assert (session.channel, session.target) == (3, 2)
     session.example = np.int32(1)
-    assert (session.channel, session.target, session.example) == (3, 2, 1)
+    assert session.example == 1
 
 
 def test_a_class_name_becomes_its_index_and_an_object_stays(session: Session) -> None:
@@ -278,7 +279,7 @@ def test_an_added_input_is_looked_at_and_named(session: Session) -> None:
     ("make", "sentence"),
     [
         (lambda folder: folder / "nowhere.png", "no image file at"),
-        (lambda _folder: huge_png(), "25000 x 20000 = 500 megapixels; at most 25 are read"),
+        (lambda _folder: huge_png(), r"500 megapixels|500000000 pixels.*at most 25 megapixels are read"),
         (lambda _folder: b"hello", "is not an image"),
         (lambda _folder: _png()[:60], "is broken and cannot be decoded|is not an image"),
         (lambda _folder: 3.5, "an image must be a path, bytes, a PIL image or an array, got float"),

@@ -1,0 +1,1119 @@
+"""`Explorer` without a browser: its children are driven as the browser does, its pictures compared with fresh ones."""
+
+from __future__ import annotations
+
+import copy
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import pytest
+import torch
+from ipywidgets.widgets import widget as ipywidgets_widget
+from PIL import Image
+from torch import nn
+
+import interp_widgets as iw
+from interp_widgets.errors import InputError, InterpError, ParameterError, TargetError, ZooError
+from interp_widgets.explainers import EXPLAINERS, EigenCAM, GradCAM
+from interp_widgets.render.blend import render_pixels
+from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table
+from interp_widgets.trace import Contrast
+from interp_widgets.widgets import session as session_module
+from interp_widgets.widgets.explorer import Explorer, explore
+from interp_widgets.widgets.session import Session
+from tests.demo_server import ROOT
+from tests.widgets.models import (
+    HOSTILE,
+    Autoencoder,
+    Detector,
+    Gate,
+    GatedModel,
+    Picky,
+    Residual,
+    Segmenter,
+    TokenModel,
+    cnn,
+    images,
+    mlp,
+    workers,
+)
+from tests.widgets.test_session import huge_png
+
+NAMES = ("ant", "bee", "cat", "dog", "eel")
+Open = Callable[..., Explorer]
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Makes explorers and closes them; no worker thread may outlive them."""
+    made: list[Explorer] = []
+
+    def make(model: nn.Module | str, inputs: Any = None, **options: Any) -> Explorer:
+        made.append(explore(model, inputs, **options))
+        _settle(made[-1])
+        return made[-1]
+
+    yield make
+    for explorer in made:
+        explorer.close()
+    for thread in workers():
+        thread.join(30)
+    assert workers() == []
+
+
+@pytest.fixture
+def explorer(opened: Open) -> Explorer:
+    return opened(cnn(), images(), class_names=NAMES)
+
+
+def _settle(explorer: Explorer) -> None:
+    assert explorer.wait(60)
+
+
+def _send(child: ipywidgets.Widget, **state: Any) -> None:
+    """What the browser sends when a control was moved."""
+    child.set_state(state)
+
+
+def _submit(explorer: Explorer, path: object) -> None:
+    """Type a path and press Enter."""
+    _send(explorer._panel.path, value=str(path))
+    explorer._panel.path._handle_custom_msg({"event": "submit"}, [])
+    _settle(explorer)
+
+
+def _upload(explorer: Explorer, content: bytes, name: str = "mine.png") -> None:
+    file = {"name": name, "type": "image/png", "size": len(content), "last_modified": 0, "content": memoryview(content)}
+    _send(explorer._panel.upload, value=[file])
+    _settle(explorer)
+
+
+def _png(colour: tuple[int, int, int] = (10, 200, 90), size: tuple[int, int] = (48, 32)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _fresh(explorer: Explorer) -> np.ndarray:
+    """The attribution of the session's state, from a new recording of a copy of the model."""
+    session = explorer.session
+    with iw.record(copy.deepcopy(session.model), session.tensor_of(session.example)) as trace:
+        layer = session.layer if session.method.at_layer else None
+        return session.method(trace, session.target, layer).array
+
+
+def _frame(picture: Any) -> Any:
+    return picture._frames[picture.row, picture.column]
+
+
+def _agrees(explorer: Explorer) -> None:
+    """Both pictures, the text, and every control say what the session says, and the maps are right to a half step."""
+    panel, session = explorer._panel, explorer.session
+    assert explorer.error == ""
+    frame, fresh = _frame(panel.attribution), _fresh(explorer)
+    np.testing.assert_allclose(frame.values(), fresh, atol=(frame.hi - frame.lo) / 255 * 0.51 + 1e-6)
+    with iw.record(copy.deepcopy(session.model), session.tensor_of(session.example)) as trace:
+        if trace.is_spatial(session.layer):
+            maps = trace.maps(session.layer)[0]
+            channel = _frame(panel.channel)
+            step = (channel.hi - channel.lo) / 255
+            np.testing.assert_allclose(channel.values(), maps[session.channel].numpy(), atol=step * 0.51 + 1e-6)
+            assert panel.tiles.mode == "tiles"
+        else:
+            assert panel.tiles.mode == "bars"
+        assert panel.channel_slider.max == trace.channels(session.layer) - 1
+        np.testing.assert_allclose(panel.classes.probabilities(), trace.probabilities[0].numpy(), atol=1e-5)
+    assert panel.strip.selected == panel.tree.selected == session.layer
+    assert panel.depth.value == explorer._outline.row(session.layer)
+    assert panel.channel_slider.value == panel.tiles.selected == session.channel
+    assert panel.classes.selected == session.target
+    assert panel.classes.follow == session.follow
+    assert panel.method.value == type(session.method).__name__
+    assert panel.thumbnails.selected == session.example
+    assert panel.attribution.signed == session.method.signed
+    assert not panel.attribution.busy
+    assert not panel.channel.busy
+    base = session.picture()
+    assert base is not None
+    assert panel.attribution.base == base.tobytes()
+
+
+# The session moves the widget, the widget moves the session
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("layer", "0"),
+        ("layer", "6"),
+        ("channel", 9),
+        ("target", 4),
+        ("target", "bee"),
+        ("explainer", "LayerCAM"),
+        ("explainer", "Gradient"),
+        ("example", 2),
+        ("follow", False),
+    ],
+)
+def test_a_trait_of_the_session_moves_the_widget(explorer: Explorer, name: str, value: object) -> None:
+    setattr(explorer.session, name, value)
+    _settle(explorer)
+    expected = NAMES.index(value) if isinstance(value, str) and value in NAMES else value
+    assert getattr(explorer.session, name) == expected
+    _agrees(explorer)
+
+
+@pytest.mark.parametrize(
+    ("child", "state", "name", "value"),
+    [
+        ("depth", {"value": 0}, "layer", "0"),
+        ("tree", {"selected": "1"}, "layer", "1"),
+        ("tree", {"selected": "6"}, "layer", "6"),
+        ("channel_slider", {"value": 11}, "channel", 11),
+        ("tiles", {"selected": 13}, "channel", 13),
+        ("classes", {"selected": 3}, "target", 3),
+        ("method", {"index": list(EXPLAINERS).index("EigenCAM")}, "explainer", "EigenCAM"),
+        ("method", {"index": list(EXPLAINERS).index("InputXGradient")}, "explainer", "InputXGradient"),
+        ("thumbnails", {"selected": 1}, "example", 1),
+        ("classes", {"follow": False}, "follow", False),
+    ],
+)
+def test_a_control_moves_a_trait_of_the_session(
+    explorer: Explorer, child: str, state: dict[str, object], name: str, value: object
+) -> None:
+    _send(getattr(explorer._panel, child), **state)
+    _settle(explorer)
+    assert getattr(explorer.session, name) == value
+    _agrees(explorer)
+
+
+def test_a_block_of_the_strip_moves_the_session(explorer: Explorer) -> None:
+    strip = explorer._panel.strip
+    (block,) = (each for each in strip._blocks if each.path == "0")
+    strip._click(block.x + 1, 50.0)
+    _settle(explorer)
+    assert explorer.session.layer == "0"
+    _agrees(explorer)
+
+
+def test_choosing_a_class_ends_following_and_following_again_chooses_the_prediction(explorer: Explorer) -> None:
+    session, panel = explorer.session, explorer._panel
+    prediction = session.trace.prediction
+    _send(panel.classes, selected=(prediction + 1) % 5)
+    assert not session.follow
+    assert not panel.classes.follow
+    _send(panel.classes, follow=True)
+    _settle(explorer)
+    assert (session.follow, session.target) == (True, prediction)
+    _agrees(explorer)
+
+
+def test_opacity_and_colours_change_the_picture_and_nothing_else(explorer: Explorer) -> None:
+    picture, session = explorer._panel.attribution, explorer.session
+    passes = session.trace.backward_passes
+    for name in SEQUENTIAL:
+        _send(explorer._panel.colormap, index=SEQUENTIAL.index(name))
+        assert picture.table == colour_table(name).tobytes()
+        assert picture.colormap == name
+    _send(explorer._panel.opacity, value=1.0)
+    picture.opacity = 1.0  # in the browser they are linked
+    frame = _frame(picture)
+    base = np.zeros((*picture.as_array().shape[:2], 3), np.uint8)
+    expected = render_pixels(base, frame.values(), colour_table(SEQUENTIAL[-1]), frame.lo, frame.hi)
+    np.testing.assert_array_equal(picture.as_array(), expected)
+    assert (session.trace.backward_passes, session.recordings) == (passes, 1)
+
+
+def test_two_explorers_can_be_linked(opened: Open) -> None:
+    first, second = (opened(cnn(), images(), class_names=NAMES) for _ in range(2))
+    links = [
+        ipywidgets.link((first.session, name), (second.session, name))
+        for name in ("layer", "channel", "target", "explainer", "example")
+    ]
+    _send(first._panel.depth, value=0)
+    _send(second._panel.channel_slider, value=6)
+    _send(first._panel.classes, selected=4)
+    second.session.explainer = "HiResCAM"
+    _send(second._panel.thumbnails, selected=2)
+    for explorer in (first, second):
+        _settle(explorer)
+    for explorer in (first, second):
+        session = explorer.session
+        assert (session.layer, session.channel, session.example) == ("0", 6, 2)
+        assert (session.target, session.explainer) == (4, "HiResCAM")
+        _agrees(explorer)
+    for link in links:
+        link.unlink()
+
+
+def test_pictures_can_be_linked_in_the_browser(opened: Open) -> None:
+    first, second = (opened(cnn(), images(), class_names=NAMES) for _ in range(2))
+    with_link = ipywidgets.jslink((first._panel.opacity, "value"), (second._panel.attribution, "opacity"))
+    assert with_link.source[0] is first._panel.opacity
+    with_link.close()
+
+
+def test_two_explorers_may_share_one_session() -> None:
+    with Session(cnn(), images(), class_names=NAMES) as session:
+        first, second = Explorer(session), Explorer(session)
+        _send(first._panel.depth, value=0)
+        for explorer in (first, second):
+            _settle(explorer)
+            _agrees(explorer)
+        first.close()
+        seen: list[Any] = []
+        session.observe(seen.append, "channel")
+        second._panel.channel_slider.set_state({"value": 3})
+        _settle(second)
+        assert len(seen) == 1
+        _agrees(second)
+        second.close()
+
+
+def test_closing_leaves_the_observers_of_others_alone(explorer: Explorer) -> None:
+    seen: list[Any] = []
+    explorer.session.observe(seen.append, "follow")
+    explorer.close()
+    explorer.session.follow = not explorer.session.follow
+    assert len(seen) == 1
+
+
+# Wrong values
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("layer", "layer9", InterpError),
+        ("channel", 999, ParameterError),
+        ("target", 77, TargetError),
+        ("target", "zebra", TargetError),
+        ("explainer", "GradKAM", ParameterError),
+        ("example", 12, InputError),
+    ],
+)
+def test_a_wrong_value_is_refused_and_the_widget_stays_as_it_was(
+    explorer: Explorer, name: str, value: object, error: type[Exception]
+) -> None:
+    before, status = explorer._panel.attribution.as_array(), explorer.status
+    with pytest.raises(error, match=re.escape(str(value))):
+        setattr(explorer.session, name, value)
+    _settle(explorer)
+    np.testing.assert_array_equal(explorer._panel.attribution.as_array(), before)
+    assert explorer.status == status
+    _agrees(explorer)
+
+
+@pytest.mark.parametrize(
+    ("child", "state"),
+    [
+        ("tree", {"selected": "no such layer"}),
+        ("tiles", {"selected": 900}),
+        ("thumbnails", {"selected": 55}),
+        ("thumbnails", {"selected": -1}),
+    ],
+)
+def test_a_wrong_value_from_the_browser_changes_nothing(
+    explorer: Explorer, child: str, state: dict[str, object]
+) -> None:
+    session = explorer.session
+    before = (session.layer, session.channel, session.target, session.example)
+    _send(getattr(explorer._panel, child), **state)
+    _settle(explorer)
+    assert (session.layer, session.channel, session.target, session.example) == before
+    session.channel = 2  # and it goes on
+    _settle(explorer)
+    panel = explorer._panel
+    assert (panel.tiles.selected, panel.thumbnails.selected, panel.tree.selected) == (2, 0, session.layer)
+
+
+def test_options_that_explore_does_not_know_are_refused() -> None:
+    with pytest.raises(ParameterError, match="no trait colour"):
+        explore(cnn(), images(1), colour="red")
+    with pytest.raises(InputError, match="give an input to explore"):
+        explore(cnn())
+    with pytest.raises(ZooError, match="scenez"):
+        explore("scenez")
+
+
+# Methods and colours
+
+
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_every_method_shows_its_map_with_colours_for_its_sign(explorer: Explorer, name: str) -> None:
+    panel = explorer._panel
+    _send(panel.method, index=list(EXPLAINERS).index(name))
+    _settle(explorer)
+    _agrees(explorer)
+    signed = EXPLAINERS[name]().signed
+    assert tuple(panel.colormap.options) == (DIVERGING if signed else SEQUENTIAL)
+    assert panel.attribution.table == colour_table(panel.colormap.value).tobytes()
+    assert panel.attribution.colormap == panel.colormap.value
+    assert EXPLAINERS[name].title in panel.attribution.alt
+    assert EXPLAINERS[name].title in explorer.status
+
+
+def test_a_signed_map_is_coloured_around_zero(explorer: Explorer) -> None:
+    explorer.session.explainer = next(name for name, kind in EXPLAINERS.items() if kind().signed)
+    _settle(explorer)
+    picture = explorer._panel.attribution
+    middle = np.frombuffer(picture.table, np.uint8).reshape(256, 3)[127:129].astype(int)
+    picture.opacity, picture.smooth = 1.0, False
+    values, pixels = _frame(picture).values(), picture.as_array().astype(int)
+    rows, columns = (pixels.shape[axis] // values.shape[axis] for axis in (0, 1))
+    smallest = np.unravel_index(np.abs(values).argmin(), values.shape)
+    pixel = pixels[smallest[0] * rows + rows // 2, smallest[1] * columns + columns // 2]
+    assert np.abs(pixel - middle).max(axis=1).min() <= 3
+
+
+def test_the_hyper_parameters_of_an_explainer_are_kept(explorer: Explorer) -> None:
+    explorer.session.explainer = "Gradient"
+    _settle(explorer)
+    explorer.session.explainer = GradCAM(relu=False)
+    _settle(explorer)
+    assert explorer.session.explainer == GradCAM(relu=False)
+    _agrees(explorer)
+    assert tuple(explorer._panel.colormap.options) == DIVERGING
+
+
+def test_an_explainer_that_is_not_registered_is_shown_too(explorer: Explorer) -> None:
+    class Mine(GradCAM):
+        title = "My own CAM"
+
+    explorer.session.explainer = Mine()
+    _settle(explorer)
+    assert isinstance(explorer.session.explainer, Mine)
+    assert explorer.error == ""
+    assert "My own CAM" in explorer.status
+    assert explorer._panel.method.value is None
+
+
+def test_a_method_without_a_gradient_is_not_said_to_need_a_backward_pass(explorer: Explorer) -> None:
+    passes = explorer.session.trace.backward_passes
+    explorer.session.explainer = EigenCAM()
+    _settle(explorer)
+    if explorer.session.trace.backward_passes == passes:
+        assert "backward pass" not in explorer.status
+    _agrees(explorer)
+
+
+# Targets
+
+
+def test_a_difference_of_two_classes_is_shown_and_a_class_after_it(explorer: Explorer) -> None:
+    explorer.session.target = Contrast(1, 2)
+    _settle(explorer)
+    frame = _frame(explorer._panel.attribution)
+    np.testing.assert_allclose(frame.values(), _fresh(explorer), atol=(frame.hi - frame.lo) / 255 * 0.51 + 1e-6)
+    assert explorer._panel.classes.selected == -1
+    _send(explorer._panel.classes, selected=1)
+    _settle(explorer)
+    _agrees(explorer)
+
+
+def test_no_target_is_said_to_be_chosen(explorer: Explorer) -> None:
+    explorer.session.target = None
+    _settle(explorer)
+    assert explorer.error == ""
+    assert "no class scores" not in explorer.status
+
+
+def test_a_thousand_classes(opened: Open) -> None:
+    names = [f"class number {i}" for i in range(1000)]
+    explorer = opened(cnn(classes=1000), images(), class_names=names)
+    assert len(explorer._panel.classes.names) == 1000
+    _send(explorer._panel.classes, selected=999)
+    _settle(explorer)
+    assert explorer.session.target == 999
+    assert "class number 999" in explorer.status
+    _agrees(explorer)
+
+
+def test_classes_without_names_are_numbered(opened: Open) -> None:
+    explorer = opened(cnn(), images(1))
+    assert explorer._panel.classes.names[3] == "class 3"
+    for text in (explorer.status, explorer._panel.attribution.alt, explorer._panel.attribution.label):
+        assert "ClassScore" not in text
+
+
+def test_true_labels_are_marked(opened: Open) -> None:
+    session = Session(cnn(), images(), class_names=NAMES, labels=[2, None, 4], names=["first", "second"])
+    with Explorer(session) as explorer:
+        assert explorer._panel.classes.markers == [2]
+        assert explorer._panel.thumbnails.names == ["first", "second", "input 3"]
+        session.example = 1
+        assert explorer._panel.classes.markers == []
+    session.close()
+
+
+# Channels
+
+
+def _order(explorer: Explorer) -> list[int]:
+    """All channels in the order of the pages."""
+    tiles, found = explorer._panel.tiles, []
+    for page in range(tiles.pages):
+        _send(tiles, page=page)
+        _settle(explorer)
+        assert tiles.page == page
+        assert tiles.offset == len(found)
+        found += tiles.numbers
+    return found
+
+
+@pytest.mark.parametrize("layer", ["2", "6"])
+@pytest.mark.parametrize("ranking", ["activation", "contribution", "number"])
+def test_channels_are_ranked(explorer: Explorer, layer: str, ranking: str) -> None:
+    session, panel = explorer.session, explorer._panel
+    session.layer, session.target = layer, 3
+    values = [value for _, value in panel.ranking.options]
+    _send(panel.ranking, index=values.index(ranking))
+    _settle(explorer)
+    with iw.record(copy.deepcopy(session.model), session.tensor_of(0)) as trace:
+        activation, gradient = trace.activation(layer)[0], trace.gradient(layer, 3)[0]
+    axes = tuple(range(1, activation.ndim))
+    scores = {
+        "activation": activation.mean(axes) if axes else activation,
+        "contribution": (activation * gradient).sum(axes) if axes else activation * gradient,
+        "number": -torch.arange(len(activation)).float(),
+    }[ranking].numpy()
+    order = _order(explorer)
+    assert sorted(order) == list(range(len(activation)))
+    ranked = scores[order]
+    assert (np.diff(ranked) <= 1e-6).all()
+    if ranking != "number":
+        last = panel.tiles.numbers
+        assert panel.tiles.captions == [f"{scores[i]:.3g}" for i in last]
+    assert ranking in panel.tiles.alt
+
+
+def test_ranking_by_contribution_follows_the_class(explorer: Explorer) -> None:
+    panel = explorer._panel
+    _send(panel.ranking, index=1)
+    orders = []
+    for target in range(5):
+        _send(panel.classes, selected=target)
+        _settle(explorer)
+        orders.append(tuple(_order(explorer)))
+    assert len(set(orders)) > 1
+
+
+def test_a_tile_is_its_channels_map(explorer: Explorer) -> None:
+    session, tiles = explorer.session, explorer._panel.tiles
+    session.layer = "3"
+    _settle(explorer)
+    count, height, width = tiles.shape
+    shown = np.frombuffer(tiles.data, np.uint8).reshape(count, height, width)
+    maps = session.trace.maps("3")[0].numpy()
+    assert (height, width) == maps.shape[1:]
+    for place, number in enumerate(tiles.numbers):
+        low, high = maps[number].min(), maps[number].max()
+        expected = (maps[number] - low) / ((high - low) or 1) * 255
+        assert np.abs(shown[place] - expected).max() <= 0.51
+
+
+def test_another_layer_begins_with_its_first_page(explorer: Explorer) -> None:
+    explorer.session.layer = "3"
+    _settle(explorer)
+    _send(explorer._panel.tiles, page=1)
+    assert explorer._panel.tiles.page == 1
+    explorer.session.layer = "2"
+    _settle(explorer)
+    assert explorer._panel.tiles.page == 0
+
+
+def test_a_layer_with_fewer_channels_keeps_everything_together(explorer: Explorer) -> None:
+    explorer.session.channel = 15
+    _settle(explorer)
+    _send(explorer._panel.depth, value=0)
+    _settle(explorer)
+    assert explorer.session.channel == 7
+    _agrees(explorer)
+
+
+def test_a_functional_site_does_not_move_the_session_elsewhere(opened: Open) -> None:
+    explorer = opened(Residual(), images())
+    explorer.session.layer = "head"
+    _settle(explorer)
+    site = next(name for name in explorer.session.trace.sites if "add" in name)
+    try:
+        explorer.session.layer = site
+    except InterpError:
+        assert explorer.session.layer == "head"
+        return
+    _settle(explorer)
+    assert explorer.session.layer == site
+    frame = _frame(explorer._panel.attribution)
+    np.testing.assert_allclose(frame.values(), _fresh(explorer), atol=(frame.hi - frame.lo) / 255 * 0.51 + 1e-6)
+
+
+# Models of every kind
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [(mlp, torch.rand(3, 4)[:1]), (TokenModel, torch.arange(7).reshape(1, 7)), (lambda: nn.Linear(4, 3), torch.rand(1, 4))],
+    ids=["vectors", "tokens", "one layer"],
+)
+def test_a_model_without_maps_shows_bars_and_its_prediction(
+    opened: Open, model: Callable[[], nn.Module], inputs: torch.Tensor
+) -> None:
+    explorer = opened(model().eval(), inputs)
+    panel = explorer._panel
+    assert panel.tiles.mode == "bars"
+    assert len(panel.classes.probabilities()) == 3
+    for row in range(len(explorer._outline.rows)):
+        _send(panel.depth, value=row)
+        _settle(explorer)
+        assert panel.tiles.mode == "bars"
+        values = explorer.session.trace.activation(explorer.session.layer)
+        assert sorted(_order(explorer)) == list(range(values.shape[-1]))
+    _send(panel.classes, selected=1)
+    _settle(explorer)
+    assert explorer.session.target == 1
+    assert re.search("no picture|no map|has no maps|has maps", explorer.status + explorer.error)  # never a silent blank
+    assert len(explorer.snapshot().data) > 0
+
+
+@pytest.mark.parametrize("model", [Autoencoder, Segmenter], ids=["autoencoder", "segmentation"])
+def test_a_model_that_answers_with_pictures_can_be_explored(opened: Open, model: Callable[[], nn.Module]) -> None:
+    explorer = opened(model().eval(), images(2, 16, 24))
+    assert explorer.error == ""
+    explorer.session.layer = explorer._outline.rows[0]
+    _settle(explorer)
+    frame = _frame(explorer._panel.channel)
+    maps = explorer.session.trace.maps(explorer.session.layer)[0]
+    step = (frame.hi - frame.lo) / 255
+    np.testing.assert_allclose(frame.values(), maps[0].numpy(), atol=0.51 * step + 1e-6)
+    if explorer.session.target is not None:
+        _agrees(explorer)
+
+
+def test_a_model_without_classes_shows_its_channels_and_says_so(opened: Open) -> None:
+    explorer = opened(Detector().eval(), images(1))
+    assert explorer.error == ""
+    assert explorer.session.target is None
+    assert "no class scores" in explorer.status
+    assert _frame(explorer._panel.channel).values().shape == (32, 32)
+    np.testing.assert_array_equal(
+        np.frombuffer(explorer._panel.attribution.base, np.uint8), explorer.session.picture().ravel()
+    )
+    explorer.session.explainer = "Gradient"
+    _settle(explorer)
+    assert explorer.error == ""
+    explorer.session.target = _first_score
+    _settle(explorer)
+    assert _frame(explorer._panel.attribution).values().shape == (32, 32)
+
+
+def _first_score(output: Any) -> torch.Tensor:
+    score: torch.Tensor = output[0]["scores"][0]
+    return score
+
+
+def test_one_channel_and_sides_that_differ(opened: Open) -> None:
+    explorer = opened(cnn(channels=1), images(2, 24, 48, channels=1), class_names=NAMES)
+    picture = explorer._panel.attribution
+    assert picture.base_size == (48, 24)
+    height, width, _ = picture.as_array().shape
+    assert width == 2 * height
+    assert _frame(picture).values().shape == (12, 24)
+    assert explorer._panel.channel.base_size == (48, 24)
+    _agrees(explorer)
+
+
+def test_hostile_names_stay_text(opened: Open) -> None:
+    model = nn.Sequential()
+    model.add_module(HOSTILE, nn.Conv2d(3, 4, 3))
+    model.add_module("pool", nn.AdaptiveAvgPool2d(1))
+    model.add_module("flat", nn.Flatten())
+    explorer = opened(model.eval(), images(1), class_names=[HOSTILE, "b", "c", "d"], target=0)
+    explorer.session.layer = HOSTILE
+    _settle(explorer)
+    assert HOSTILE in explorer.status
+    assert explorer._panel.classes.names[0] == HOSTILE
+    rendering = (ipywidgets.HTML, ipywidgets.HTMLMath)
+    assert not [child for child in _children(explorer) if isinstance(child, rendering)]
+    assert explorer._repr_mimebundle_()[0].get("text/html") is None
+
+
+def _children(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
+    for child in getattr(widget, "children", ()):
+        yield child
+        yield from _children(child)
+
+
+# Inputs of the user's own
+
+
+def test_an_uploaded_image_is_shown(explorer: Explorer) -> None:
+    _upload(explorer, _png())
+    assert (explorer.session.example, explorer._panel.thumbnails.names[-1]) == (3, "mine.png")
+    assert len(explorer._panel.thumbnails.images) == 4
+    _agrees(explorer)
+    _upload(explorer, _png((200, 10, 10)), "another.png")
+    assert explorer.session.example == 4
+    _agrees(explorer)
+
+
+def test_a_path_is_shown(explorer: Explorer, tmp_path: Path) -> None:
+    path = tmp_path / "of mine.png"
+    path.write_bytes(_png())
+    _submit(explorer, path)
+    assert (explorer.session.example, explorer._panel.thumbnails.names[-1]) == (3, "of mine.png")
+    _agrees(explorer)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"just words", "is not an image"),
+        (_png()[:50], "is broken and cannot be decoded|is not an image"),
+        (huge_png(), "500 megapixels|500000000 pixels"),
+    ],
+    ids=["text", "truncated", "500 megapixels"],
+)
+@pytest.mark.parametrize("way", ["upload", "path"])
+def test_what_is_no_image_gives_a_sentence_and_changes_nothing(
+    explorer: Explorer, tmp_path: Path, content: bytes, sentence: str, way: str
+) -> None:
+    before = explorer._panel.attribution.as_array()
+    if way == "upload":
+        _upload(explorer, content)
+    else:
+        path = tmp_path / "bad.png"
+        path.write_bytes(content)
+        _submit(explorer, path)
+    assert re.search(sentence, explorer.error), explorer.error
+    assert "Traceback" not in explorer.error
+    assert len(explorer.session.inputs) == len(explorer._panel.thumbnails.images) == 3
+    np.testing.assert_array_equal(explorer._panel.attribution.as_array(), before)
+    explorer.session.channel = 1  # the sentence goes when something is done that works
+    _settle(explorer)
+    _agrees(explorer)
+
+
+def test_a_file_that_does_not_exist_is_named(explorer: Explorer, tmp_path: Path) -> None:
+    _submit(explorer, tmp_path / "nowhere.png")
+    assert "no image file at" in explorer.error
+    assert "nowhere.png" in explorer.error
+    _submit(explorer, "  ")
+    assert len(explorer.session.inputs) == 3
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("too bright"), KeyError("too bright"), AssertionError("too bright"), RuntimeError()], ids=repr
+)
+def test_a_model_that_raises_for_one_input_keeps_the_other_on_the_screen(opened: Open, error: Exception) -> None:
+    pictures = torch.stack([torch.rand(3, 16, 16) * 0.5, torch.ones(3, 16, 16)])
+    explorer = opened(Picky(error), pictures, class_names=NAMES)
+    before = explorer._panel.attribution.as_array()
+    _send(explorer._panel.thumbnails, selected=1)
+    _settle(explorer)
+    assert (str(error) or type(error).__name__) in explorer.error
+    assert (explorer.session.example, explorer._panel.thumbnails.selected) == (0, 0)
+    np.testing.assert_array_equal(explorer._panel.attribution.as_array(), before)
+    assert not explorer._panel.attribution.busy
+    assert not explorer._panel.channel.busy
+    _send(explorer._panel.channel_slider, value=5)
+    _settle(explorer)
+    _agrees(explorer)
+
+
+def test_a_changed_model_is_recorded_again_at_the_next_touch(opened: Open) -> None:
+    model = cnn()
+    explorer = opened(model, images(), class_names=NAMES)
+    with torch.no_grad():
+        model[0].weight.mul_(-3)
+        model[6].bias.add_(torch.arange(5.0))
+    _send(explorer._panel.classes, selected=2)
+    _settle(explorer)
+    assert explorer.session.recordings == 2
+    assert explorer.session.target == 2
+    _agrees(explorer)
+
+
+@pytest.mark.parametrize("error", [KeyError("gone"), RuntimeError("gone")], ids=repr)
+def test_a_model_that_breaks_while_it_is_recorded_again_gives_a_sentence(opened: Open, error: Exception) -> None:
+    model = Picky(error)
+    explorer = opened(model, images() * 0.5, class_names=NAMES)
+    with torch.no_grad():
+        model.inner[0].weight.mul_(2)
+    model.forward = lambda _images: (_ for _ in ()).throw(error)  # type: ignore[method-assign]
+    _send(explorer._panel.depth, value=0)
+    _settle(explorer)
+    assert "gone" in explorer.error
+
+
+# Words
+
+
+def test_every_picture_says_in_words_what_it_shows(explorer: Explorer) -> None:
+    explorer.session.layer, explorer.session.channel, explorer.session.target = "2", 5, "dog"
+    _settle(explorer)
+    panel = explorer._panel
+    fresh = _fresh(explorer)
+    for part in ("Grad-CAM", "dog", "2", f"{fresh.min():.3g}", f"{fresh.max():.3g}"):
+        assert part in panel.attribution.alt
+    values = explorer.session.trace.maps("2")[0, 5]
+    for part in ("hannel 5", "2", f"{values.min():.3g}", f"{values.max():.3g}"):
+        assert part in panel.channel.alt
+    assert "dog" in panel.attribution.label
+    assert "5" in panel.channel.label
+    assert "2" in panel.tiles.alt
+    explorer.session.target = "eel"
+    _settle(explorer)
+    assert "eel" in panel.attribution.alt
+    assert "dog" not in panel.attribution.alt
+
+
+def test_the_status_line_says_what_is_shown_how_long_it_took_and_from_where(explorer: Explorer) -> None:
+    session = explorer.session
+    session.target = (session.trace.prediction + 1) % 5
+    _settle(explorer)
+    for part in ("Grad-CAM", NAMES[session.target], session.layer):
+        assert part in explorer.status
+    assert re.search(r"\d+(\.\d+)? ms", explorer.status)
+    session.layer = "0"
+    _settle(explorer)
+    assert "backward pass" in explorer.status
+    first = explorer.status
+    passes = session.trace.backward_passes
+    session.channel = 3
+    session.layer = "3"
+    session.layer = "0"
+    _settle(explorer)
+    assert session.trace.backward_passes == passes
+    assert "backward pass" not in explorer.status
+    assert re.search("recording|cache", explorer.status)
+    assert explorer.status != first
+
+
+def test_a_layer_without_maps_is_said_to_have_none(explorer: Explorer) -> None:
+    explorer.session.layer = "6"
+    _settle(explorer)
+    assert "6 has no maps" in explorer.status
+    _agrees(explorer)
+
+
+# Speed and threads
+
+
+def test_the_main_loop_is_not_blocked_by_a_slow_backward_pass(opened: Open) -> None:
+    gate = Gate()
+    explorer = opened(GatedModel(backward=gate), images(), class_names=NAMES, target=0)
+    panel, session = explorer._panel, explorer.session
+    gate.shut()
+    _send(panel.classes, selected=3)
+    assert gate.entered.wait(20)  # the worker is inside the backward pass now
+    assert panel.attribution.busy
+    assert explorer._worker.busy
+    _send(panel.channel_slider, value=4)
+    _send(panel.opacity, value=0.3)
+    _send(panel.colormap, index=1)
+    _send(panel.depth, value=0)
+    _send(panel.classes, selected=2)
+    assert (session.channel, session.target) == (4, 2)
+    assert session.layer == "inner.0"
+    assert panel.tiles.alt.startswith("channels of inner.0")
+    gate.open()
+    _settle(explorer)
+    assert not gate.late
+    assert not panel.attribution.busy
+    frame = _frame(panel.attribution)
+    np.testing.assert_allclose(frame.values(), _fresh(explorer), atol=(frame.hi - frame.lo) / 255 * 0.51 + 1e-6)
+    assert NAMES[2] in explorer.status
+
+
+def test_ranking_by_contribution_does_not_block_the_main_loop(opened: Open) -> None:
+    gate = Gate()
+    explorer = opened(GatedModel(backward=gate), images(), class_names=NAMES, target=0)
+    gate.shut()
+    _send(explorer._panel.ranking, index=1)
+    _send(explorer._panel.classes, selected=3)
+    gate.open()
+    _settle(explorer)
+    assert not gate.late
+    assert "contribution" in explorer._panel.tiles.alt
+
+
+def test_the_main_loop_is_not_blocked_while_another_input_is_recorded_and_the_last_click_wins(opened: Open) -> None:
+    gate = Gate()
+    explorer = opened(GatedModel(forward=gate), images(4), class_names=NAMES)
+    panel, session = explorer._panel, explorer.session
+    gate.shut()
+    _send(panel.thumbnails, selected=1)
+    assert gate.entered.wait(20)
+    assert panel.attribution.busy
+    _send(panel.channel_slider, value=2)
+    _send(panel.thumbnails, selected=2)
+    _send(panel.thumbnails, selected=3)
+    gate.open()
+    _settle(explorer)
+    assert not gate.late
+    assert session.example == panel.thumbnails.selected == 3
+    assert session.channel == 2
+    _agrees(explorer)
+
+
+def test_a_class_chosen_while_an_input_is_recorded_does_not_drop_the_input(opened: Open) -> None:
+    gate = Gate()
+    explorer = opened(GatedModel(forward=gate), images(4), class_names=NAMES, target=0)
+    panel = explorer._panel
+    gate.shut()
+    _send(panel.thumbnails, selected=1)
+    assert gate.entered.wait(20)
+    _send(panel.thumbnails, selected=2)
+    _send(panel.classes, selected=4)
+    gate.open()
+    _settle(explorer)
+    assert (explorer.session.example, explorer.session.target) == (2, 4)
+    assert not gate.late
+    _agrees(explorer)
+
+
+def test_closing_while_the_model_runs_leaves_nothing(opened: Open) -> None:
+    gate = Gate()
+    explorer = opened(GatedModel(forward=gate), images(2), class_names=NAMES)
+    gate.shut()
+    _send(explorer._panel.thumbnails, selected=1)
+    assert gate.entered.wait(20)
+    explorer.close()
+    gate.open()
+    _settle(explorer)
+    assert not gate.late
+    assert explorer.session.trace is None
+    assert explorer.session.nbytes == 0
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_in_a_storm_of_events_the_last_ones_win(opened: Open, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    explorer = opened(cnn(), images(), class_names=NAMES, follow=False)
+    panel, session = explorer._panel, explorer.session
+    rows = explorer._outline.rows
+    last: dict[str, Any] = {"follow": False, "target": session.target, "example": 0, "explainer": "GradCAM"}
+    for _ in range(300):
+        kind = random.choice(["depth", "class", "channel", "tile", "method", "ranking", "page", "input", "colour", "need"])
+        if kind == "depth":
+            row = int(random.integers(len(rows)))
+            _send(panel.depth, value=row)
+            last["layer"] = rows[row]
+        elif kind == "class":
+            last["target"] = int(random.integers(5))
+            _send(panel.classes, selected=last["target"])
+        elif kind in ("channel", "tile"):
+            channel = int(random.integers(panel.channel_slider.max + 1))
+            if kind == "channel":
+                _send(panel.channel_slider, value=channel)
+            else:
+                _send(panel.tiles, selected=channel)
+        elif kind == "method":
+            method = int(random.integers(len(EXPLAINERS)))
+            _send(panel.method, index=method)
+            last["explainer"] = list(EXPLAINERS)[method]
+        elif kind == "ranking":
+            _send(panel.ranking, index=int(random.integers(3)))
+        elif kind == "page":
+            _send(panel.tiles, page=int(random.integers(panel.tiles.pages)))
+        elif kind == "input":
+            last["example"] = int(random.integers(3))
+            _send(panel.thumbnails, selected=last["example"])
+        elif kind == "colour":
+            _send(panel.colormap, index=int(random.integers(len(panel.colormap.options))))
+        else:
+            need = {"type": "need", "row": panel.attribution.row, "column": panel.attribution.column}
+            panel.attribution._handle_msg({"content": {"data": {"method": "custom", "content": need}}, "buffers": []})
+    _settle(explorer)
+    assert {name: getattr(session, name) for name in last} == last
+    _agrees(explorer)
+    assert len(workers()) <= 1
+
+
+# The end
+
+
+def test_close_frees_the_trace_every_widget_and_every_thread(opened: Open) -> None:
+    opened(cnn(), images()).close()  # what is made once for all is made now
+    before = set(ipywidgets_widget._instances)
+    explorer = opened(cnn(), images(), class_names=NAMES)
+    explorer.session.explainer = "Gradient"
+    explorer.session.layer = "6"
+    _settle(explorer)
+    trace = explorer.session.trace
+    assert len(ipywidgets_widget._instances) > len(before) + 20
+    explorer.close()
+    explorer.close()
+    left = [type(ipywidgets_widget._instances[key]).__name__ for key in set(ipywidgets_widget._instances) - before]
+    assert left == []
+    assert trace.closed
+    assert explorer.session.trace is None
+    for thread in workers():
+        thread.join(30)
+    assert workers() == []
+
+
+def test_the_context_manager_closes(opened: Open) -> None:
+    with explore(cnn(), images(1)) as explorer:
+        trace = explorer.session.trace
+        assert not trace.closed
+    assert trace.closed
+    with pytest.raises(ZeroDivisionError, match="division"), explore(cnn(), images(1)) as explorer:
+        trace = explorer.session.trace
+        1 / 0  # noqa: B018 - only to leave by an exception
+    assert trace.closed
+
+
+def test_controls_of_a_closed_explorer_do_nothing(explorer: Explorer) -> None:
+    panel = explorer._panel
+    explorer.close()
+    for child, name, value in ((panel.depth, "value", 0), (panel.classes, "selected", 2), (panel.tiles, "page", 0)):
+        setattr(child, name, value)
+    assert explorer.session.trace is None
+
+
+def test_fifty_explorers_stay_within_the_budget_and_the_first_one_still_works(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = opened(cnn(), images(1))
+    one = probe.session.nbytes
+    probe.close()
+    monkeypatch.setattr(session_module, "MEMORY_BUDGET", 3 * one)
+    explorers = [opened(cnn(), images(), class_names=NAMES) for _ in range(50)]
+    assert sum(each.session.nbytes for each in explorers) <= 4 * one  # one may have grown by a gradient
+    first = explorers[0]
+    assert first.session.nbytes == 0
+    _send(first._panel.classes, selected=3)
+    _send(first._panel.depth, value=0)
+    _settle(first)
+    assert (first.session.target, first.session.layer) == (3, "0")
+    _agrees(first)
+    assert sum(each.session.nbytes for each in explorers) <= 4 * one
+    assert [each.error for each in explorers] == [""] * 50
+    for explorer in explorers:
+        explorer.close()
+
+
+GROWTH = """
+import gc, resource, sys, psutil, torch
+from torch import nn
+import interp_widgets as iw
+from interp_widgets.widgets import session
+torch.set_num_threads(1)
+session.MEMORY_BUDGET = 48 * 2**20
+model = nn.Sequential(
+    nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(),
+    nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10),
+).eval()
+image = torch.rand(1, 3, 224, 224)
+kept = [iw.explore(model, image) for _ in range(2)]
+for explorer in kept:
+    explorer.wait()
+one = kept[0].session.nbytes or kept[1].session.nbytes
+before = psutil.Process().memory_info().rss
+for _ in range(50):
+    kept.append(iw.explore(model, image))
+    kept[-1].wait()
+gc.collect()
+grown = psutil.Process().memory_info().rss - before
+print(one, grown, sum(explorer.session.nbytes for explorer in kept))
+"""
+
+
+@pytest.mark.slow
+def test_fifty_explorers_do_not_grow_the_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GROWTH], capture_output=True, text=True, cwd=ROOT, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    one, grown, kept = (int(word) for word in done.stdout.split())
+    assert one > 10_000_000  # so that fifty of them would be over half a gigabyte
+    assert kept <= 48 * 2**20 + one
+    assert grown < 48 * 2**20 + 50 * 5_000_000, f"{grown / 1e6:.0f} MB"
+
+
+# A picture without a kernel
+
+
+def test_a_snapshot_is_a_png_of_the_present_state(explorer: Explorer) -> None:
+    first = explorer.snapshot()
+    image = Image.open(io.BytesIO(first.data))
+    assert image.format == "PNG"
+    assert min(image.size) >= 200
+    shown = np.asarray(image.convert("RGB"))
+    explorer.session.layer = "0"
+    explorer.session.target = (explorer.session.target + 1) % 5
+    _settle(explorer)
+    second = np.asarray(Image.open(io.BytesIO(explorer.snapshot().data)).convert("RGB"))
+    assert second.shape == shown.shape
+    assert (second != shown).any(axis=2).mean() > 0.02
+    assert explorer._panel.attribution.alt == explorer.snapshot().alt
+
+
+def test_the_snapshot_holds_the_attribution_itself(explorer: Explorer) -> None:
+    explorer._panel.attribution.view = "map"
+    shown = Image.fromarray(explorer._panel.attribution.as_array())
+    image = Image.open(io.BytesIO(explorer.snapshot().data)).convert("RGB")
+    side = 256
+    expected = np.asarray(shown.resize((side, side))).astype(int)
+    sheet = np.asarray(image).astype(int)
+    places = [
+        (y, x) for y in range(20, 60) for x in range(8, 40) if y + side <= sheet.shape[0] and x + side <= sheet.shape[1]
+    ]
+    best = min(np.abs(sheet[y : y + side, x : x + side] - expected).mean() for y, x in places)
+    assert best < 2
+
+
+def test_the_mime_bundle_has_a_png_for_places_without_a_kernel(explorer: Explorer) -> None:
+    bundle = explorer._repr_mimebundle_()
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert Image.open(io.BytesIO(data["image/png"])).format == "PNG"
+
+
+def test_a_closed_explorer_is_still_displayed_without_an_error(explorer: Explorer) -> None:
+    explorer.close()
+    bundle = explorer._repr_mimebundle_()
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert "application/vnd.jupyter.widget-view+json" not in (data or {})
+
+
+def test_a_hibernated_explorer_is_displayed_again(explorer: Explorer) -> None:
+    explorer.session.release()
+    bundle = explorer._repr_mimebundle_()
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert "image/png" in data
+
+
+def test_a_model_that_has_gone_bad_is_still_displayed(opened: Open) -> None:
+    model = Picky(ValueError("gone"))
+    explorer = opened(model, images() * 0.5, class_names=NAMES)
+    explorer.session.release()
+    model.forward = lambda _images: (_ for _ in ()).throw(ValueError("gone"))  # type: ignore[method-assign]
+    bundle = explorer._repr_mimebundle_()
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert "application/vnd.jupyter.widget-view+json" in data
+
+
+# The zoo
+
+
+@pytest.mark.parametrize("name", ["digits", "scenes", "scenes-vit", "scenes-shortcut"])
+def test_a_zoo_model_opens_with_its_examples(opened: Open, name: str) -> None:
+    explorer = opened(name)
+    entry = iw.zoo.load(name)
+    assert explorer._panel.thumbnails.names == [example.name for example in entry.examples]
+    assert explorer._panel.classes.names == list(entry.class_names)
+    label = entry.examples[0].label
+    assert explorer._panel.classes.markers == [label]
+    _agrees(explorer)
+    _send(explorer._panel.thumbnails, selected=1)
+    _settle(explorer)
+    _agrees(explorer)
