@@ -75,7 +75,6 @@ class Panel:
         self._links: list[widgets.Widget] = []
         self._depth_link: widgets.Widget | None = None
         self._extra: list[widgets.Widget] = []
-        self._link()
         self.root = self._arrange(title)
         self.root.add_class("iw-explorer")
 
@@ -96,8 +95,11 @@ class Panel:
         )
         return MappingProxyType({name: getattr(self, name) for name in names})
 
-    def _link(self) -> None:
-        """What follows what in the browser, without the kernel."""
+    def link(self) -> None:
+        """What follows what in the browser, without the kernel.
+
+        Called when the first state is set: a link that arrives before it would copy the controls' defaults back.
+        """
         self._links = [
             widgets.jsdlink((self.opacity, "value"), (self.attribution, "opacity")),
             widgets.jsdlink((self.classes, "selected"), (self.attribution, "column")),

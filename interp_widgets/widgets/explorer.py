@@ -62,6 +62,7 @@ class Explorer(widgets.VBox):
         self._bind()
         self._panel.classes.follow = session.follow
         self._update()
+        self._panel.link()
 
     # What a user asks of it in Python
 
@@ -231,8 +232,6 @@ class Explorer(widgets.VBox):
     def _choose_class(self, index: int) -> None:
         if index < 0 or index == self.session.target:
             return
-        trace = self.session.ready()
-        self.session.follow = self.session.follow and index == trace.prediction
         self.session.target = index
 
     def _follow(self, follow: bool) -> None:  # noqa: FBT001 - a trait's value
@@ -325,6 +324,7 @@ class Explorer(widgets.VBox):
             elif before is not None and view.column == -1 and view.target != before.target:
                 self._panel.attribution.clear()
             self._move_controls(view)
+            self._panel.link_depth(linked=view.explainer.at_layer)
             self._maps.draw(view, self._outline)
 
     def _move_controls(self, view: View) -> None:
@@ -359,7 +359,6 @@ class Explorer(widgets.VBox):
         panel, method = self._panel, self.session.method
         panel.attribution.clear()
         panel.attribution.signed = method.signed
-        panel.link_depth(linked=method.at_layer)
         options = DIVERGING if method.signed else SEQUENTIAL
         if panel.colormap.options != options:
             panel.colormap.options = options

@@ -164,8 +164,7 @@ class Session(t.HasTraits):
     # Recording
 
     def _record(self, example: int) -> Trace:
-        if self._closed:
-            raise ClosedError("this session is closed: make a new one")
+        self._check_open()
         started = time.perf_counter()
         found = tracing.record(
             self.model, self.tensor_of(example), memory_limit=self.memory_limit, class_names=self.class_names or None
@@ -194,8 +193,7 @@ class Session(t.HasTraits):
 
     def ready(self) -> Trace:
         """The trace, recorded again when it was let go to save memory or when the model has changed."""
-        if self._closed:
-            raise ClosedError("this session is closed: make a new one")
+        self._check_open()
         self.last_used = time.monotonic()
         if not self.live:
             self._adopt(self._record(self.example))
@@ -265,6 +263,7 @@ class Session(t.HasTraits):
 
     @t.validate("layer")
     def _validate_layer(self, proposal: dict[str, Any]) -> str:
+        self._check_open()
         layer: str = proposal["value"]
         if self.trace is not None and layer:
             self.trace.site(layer)
@@ -272,6 +271,7 @@ class Session(t.HasTraits):
 
     @t.validate("channel")
     def _validate_channel(self, proposal: dict[str, Any]) -> int:
+        self._check_open()
         channel: int = proposal["value"]
         if self.trace is not None and self.layer:
             count = self.trace.channels(self.layer)
@@ -283,6 +283,7 @@ class Session(t.HasTraits):
 
     @t.validate("target")
     def _validate_target(self, proposal: dict[str, Any]) -> Any:
+        self._check_open()
         value = proposal["value"]
         if value is None or self.trace is None:
             return value
@@ -296,6 +297,12 @@ class Session(t.HasTraits):
             return target.index
         self.trace.score(target)  # refuses what does not fit the model
         return target
+
+    @t.observe("target")
+    def _follow_no_more(self, change: dict[str, Any]) -> None:
+        """Whoever chooses a class that is not the prediction wants to keep it."""
+        if self.follow and self.live and change["new"] != self.ready().prediction:
+            self.follow = False
 
     @t.observe("layer")
     def _keep_channel_in_range(self, _change: dict[str, Any]) -> None:
@@ -315,6 +322,7 @@ class Session(t.HasTraits):
 
     @t.validate("example")
     def _validate_example(self, proposal: dict[str, Any]) -> int:
+        self._check_open()
         value: int = proposal["value"]
         if not 0 <= value < len(self._inputs):
             raise InputError(
@@ -331,6 +339,10 @@ class Session(t.HasTraits):
             self._adopt(found)
 
     # Life
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("this session is closed: make a new one")
 
     def close(self) -> None:
         """Free the trace. Closing twice is harmless."""

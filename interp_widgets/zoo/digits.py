@@ -37,7 +37,7 @@ def split() -> tuple[Digits, Digits]:
         ZooError: scikit-learn, which holds the scans, is not installed.
     """
     try:
-        from sklearn.datasets import load_digits
+        from sklearn.datasets import load_digits  # noqa: PLC0415 - only for training and fresh digits
     except ImportError as error:
         raise ZooError(
             "the digit scans come with scikit-learn, which is not installed: pip install 'interp-widgets[zoo]'"

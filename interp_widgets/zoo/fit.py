@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the name the field uses
+from torch.nn import functional as F
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +22,8 @@ __all__ = ["Loss", "Schedule", "fit", "flip_together", "jitter", "normalise"]
 
 _log = logging.getLogger("interp_widgets.zoo.train")
 
-Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
-"""From the model, normalised images ``(B, C, H, W)`` and the batch's indices ``(B,)`` to a scalar."""
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""From normalised images ``(B, C, H, W)`` and the batch's indices ``(B,)`` to a scalar."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def fit(
         for at in range(0, per_epoch * size, size):
             batch = order[at : at + size]
             with torch.autocast("cpu", torch.bfloat16, enabled=schedule.bfloat16):
-                value = loss(model, normalise(preprocess, images[batch.numpy()]), batch)
+                value = loss(normalise(preprocess, images[batch.numpy()]), batch)
             optimizer.zero_grad()
             torch.autograd.backward(value)
             nn.utils.clip_grad_norm_(trained.parameters(), 1.0)

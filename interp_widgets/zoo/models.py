@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the name the field uses
+from torch.nn import functional as F
 
 __all__ = ["DigitsCNN", "SmallResNet", "SmallViT"]
 
@@ -20,7 +20,7 @@ class DigitsCNN(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(2)
         self.fc = nn.Linear(256, 10)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:  # noqa: D102 - the class says it
         x = self.conv1(images)  # (N, 16, 32, 32)
         x = self.conv2(x)  # (N, 32, 16, 16)
         x = self.conv3(x)  # (N, 64, 8, 8)
@@ -61,7 +61,7 @@ class SmallResNet(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(64, classes)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:  # noqa: D102 - the class says it
         x = self.stem(images)  # (N, 16, 48, 48)
         x = self.layer1(x)
         x = self.layer2(x)  # (N, 32, 24, 24)
@@ -162,6 +162,6 @@ class SmallViT(nn.Module):
         normed: Tensor = self.norm(x)
         return normed
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:  # noqa: D102 - the class says it
         logits: Tensor = self.head(self.tokens(images)[:, 0])
         return logits

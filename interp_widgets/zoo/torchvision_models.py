@@ -37,7 +37,7 @@ def load_torchvision(name: str, also_known: tuple[str, ...] = ()) -> ZooEntry:
         DownloadError: the weights are not on this machine and could not be downloaded.
     """
     try:
-        from torchvision import models
+        from torchvision import models  # noqa: PLC0415 - slow to import, and the shipped models do without
     except ImportError as error:
         raise ZooError(
             f"{name!r} is not in the zoo, and torchvision is not installed: pip install torchvision"
@@ -61,7 +61,7 @@ def load_torchvision(name: str, also_known: tuple[str, ...] = ()) -> ZooEntry:
 
 
 def _build(name: str, weights: Any) -> nn.Module:
-    from torchvision import models
+    from torchvision import models  # noqa: PLC0415
 
     try:
         with torch.random.fork_rng(devices=[]):  # building draws initial weights; the user's random state stays
