@@ -277,7 +277,7 @@ def _check_size(width: int, height: int, name: str) -> None:
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))):
-        turned = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        turned = array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] > 4
         hint = ": channels come last, array.transpose(1, 2, 0)" if turned else ""
         raise InputError(
             f"an image array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got shape {array.shape}{hint}"
@@ -307,7 +307,7 @@ def _flatten(image: Image.Image, name: str) -> Image.Image:
         if image.mode.startswith("I;16") or image.mode in ("I", "F"):
             return Image.fromarray(_eight_bits(np.asarray(image), image.mode, name)).convert("RGB")
         if image.has_transparency_data:
-            image = image.convert("RGBA")
+            image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return image.convert("RGB")
     except InputError:

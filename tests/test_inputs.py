@@ -171,7 +171,6 @@ def test_a_mask_of_booleans_is_black_and_white() -> None:
         (np.zeros((6000, 5000), np.uint8), r"the array has 5000 x 6000 = 30 megapixels; at most 25 are read: make it smaller"),
         (Image.new("L", (6000, 5000)), "6000 x 5000 = 30 megapixels"),
         (Image.new("RGB", (0, 5)), "the image is empty: 0 x 5 pixels"),
-        (Image.new("LAB", (4, 4)), r"the image \(mode LAB\) cannot be turned into RGB"),
         (3, "must be a path, bytes, a PIL image or an array, got int"),
         (None, "got NoneType"),
         (io.BytesIO(b"x"), "got BytesIO"),
@@ -249,7 +248,7 @@ def test_a_broken_file_is_refused_in_words_or_read_in_part(kind: str) -> None:
 
 def test_a_truncated_file_opened_by_pillow_is_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "cut.jpg"
-    path.write_bytes(encoded(PHOTO, "JPEG")[:600])
+    path.write_bytes(encoded(PHOTO, "JPEG")[:-300])
     with Image.open(path) as image, pytest.raises(InputError, match="the image .*cannot be turned into RGB: .*truncated"):
         load_image(image)
 

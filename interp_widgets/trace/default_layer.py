@@ -11,33 +11,40 @@ if TYPE_CHECKING:
 
 __all__ = ["choose"]
 
-# What a head is made of: operations that only move, average or rescale what the trunk found.
-HEAD_OPERATIONS = ("Pool", "Norm", "Permute", "Dropout", "Flatten", "Identity", "Softmax", "ReLU", "Upsample")
-
 
 def choose(trace: Trace) -> str:
     """The last layer whose map tells where, see ``Trace.default_layer``.
 
-    Candidates are the module outputs with a height and a width, the outermost module where several share one value. The last
-    one is taken whose positions the output reads: in a ViT with a class token the last block's output does not qualify,
-    because only its class token is read, and what enters the last attention does.
+    Candidates are the module outputs with a height and a width whose positions the output reads: in a ViT with a class token
+    the last block's output does not qualify, because only its class token is read, and what enters the last attention does.
+    Where several modules share one value, the outermost names it.
     """
-    by_value: dict[int, str] = {}
-    for layer in trace.layers:  # an outer module ends after the inner one, so it wins
-        site = trace.site(layer)
-        if site.differentiable and trace.is_spatial(layer) and trace.reads_positions(layer):
-            by_value[site.index] = layer
-    if not by_value:
+    spatial = [layer for layer in trace.layers if _tells_where(trace, layer)]
+    if not spatial:
         raise LayoutError(
             f"no layer of this {type(trace.model).__name__} has maps (an output with height and width that the result depends on), "
             "so there is no default layer; a method on the input, such as Gradient, needs none"
         )
+    nested = any("." in layer for layer in spatial)
+    trunk = [layer for layer in spatial if not (nested and _in_head(trace, layer))] or spatial
+    by_value = {trace.site(layer).index: layer for layer in trunk}  # an outer module ends after the inner one, so it wins
     layers = [by_value[index] for index in sorted(by_value)]
-    trunk = [layer for layer in layers if not _is_head(trace, layer)]
-    return (trunk or layers)[-1]
+    return _outermost(layers)
 
 
-def _is_head(trace: Trace, layer: str) -> bool:
-    """A leaf without weights of its own directly under the root, while other layers sit inside blocks."""
-    kind = trace.site(layer).operation
-    return "." not in layer and any(part in kind for part in HEAD_OPERATIONS) and any("." in other for other in trace.layers)
+def _tells_where(trace: Trace, layer: str) -> bool:
+    return trace.site(layer).differentiable and trace.is_spatial(layer) and trace.reads_positions(layer)
+
+
+def _in_head(trace: Trace, layer: str) -> bool:
+    """Whether a layer belongs to a child of the model without kernel or matrix: a pool, a norm, a permutation after the trunk."""
+    child = trace.model.get_submodule(layer.split(".")[0])
+    return not any(parameter.ndim > 1 for parameter in child.parameters())
+
+
+def _outermost(layers: list[str]) -> str:
+    """The last layer, or the last one before it in the same block that is less deep: of an attention its input, not its parts."""
+    last = layers[-1]
+    block = last.rpartition(".")[0].rpartition(".")[0]
+    beside = [layer for layer in layers if block and layer.rpartition(".")[0] == block]
+    return beside[-1] if beside else last

@@ -37,10 +37,11 @@ NOT_REPEATED = frozenset(
     | {"uniform_", "normal_", "bernoulli_", "exponential_", "random_", "rrelu", "gumbel_softmax", "empty", "empty_like", "new_empty"}
     | {"scaled_dot_product_attention", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"}
 )
+# Read off the code objects: `inspect.signature` would take longer than the rest of the import.
 INPLACE_POSITION = {
-    function: list(inspect.signature(function).parameters).index("inplace")
+    function: function.__code__.co_varnames.index("inplace")
     for function in vars(F).values()
-    if inspect.isfunction(function) and "inplace" in inspect.signature(function).parameters
+    if inspect.isfunction(function) and "inplace" in function.__code__.co_varnames[: function.__code__.co_argcount]
 }
 # Deeper chains of recomputation are cut by a clone.
 MAX_DEPTH = 4

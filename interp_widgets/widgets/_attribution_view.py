@@ -81,8 +81,9 @@ class AttributionView:
             return
         panel.show_attribution(found)
         self._put(view.row, view.column, found)
-        panel.attribution.label = f"{found.method} · {found.label}"
-        panel.attribution.alt = found.describe()
+        with panel.attribution.hold_sync():
+            panel.attribution.label = f"{found.method} · {found.label}"
+            panel.attribution.alt = found.describe()
         panel.status.text = self._sentence(view, found, time.perf_counter() - started, cached=cached)
 
     def _refuse(self, reason: str) -> None:

@@ -40,11 +40,21 @@ class Surface:
         Raises:
             ValueError: a number that is not finite; nothing is drawn then.
         """
+        self._check(commands)
+        self._commands = commands
+        self._send()
+
+    @staticmethod
+    def _check(commands: list[Command]) -> None:
         for command in commands:
             if any(isinstance(value, float) and not math.isfinite(value) for value in command[1:]):
                 raise ValueError(f"a drawing command must hold finite numbers, got {command}")
-        self._commands = commands
-        self._send()
+
+    def amend(self, commands: list[Command], whole: list[Command]) -> None:
+        """Draw ``commands`` over the picture, which then looks as if ``whole`` had been drawn."""
+        self._check(whole)
+        self._commands = whole
+        self._send_commands(commands)
 
     def on_hover(self, callback: Callable[[float, float], None]) -> None:
         """Call back with the mouse's place in CSS pixels; (-1, -1) when it leaves."""
@@ -60,6 +70,9 @@ class Surface:
         self.canvas.on_key_down(lambda key, *_modifiers: callback(key))
 
     def _send(self) -> None:
+        self._send_commands([("clear_rect", 0, 0, self.width, self.height), *self._commands])
+
+    def _send_commands(self, commands: list[Command]) -> None:
         manager = self.canvas._canvas_manager  # noqa: SLF001 - see below
         with _LOCK:
             # A new page has never been told which canvas is current (ipycanvas issue 322).
@@ -68,9 +81,8 @@ class Surface:
             holding.__enter__()
             try:
                 self.canvas.reset_transform()
-                self.canvas.clear_rect(0, 0, self.width * SCALE, self.height * SCALE)
                 self.canvas.scale(SCALE, SCALE)
-                for name, *values in self._commands:
+                for name, *values in commands:
                     if name in _PROPERTIES:
                         setattr(self.canvas, name, values[0])
                     else:

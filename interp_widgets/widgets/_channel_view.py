@@ -83,8 +83,9 @@ class ChannelView:
         self.send(view.layer_row, view.layer, view.channel)
         values = channel_maps(trace, view.layer)[view.channel]
         low, high, mean = (float(number) for number in (values.min(), values.max(), values.mean()))
-        picture.label = f"channel {view.channel}"
-        picture.alt = f"Channel {view.channel} of {view.layer}: values {low:.3g} to {high:.3g}, mean {mean:.3g}."
+        with picture.hold_sync():
+            picture.label = f"channel {view.channel}"
+            picture.alt = f"Channel {view.channel} of {view.layer}: values {low:.3g} to {high:.3g}, mean {mean:.3g}."
 
     def send(self, row: int, layer: str, channel: int) -> None:
         """One channel of one layer, as a frame of the picture."""

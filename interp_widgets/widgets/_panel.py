@@ -14,6 +14,7 @@ from interp_widgets.trace import Trace
 from interp_widgets.widgets._outline import Outline, tail, times
 from interp_widgets.widgets.class_list import ClassList
 from interp_widgets.widgets.layer_tree import LayerTree
+from interp_widgets.widgets.menu import Menu
 from interp_widgets.widgets.picture import Picture
 from interp_widgets.widgets.session import Session
 from interp_widgets.widgets.status_line import StatusLine
@@ -24,6 +25,7 @@ from interp_widgets.widgets.tiles import Tiles
 __all__ = ["Panel"]
 
 VECTOR = 12  # values shown of an attribution that is no map, the largest first
+RANKINGS = [("by activation", "activation"), ("by contribution", "contribution"), ("by number", "number")]
 BYTE_LIMIT = 4_000_000  # of frames per picture; an Explorer that is left alone keeps no more than two of these
 
 
@@ -47,13 +49,9 @@ class Panel:
         self.stop = widgets.Button(
             description="Stop", tooltip="stop what is being computed", layout={"width": "56px", "visibility": "hidden"}
         )
-        self.method = _dropdown([(kind.title, name) for name, kind in EXPLAINERS.items()], "method")
-        self.colormap = _dropdown(SEQUENTIAL, "colours")
-        self.ranking = _dropdown(
-            [("by activation", "activation"), ("by contribution", "contribution"), ("by number", "number")],
-            "order of the channels",
-            "0 0 124px",
-        )
+        self.method = _menu([(kind.title, name) for name, kind in EXPLAINERS.items()], "method")
+        self.colormap = _menu([(name, name) for name in SEQUENTIAL], "colours")
+        self.ranking = _menu(RANKINGS, "order of the channels", "0 0 124px")
         self.opacity = _slider(
             widgets.FloatSlider, "opacity of the map", value=0.6, min=0.0, max=1.0, step=0.01, readout=False
         )
@@ -66,6 +64,7 @@ class Panel:
             layout={"width": "100px", "flex": "0 0 auto"},
         )
         self.path = widgets.Text(
+            continuous_update=False,
             placeholder="or a path, then Enter",
             tooltip="path of an image file",
             layout={"width": "168px", "flex": "0 0 auto"},
@@ -206,8 +205,9 @@ class Panel:
         _close(self.root)
 
 
-def _dropdown(options: object, name: str, flex: str = "1 1 0%") -> widgets.Dropdown:
-    return widgets.Dropdown(options=options, tooltip=name, layout={"width": "auto", "flex": flex, "margin": "0 2px"})
+def _menu(options: list[tuple[str, str]], label: str, flex: str = "1 1 0%") -> Menu:
+    layout = {"width": "auto", "flex": flex, "margin": "0 2px", "min_width": "0"}
+    return Menu(options=options, value=options[0][1], label=label, layout=layout)
 
 
 def _slider(kind: type[widgets.Widget], name: str, **options: object) -> widgets.Widget:

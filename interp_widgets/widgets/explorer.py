@@ -162,9 +162,9 @@ class Explorer(widgets.VBox):
         self._on(panel.tiles, "page", self._turn_page)
         self._on(panel.thumbnails, "selected", self._look_at)
         self._on(panel.upload, "value", self._take_upload)
-        panel.path.on_submit(lambda text: self._guard(lambda: self._take(text.value.strip())))
-        panel.attribution.on_need(lambda _row, _column: self._guard(self._redraw))
-        panel.channel.on_need(lambda _row, _column: self._guard(self._redraw))
+        self._on(panel.path, "value", lambda text: self._take(text.strip()))
+        panel.attribution.on_need(lambda _row, _column: self._guard(self._serve_again))
+        panel.channel.on_need(lambda _row, _column: self._guard(self._serve_again))
         panel.stop.on_click(lambda _button: self._stop())
         panel.strip.on_leave(panel.depth.focus)
 
@@ -225,8 +225,8 @@ class Explorer(widgets.VBox):
         if known is not None and self._outline.modules[known].row >= 0:
             self.session.layer = path
 
-    def _choose_method(self, name: str | None) -> None:
-        if name is not None and name != type(self.session.method).__name__:
+    def _choose_method(self, name: str) -> None:
+        if name and name != type(self.session.method).__name__:
             self.session.explainer = name
 
     def _choose_class(self, index: int) -> None:
@@ -300,9 +300,11 @@ class Explorer(widgets.VBox):
             panel.classes.show(names, probabilities, selected=selected, markers=[] if label is None else [label])
         panel.set_busy(busy=False)
 
-    def _redraw(self) -> None:
-        self._view = None
+    def _serve_again(self) -> None:
+        """The browser lacks what is shown: it was dropped, or is on its way."""
         self._update()
+        if self._view is not None:
+            self._maps.draw(self._view, self._outline)
 
     def _update(self) -> None:
         """Draw what has changed since the last time."""
@@ -345,7 +347,7 @@ class Explorer(widgets.VBox):
         self._mirror(panel.attribution, "column", view.column)
         panel.classes.selected = view.column
         name = type(view.explainer).__name__
-        panel.method.value = name if name in EXPLAINERS else None
+        panel.method.value = name if name in EXPLAINERS else ""
 
     def _mirror(self, widget: widgets.Widget, name: str, value: Any) -> None:
         """Set a trait that a link in the browser sets too: not sent back while the browser leads."""
@@ -360,13 +362,17 @@ class Explorer(widgets.VBox):
         panel.attribution.clear()
         panel.attribution.signed = method.signed
         options = DIVERGING if method.signed else SEQUENTIAL
-        if panel.colormap.options != options:
-            panel.colormap.options = options
-            panel.colormap.value = default_colormap(signed=method.signed)
+        if panel.colormap.value not in options:
+            with panel.colormap.hold_sync():
+                panel.colormap.value = ""
+                panel.colormap.options = [(name, name) for name in options]
+                panel.colormap.value = default_colormap(signed=method.signed)
         self._colour()
 
     def _colour(self) -> None:
-        name = self._panel.colormap.value or default_colormap(signed=self.session.method.signed)
+        name = self._panel.colormap.value
+        if not name:
+            return  # between two sets of options
         self._panel.attribution.colormap = name
         self._panel.attribution.table = colour_table(name).tobytes()
 

@@ -232,6 +232,8 @@ class Picture(anywidget.AnyWidget):
         high = float(values.max()) if hi is None else float(hi)
         if not (np.isfinite(low) and np.isfinite(high) and low <= high):
             raise ParameterError(f"{where} needs finite lo <= hi, got lo={low}, hi={high}")
+        # Few digits: they travel as text, and a map has 256 steps.
+        low, high = float(f"{low:.6g}"), float(f"{high:.6g}")
         if not ready:
             span = high - low
             values = np.floor(np.clip((values - low) / span, 0, 1) * 255 + 0.5) if span else np.zeros(values.shape)

@@ -173,6 +173,7 @@ class NetworkStrip(widgets.VBox):
         self._outline: Outline | None = None
         self._blocks: list[Block] = []
         self._hovered = ""
+        self._shown = ("", "")  # which block is framed, which is lit
         self._leave: Callable[[], None] = lambda: None
         self._surface = Surface(width, height)
         self._about = widgets.Label("", layout={"height": "20px", "margin": "0"}, style={"font_size": "12px"})
@@ -197,12 +198,39 @@ class NetworkStrip(widgets.VBox):
         """What to do when Tab or Escape is pressed in the canvas, which keeps all keys to itself: move the focus on."""
         self._leave = callback
 
-    @t.observe("selected", "opened")
+    @t.observe("opened")
     def _draw(self, _change: object = None) -> None:
+        """The whole strip."""
         if self._outline is None:
             return
         self._blocks = arrange(self._outline, self.opened, self._surface.width, self._surface.height)
-        self._surface.draw(_commands(self._blocks, self._marked(), self._hovered))
+        self._shown = (self._marked(), self._hovered)
+        self._surface.draw(_commands(self._blocks, *self._shown))
+        self._say(self._hovered or self.selected)
+
+    @t.observe("selected")
+    def _mark(self, _change: object = None) -> None:
+        """Only the blocks that look different now, and their neighbours, over whose edge the frame reaches."""
+        before, self._shown = self._shown, (self._marked(), self._hovered)
+        if self._outline is None or before == self._shown:
+            return
+        paths = [block.path for block in self._blocks]
+        places = {paths.index(path) for path in {*before, *self._shown} if path in paths}
+        near = [
+            self._blocks[i] for i in sorted({i + d for i in places for d in (-1, 0, 1)}) if 0 <= i < len(self._blocks)
+        ]
+        cleared = [
+            (
+                "clear_rect",
+                block.x,
+                0 if block.stage else HEAD - 3,
+                block.width,
+                HEAD - 3 if block.stage else self._surface.height,
+            )
+            for block in near
+        ]
+        whole = _commands(self._blocks, *self._shown)
+        self._surface.amend([*cleared, *_commands(near, *self._shown)], whole)
         self._say(self._hovered or self.selected)
 
     def _marked(self) -> str:
@@ -229,7 +257,7 @@ class NetworkStrip(widgets.VBox):
         path = block.path if block else ""
         if path != self._hovered:
             self._hovered = path
-            self._draw()
+            self._mark()
 
     def _click(self, x: float, y: float) -> None:
         block = self._at(x, y)

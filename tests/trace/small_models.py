@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 from torchvision import models
+from torchvision.models.video import mvit
 
 CLASSIFIERS = tuple(models.list_models(module=models))
 NAMES = tuple(name for name in models.list_models() if "quantized" not in name)
@@ -30,6 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "fcos": {"min_size": 96, "max_size": 128, "score_thresh": 0.0, "topk_candidates": 20, "detections_per_img": 5},
     "ssd": {"score_thresh": 0.0, "topk_candidates": 20, "detections_per_img": 5},
 }
+MVIT_SIZE = (4, 64, 64)  # its builders insist on 16 x 224 x 224: see ``_small_and_uninitialised``
 SHAPES: dict[str, tuple[int, ...]] = {
     "": (1, 3, 64, 96),
     "vit_": (1, 3, 48, 48),
@@ -42,7 +45,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "r3d": (1, 3, 4, 48, 64),
     "r2plus1d": (1, 3, 4, 48, 64),
     "s3d": (1, 3, 14, 224, 224),  # ends in an average over 7 x 7
-    "mvit": (1, 3, 16, 224, 224),  # its position tables have this size
+    "mvit": (1, 3, *MVIT_SIZE),
     "swin3d": (1, 3, 4, 64, 64),
     "raft": (1, 3, 128, 128),
 }
@@ -63,25 +66,37 @@ def _zero(tensor: torch.Tensor, *_args: Any, **_options: Any) -> torch.Tensor:
 
 
 @contextmanager
-def _no_initialisation() -> Iterator[None]:
-    """Building a model draws each weight several times; here ``_randomise`` draws it once, at the end."""
+def _small_and_uninitialised() -> Iterator[None]:
+    """Building a model draws each weight several times; here ``_randomise`` draws it once, at the end. And MViT gets smaller."""
     with pytest.MonkeyPatch.context() as patch:
         for name in RANDOM_INITIALISERS:
             patch.setattr(nn.init, name, _zero)
+        whole = mvit._mvit
+        smaller = {"temporal_size": MVIT_SIZE[0], "spatial_size": MVIT_SIZE[1:]}
+        patch.setattr(mvit, "_mvit", lambda *args, **options: whole(*args, **(options | smaller)))
         yield
 
 
-def build(name: str, device: str = "cpu") -> nn.Module:
+def build(name: str) -> nn.Module:
     """The model in evaluation mode, every matrix and kernel random (a ViT's head is zero by default)."""
     builder = models.get_model_builder(name)
-    options = _for(name, OPTIONS) if device == "cpu" else {}
+    options = _for(name, OPTIONS)
     if "weights_backbone" in inspect.signature(builder).parameters:
         options = options | {"weights_backbone": None}
-    with _no_initialisation(), torch.device(device):
+    with _small_and_uninitialised():
         model = builder(weights=None, **options).eval()
-    if device == "cpu":
-        _randomise(model, inputs(name))
+    _randomise(model, inputs(name))
     return model
+
+
+def build_without_values(name: str) -> nn.Module:
+    """The model at its full size on the meta device: shapes only."""
+    with warnings.catch_warnings(action="ignore"), _small_and_uninitialised():  # two builders warn about their slow initialisation
+        builder = models.get_model_builder(name)
+        if name.startswith("regnet"):  # computes with numbers while it is built
+            return builder(weights=None).to("meta").eval()
+        with torch.device("meta"):
+            return builder(weights=None).eval()
 
 
 def _randomise(model: nn.Module, example: Any) -> None:

@@ -559,7 +559,11 @@ def test_a_functional_site_does_not_move_the_session_elsewhere(opened: Open) -> 
 
 @pytest.mark.parametrize(
     ("model", "inputs"),
-    [(mlp, torch.rand(3, 4)[:1]), (TokenModel, torch.arange(7).reshape(1, 7)), (lambda: nn.Linear(4, 3), torch.rand(1, 4))],
+    [
+        (mlp, torch.rand(3, 4)[:1]),
+        (TokenModel, torch.arange(7).reshape(1, 7)),
+        (lambda: nn.Linear(4, 3), torch.rand(1, 4)),
+    ],
     ids=["vectors", "tokens", "one layer"],
 )
 def test_a_model_without_maps_shows_bars_and_its_prediction(
@@ -901,7 +905,9 @@ def test_in_a_storm_of_events_the_last_ones_win(opened: Open, seed: int) -> None
     rows = explorer._outline.rows
     last: dict[str, Any] = {"follow": False, "target": session.target, "example": 0, "explainer": "GradCAM"}
     for _ in range(300):
-        kind = random.choice(["depth", "class", "channel", "tile", "method", "ranking", "page", "input", "colour", "need"])
+        kind = random.choice(
+            ["depth", "class", "channel", "tile", "method", "ranking", "page", "input", "colour", "need"]
+        )
         if kind == "depth":
             row = int(random.integers(len(rows)))
             _send(panel.depth, value=row)

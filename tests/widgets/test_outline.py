@@ -55,7 +55,9 @@ def test_layers_that_end_in_one_value_share_a_row_named_by_the_outermost(outline
     assert outline.rows[outline.row("stem.2")] == "stem"
     assert len(set(outline.rows)) == len(outline.rows)
     assert [outline.row(layer) for layer in outline.rows] == list(range(len(outline.rows)))
-    assert outline.row("stem.0") < outline.row("stem") < outline.row("stage1") < outline.row("mix") < outline.row("head")
+    assert (
+        outline.row("stem.0") < outline.row("stem") < outline.row("stage1") < outline.row("mix") < outline.row("head")
+    )
 
 
 def test_what_did_not_run_is_not_there_and_what_is_no_layer_has_no_row(outline: Outline) -> None:

@@ -181,7 +181,9 @@ def test_an_explainer_may_be_a_name_a_class_or_an_object_with_its_own_settings(s
 
 def test_two_sessions_can_be_linked() -> None:
     with Session(cnn(), images()) as first, Session(cnn(), images()) as second:
-        links = [ipywidgets.link((first, name), (second, name)) for name in ("layer", "channel", "example", "explainer")]
+        links = [
+            ipywidgets.link((first, name), (second, name)) for name in ("layer", "channel", "example", "explainer")
+        ]
         first.layer, first.example = "0", 2
         second.channel, second.explainer = 5, "LayerCAM"
         for session in (first, second):

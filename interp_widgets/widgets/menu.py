@@ -1,0 +1,36 @@
+"""``Menu``: a drop-down list that keeps its arrow keys in JupyterLab."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anywidget
+import traitlets as t
+
+from interp_widgets.widgets._assets import STYLE, module
+
+__all__ = ["Menu"]
+
+
+class Menu(anywidget.AnyWidget):
+    """One of several options, each ``(what is shown, value)``; JupyterLab takes the arrow keys from ipywidgets' own.
+
+    >>> menu = Menu(options=[("Grad-CAM", "GradCAM"), ("Layer-CAM", "LayerCAM")], value="LayerCAM", label="method")
+    >>> menu.value
+    'LayerCAM'
+    """
+
+    _esm = module("menu")
+    _css = STYLE
+
+    options = t.List(t.Tuple(t.Unicode(), t.Unicode()), help="what is shown, and its value").tag(sync=True)
+    value = t.Unicode(help="the chosen value; empty: none of the options").tag(sync=True)
+    label = t.Unicode(help="what is chosen here, for tooltip and screen readers").tag(sync=True)
+
+    @t.validate("value")
+    def _validate_value(self, proposal: dict[str, Any]) -> str:
+        value: str = proposal["value"]
+        known = [option[1] for option in self.options]
+        if value and known and value not in known:
+            raise t.TraitError(f"{self.label or 'value'} must be one of {', '.join(known)}, got {value!r}")
+        return value
