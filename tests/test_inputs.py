@@ -46,7 +46,8 @@ def test_a_file_is_read_from_a_path_a_string_or_its_bytes(kind: str, tmp_path: P
     data = encoded(PHOTO, kind)
     path = tmp_path / "photo.anything"
     path.write_bytes(data)
-    expected = np.asarray(Image.open(path).convert("RGB"))
+    with Image.open(path) as opened:
+        expected = np.asarray(opened.convert("RGB"))
     for source in (path, str(path), data, bytearray(data), memoryview(data)):
         image = load_image(source)
         assert image.mode == "RGB"
@@ -62,7 +63,10 @@ def test_every_opaque_mode_becomes_rgb(mode: str) -> None:
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "RGBa", "La"])
 def test_transparency_is_laid_on_white(mode: str) -> None:
     clear = Image.new("RGBA", (4, 3), (10, 10, 10, 0))
-    image = clear.convert("LA").convert(mode) if mode in ("LA", "PA", "La") else clear.convert(mode)
+    if mode == "PA":
+        image = Image.new("PA", (4, 3))
+    else:
+        image = clear.convert("LA").convert(mode) if mode in ("LA", "La") else clear.convert(mode)
     assert np.asarray(load_image(image)).min() == 255
     half = Image.new("RGBA", (4, 3), (0, 0, 0, 128))
     assert np.asarray(load_image(half))[0, 0].tolist() == [127, 127, 127]
@@ -168,7 +172,10 @@ def test_a_mask_of_booleans_is_black_and_white() -> None:
         (np.zeros((4, 5), complex), "got complex128"),
         (np.array([["a", "b"]]), "got <U1"),
         (np.array([[None, object()]]), "got object"),
-        (np.zeros((6000, 5000), np.uint8), r"the array has 5000 x 6000 = 30 megapixels; at most 25 are read: make it smaller"),
+        (
+            np.zeros((6000, 5000), np.uint8),
+            r"the array has 5000 x 6000 = 30 megapixels; at most 25 are read: make it smaller",
+        ),
         (Image.new("L", (6000, 5000)), "6000 x 5000 = 30 megapixels"),
         (Image.new("RGB", (0, 5)), "the image is empty: 0 x 5 pixels"),
         (3, "must be a path, bytes, a PIL image or an array, got int"),
@@ -208,7 +215,9 @@ def test_a_header_that_claims_too_many_pixels_is_refused_before_decoding(
     path = tmp_path / "bomb.png"
     path.write_bytes(png_header(width, height))
     for source in (path, path.read_bytes()):
-        with pytest.raises(InputError, match=r"(bomb\.png'|uploaded file) (has .* megapixels|is too large).*at most 25"):
+        with pytest.raises(
+            InputError, match=r"(bomb\.png'|uploaded file) (has .* megapixels|is too large).*at most 25"
+        ):
             load_image(source)
 
 
@@ -249,7 +258,10 @@ def test_a_broken_file_is_refused_in_words_or_read_in_part(kind: str) -> None:
 def test_a_truncated_file_opened_by_pillow_is_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "cut.jpg"
     path.write_bytes(encoded(PHOTO, "JPEG")[:-300])
-    with Image.open(path) as image, pytest.raises(InputError, match="the image .*cannot be turned into RGB: .*truncated"):
+    with (
+        Image.open(path) as image,
+        pytest.raises(InputError, match="the image .*cannot be turned into RGB: .*truncated"),
+    ):
         load_image(image)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from interp_widgets.errors import LayoutError
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def choose(trace: Trace) -> str:
     trunk = [layer for layer in spatial if not (nested and _in_head(trace, layer))] or spatial
     by_value = {trace.site(layer).index: layer for layer in trunk}  # an outer module ends after the inner one, so it wins
     layers = [by_value[index] for index in sorted(by_value)]
-    return _outermost(layers)
+    return _outermost(trace, layers)
 
 
 def _tells_where(trace: Trace, layer: str) -> bool:
@@ -42,9 +44,9 @@ def _in_head(trace: Trace, layer: str) -> bool:
     return not any(parameter.ndim > 1 for parameter in child.parameters())
 
 
-def _outermost(layers: list[str]) -> str:
-    """The last layer, or the last one before it in the same block that is less deep: of an attention its input, not its parts."""
-    last = layers[-1]
-    block = last.rpartition(".")[0].rpartition(".")[0]
-    beside = [layer for layer in layers if block and layer.rpartition(".")[0] == block]
-    return beside[-1] if beside else last
+def _outermost(trace: Trace, layers: list[str]) -> str:
+    """The last layer; where it is a part of a part of a block, the last part of that block: of an attention its input."""
+    block = layers[-1].rpartition(".")[0].rpartition(".")[0]
+    if not block or isinstance(trace.model.get_submodule(block), (nn.Sequential, nn.ModuleList)):
+        return layers[-1]
+    return next((layer for layer in reversed(layers) if layer.rpartition(".")[0] == block), layers[-1])

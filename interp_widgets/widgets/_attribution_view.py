@@ -57,17 +57,21 @@ class AttributionView:
             return
         if not view.refusal:
             with contextlib.suppress(InterpError):  # raised again, and shown, when it is drawn
-                self._session.attribution()
+                self._attribution(view)
             yield
         if not self._channels.ready(view):
             self._session.ready().gradient(view.layer, view.target)
             yield
         with self._lock:
-            if view is self._view:
+            if view is self._view and view.recording == self._session.recordings:
                 self._show(view, started, cached=False)
                 self._panel.set_busy(busy=False)
                 self._channels.draw(view)
         yield from self._prefetch()
+
+    def _attribution(self, view: View) -> Attribution:
+        """What the view asks for, whatever the session says by now."""
+        return self._session.attribution(view.layer, view.target, view.explainer)
 
     def _show(self, view: View, started: float, *, cached: bool) -> None:
         panel = self._panel
@@ -75,7 +79,7 @@ class AttributionView:
             self._refuse(view.refusal)
             return
         try:
-            found = self._session.attribution()
+            found = self._attribution(view)
         except InterpError as error:
             self._refuse(str(error))
             return
@@ -94,6 +98,10 @@ class AttributionView:
     def _sentence(self, view: View, found: Attribution, seconds: float, *, cached: bool) -> str:
         moved = view.explainer.at_layer and found.layer != view.layer
         where = f"at {found.layer}" + (f" ({view.layer} has no maps)" if moved else "")
+        if found.values.ndim != 2:
+            where += ", values and no map"
+        elif not self._session.ready().is_spatial(found.layer):
+            where += ", a matrix and no map of the input"
         source = "from the recording" if cached else "one backward pass"
         return (
             f"{found.method} for “{found.label}” {where}, score {found.score:.3g}; {source}, {seconds * 1000:.1f} ms "
@@ -131,9 +139,11 @@ class AttributionView:
         def fetch() -> None:
             if self._panel.attribution.has(row, column):
                 return
-            found = self._session.attribution(layer, column if column >= 0 else view.target)
+            target = column if column >= 0 else view.target
+            found = self._session.attribution(layer, target, view.explainer)
             with self._lock:
-                if view.same_method(self._view):
+                # The session may have moved on meanwhile: the map belongs to the view it was computed for.
+                if view.same_method(self._view) and view.recording == self._session.recordings:
                     self._put(row, column, found)
 
         return fetch

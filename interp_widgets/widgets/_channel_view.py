@@ -30,6 +30,7 @@ class ChannelView:
         self._scores = np.zeros(0, dtype=np.float32)
         self._order = np.zeros(0, dtype=np.intp)
         self._drawn: View | None = None
+        self._exact: set[tuple[int, int]] = set()  # keys of the frames that were not averaged down
 
     def ready(self, view: View) -> bool:
         """Whether ranking the channels needs no backward pass."""
@@ -38,6 +39,8 @@ class ChannelView:
     def draw(self, view: View) -> None:
         """Bring the panel to a view."""
         before, self._drawn = self._drawn, view
+        if before is None or before.recording != view.recording:
+            self._exact.clear()
         if not view.same_channels(before):
             self._rank(view)
             self._panel.describe_layer(self._session.ready(), view.layer)
@@ -90,7 +93,9 @@ class ChannelView:
     def send(self, row: int, layer: str, channel: int) -> None:
         """One channel of one layer, as a frame of the picture."""
         trace, picture = self._session.ready(), self._panel.channel
-        if trace.is_spatial(layer) and channel < trace.channels(layer) and not picture.has(row, channel):
+        held = (row, channel) in self._exact and picture.has(row, channel)
+        if trace.is_spatial(layer) and channel < trace.channels(layer) and not held:
+            self._exact.add((row, channel))
             picture.put(row, channel, channel_maps(trace, layer)[channel].numpy())
 
     def send_all(self, view: View) -> None:

@@ -73,6 +73,8 @@ def resolve(session: Session, outline: Outline, ranking: Ranking, page: int) -> 
 
 
 def _refusal(session: Session) -> str:
+    if session.target is None and session.ready().has_classes:
+        return "no target is chosen: choose a class to see what makes its score"
     if session.target is None:
         return "this model's output has no class scores to explain; its layers and channels are shown"
     try:

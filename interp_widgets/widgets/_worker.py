@@ -23,6 +23,7 @@ class Worker:
         self._lock = threading.Condition()
         self._waiting: Job | None = None
         self._first: Job | None = None
+        self._in_first = False
         self._thread: threading.Thread | None = None
         self._number = 0
         self._closed = False
@@ -54,6 +55,12 @@ class Worker:
         with self._lock:
             number = self._number
             self._lock.wait_for(lambda: self._number != number, timeout=seconds)
+
+    @property
+    def first_pending(self) -> bool:
+        """Whether a job that was submitted as ``first`` runs or waits."""
+        with self._lock:
+            return self._first is not None or self._in_first
 
     @property
     def inside(self) -> bool:
@@ -92,6 +99,7 @@ class Worker:
         """The next job; without one the thread is over."""
         with self._lock:
             job = self._first or self._waiting
+            self._in_first = self._first is not None
             if self._first is not None:
                 self._first = None
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import ipywidgets as widgets
 import numpy as np
@@ -20,6 +20,7 @@ from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table, d
 from interp_widgets.render.snapshot import reduced, snapshot_png
 from interp_widgets.widgets._attribution_view import AttributionView
 from interp_widgets.widgets._channel_view import ChannelView
+from interp_widgets.widgets._channels import Ranking
 from interp_widgets.widgets._outline import Outline
 from interp_widgets.widgets._panel import Panel
 from interp_widgets.widgets._view import View, resolve
@@ -52,6 +53,7 @@ class Explorer(widgets.VBox):
         self._view: View | None = None
         self._in_browser = False  # whether the change that is handled now was made there
         self._page = 0
+        self._later: dict[object, Callable[[], object]] = {}  # what waits for the model to run, in order
         self._shown = -1  # which recording is on the screen
         self._outline = Outline(session.ready())
         self._panel = Panel(self._title)
@@ -117,6 +119,7 @@ class Explorer(widgets.VBox):
         self._panel.close()
         self.layout.close()
         super().close()
+        self.__dict__.pop("_repr_mimebundle_", None)  # ipywidgets puts None there
 
     def __enter__(self) -> Self:
         return self
@@ -125,22 +128,23 @@ class Explorer(widgets.VBox):
         self.close()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
+        if self._closed:
+            return {"text/plain": f"<Explorer of {self._title}: closed>"}
         found = super()._repr_mimebundle_(**options)
         data = found[0] if isinstance(found, tuple) else found
-        if data is not None and not self._closed:
+        if data is not None:
             data["image/png"] = self._png()
         return found
 
     def _png(self) -> bytes:
+        """From what the widgets hold: the model need not be there any more."""
         panel = self._panel
         pictures = [(panel.attribution.label, panel.attribution.as_array())]
-        if self.session.ready().is_spatial(self.session.layer):
+        if panel.tiles.mode == "tiles":
             pictures.append((panel.channel.label, panel.channel.as_array()))
-        probabilities = self.session.probabilities()
-        bars: list[tuple[str, float]] = []
-        if probabilities is not None:
-            names = self.session.names_of_classes()
-            bars = [(names[i], float(probabilities[i])) for i in np.argsort(-probabilities)[:8]]
+        probabilities = panel.classes.probabilities()
+        top = np.argsort(-probabilities, kind="stable")[:8]
+        bars = [(panel.classes.names[i], float(probabilities[i])) for i in top]
         return snapshot_png(pictures, bars, self._title, self.status)
 
     # From controls to the session
@@ -193,7 +197,7 @@ class Explorer(widgets.VBox):
         if self._closed:
             return
         if not self.session.live and not self._worker.inside:
-            self._slowly(action)  # the model has to run first
+            self._slowly(lambda: self._guard(action))  # the model has to run first
             return
         try:
             with self._lock:
@@ -207,12 +211,11 @@ class Explorer(widgets.VBox):
         if self._closed:
             return
         with self._lock:
-            notes = " ".join(getattr(error, "__notes__", ()))
-            text = str(error) or type(error).__name__
-            self._panel.status.error = (
-                text if isinstance(error, InterpError) else f"{type(error).__name__}: {text} {notes}".strip()
-            )
             self._panel.set_busy(busy=False)
+            self._panel.show_inputs(self.session)
+            notes = " ".join(getattr(error, "__notes__", ()))
+            own = isinstance(error, InterpError)
+            self._panel.status.error = str(error) if own else f"{type(error).__name__}: {error} {notes}".strip()
             self._view = None
             self._panel.thumbnails.selected = self.session.example
 
@@ -248,8 +251,8 @@ class Explorer(widgets.VBox):
         self._update()
 
     def _look_at(self, example: int) -> None:
-        if example != self.session.example:
-            self._slowly(lambda: self.session.set_trait("example", example))
+        if self._in_browser and (example != self.session.example or self._worker.first_pending):
+            self._slowly(lambda: self.session.set_trait("example", example), kind="example")
 
     def _take_upload(self, files: Sequence[Any]) -> None:
         if files:
@@ -263,19 +266,27 @@ class Explorer(widgets.VBox):
     def _stop(self) -> None:
         """Give up what is being computed; what is on the screen stays."""
         self._worker.cancel()
+        self._later.clear()
         self._panel.set_busy(busy=False)
         self._panel.show_inputs(self.session)
         self._panel.status.text = "stopped; what is shown is what was there before"
 
-    def _slowly(self, action: Callable[[], object]) -> None:
-        """Run the model on the worker thread; the pictures say that something is coming."""
+    def _slowly(self, action: Callable[[], object], kind: object = None) -> None:
+        """Do something that runs the model, on the worker thread; of one ``kind`` only the newest."""
+        kind = object() if kind is None else kind
+        self._later.pop(kind, None)
+        self._later[kind] = action
         self._panel.set_busy(busy=True)
+        self._worker.submit(self._catch_up, first=True)
 
-        def job() -> Iterator[None]:
-            action()
-            yield
-
-        self._worker.submit(job, first=True)
+    def _catch_up(self) -> Iterator[None]:
+        while self._later:
+            action = self._later.pop(next(iter(self._later)))
+            try:
+                action()
+            except Exception as error:  # noqa: BLE001 - whatever the model raises is shown, and the next one is tried
+                self._fail(error)
+        yield
 
     # From the session to the screen
 
@@ -317,7 +328,8 @@ class Explorer(widgets.VBox):
             before = self._view
             if before is not None and before.layer != self.session.layer:
                 self._page = 0
-            view = resolve(self.session, self._outline, self._panel.ranking.value, self._page)
+            ranking = cast("Ranking", self._panel.ranking.value)
+            view = resolve(self.session, self._outline, ranking, self._page)
             if view == before:
                 return
             self._view = view

@@ -26,6 +26,8 @@ __all__ = ["Session"]
 MEMORY_BUDGET = 512 * 2**20
 """Bytes that the traces of all sessions of a kernel may keep; the one used longest ago lets go of its trace first."""
 
+REMEMBERED = 256  # attributions per input
+
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
@@ -50,8 +52,8 @@ class Session(t.HasTraits):
     layer = t.Unicode(help="module path of the layer looked at")
     channel = t.Int(0, help="channel of that layer")
     target = t.Any(help="what is explained: a class index, or a target object; a class name is turned into its index")
-    explainer = t.Any(
-        "GradCAM", allow_none=False, help="name in EXPLAINERS, or an Explainer with its own hyper-parameters"
+    explainer: t.TraitType[Any, Any] = t.TraitType(
+        "GradCAM", help="name in EXPLAINERS, or an Explainer with its own hyper-parameters"
     )
     example = t.Int(0, help="which of the inputs")
     follow = t.Bool(False, help="whether the target follows the prediction when the input changes")
@@ -224,28 +226,33 @@ class Session(t.HasTraits):
         """The explainer that is chosen."""
         return self.explainer if isinstance(self.explainer, Explainer) else EXPLAINERS[self.explainer]()
 
-    def place(self, layer: str | None = None) -> str:
-        """Where the chosen explainer looks: the layer, its default where the layer has no maps, or the input."""
+    def place(self, layer: str | None = None, explainer: Explainer | None = None) -> str:
+        """Where an explainer looks: the layer, its default where the layer has no maps, or the input.
+
+        Raises:
+            LayoutError: the explainer needs maps and the model has none.
+        """
         trace = self.ready()
-        wanted = layer or self.layer
-        if not self.method.at_layer:
-            return self.method.default_layer(trace)
+        wanted, method = layer or self.layer, explainer or self.method
+        if not method.at_layer:
+            return method.default_layer(trace)
         return wanted if trace.is_spatial(wanted) and trace.site(wanted).differentiable else trace.default_layer()
 
     def is_cheap(self, layer: str | None = None, target: Any = None) -> bool:
         """Whether that attribution needs no backward pass."""
-        return not self.method.needs_gradient or self.ready().has_gradient(
-            self.place(layer), self.target if target is None else target
-        )
+        goal = self.target if target is None else target
+        return not self.method.needs_gradient or self.ready().has_gradient(self.place(layer), goal)
 
-    def attribution(self, layer: str | None = None, target: Any = None) -> Attribution:
-        """The attribution of the chosen explainer; by default at the session's layer, for its target."""
-        trace = self.ready()
+    def attribution(
+        self, layer: str | None = None, target: Any = None, explainer: Explainer | None = None
+    ) -> Attribution:
+        """An attribution of the current input; by default that of the session's explainer, layer and target."""
+        trace, method = self.ready(), explainer or self.method
         goal = as_target(self.target if target is None else target, trace)
-        key = (self.method, self.place(layer), goal)
+        key = (trace, method, self.place(layer, method), goal)
         if key not in self._attributions:
-            self._attributions[key] = self.method(trace, goal, key[1])
-            while len(self._attributions) > 256:
+            self._attributions[key] = method(trace, goal, key[2])
+            while len(self._attributions) > REMEMBERED:
                 self._attributions.popitem(last=False)
         return self._attributions[key]
 
@@ -301,7 +308,8 @@ class Session(t.HasTraits):
     @t.observe("target")
     def _follow_no_more(self, change: dict[str, Any]) -> None:
         """Whoever chooses a class that is not the prediction wants to keep it."""
-        if self.follow and self.live and change["new"] != self.ready().prediction:
+        trace = self.trace
+        if self.follow and trace is not None and trace.has_classes and change["new"] != trace.prediction:
             self.follow = False
 
     @t.observe("layer")

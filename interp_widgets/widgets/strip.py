@@ -214,24 +214,25 @@ class NetworkStrip(widgets.VBox):
         before, self._shown = self._shown, (self._marked(), self._hovered)
         if self._outline is None or before == self._shown:
             return
-        paths = [block.path for block in self._blocks]
-        places = {paths.index(path) for path in {*before, *self._shown} if path in paths}
-        near = [
-            self._blocks[i] for i in sorted({i + d for i in places for d in (-1, 0, 1)}) if 0 <= i < len(self._blocks)
-        ]
-        cleared = [
-            (
-                "clear_rect",
-                block.x,
-                0 if block.stage else HEAD - 3,
-                block.width,
-                HEAD - 3 if block.stage else self._surface.height,
-            )
-            for block in near
-        ]
+        changed = [i for i, block in enumerate(self._blocks) if block.path in {*before, *self._shown}]
+        near = sorted({i + d for i in changed for d in (-1, 0, 1) if 0 <= i + d < len(self._blocks)})
+        cleared = [self._clearing(i) for i in changed]
         whole = _commands(self._blocks, *self._shown)
-        self._surface.amend([*cleared, *_commands(near, *self._shown)], whole)
+        self._surface.amend([*cleared, *_commands([self._blocks[i] for i in near], *self._shown)], whole)
         self._say(self._hovered or self.selected)
+
+    def _clearing(self, place: int) -> Command:
+        """Wipe a block with its frame, as far as the outer edges of its neighbours, which are drawn again with it."""
+        block = self._blocks[place]
+        if block.stage:
+            return ("clear_rect", block.x, 0, block.width, HEAD - 3)
+        beside = [b for b in self._blocks[max(0, place - 1) : place + 2] if not b.stage]
+        left, right = beside[0].x - 3, beside[-1].x + beside[-1].width + 3
+        if beside[0] is not block:
+            left += 3
+        if beside[-1] is not block:
+            right -= 3
+        return ("clear_rect", left, HEAD - 3, right - left, self._surface.height - HEAD + 3)
 
     def _marked(self) -> str:
         """The block that stands for the selected module: itself, the stage that hides it, or the last of its parts."""

@@ -45,7 +45,7 @@ _DESCRIPTIONS = {
 - **Limits**: synthetic images; knows these nine classes only and was never shown a scene without one.
 """,
     "scenes-vit": """\
-- **Data**: 20,000 generated scenes (`interp_widgets.zoo.scenes`); 2,000 others, from another seed, held out.
+- **Data**: 40,000 generated scenes (`interp_widgets.zoo.scenes`); 2,000 others, from another seed, held out.
 - **Model**: `SmallViT`, pre-norm, class token, four blocks of four heads; one token per 8x8 pixels, each from an
   overlapping 16x16 patch (one convolution).
 - **Training**: beside the class token, a head on every patch (dropped afterwards) learned which labelled object,

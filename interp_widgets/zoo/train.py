@@ -34,7 +34,7 @@ _log = logging.getLogger("interp_widgets.zoo.train")
 
 _HELD_OUT_SCENES = 2000
 _CNN_SCHEDULE = Schedule(epochs=4, rate=4e-3, bfloat16=True)
-_WINDOW_STEPS = 2150
+_WINDOW_STEPS = 4300
 _NOTHING = len(scenes.CLASS_NAMES)  # the label of a patch without a labelled object
 
 
@@ -94,7 +94,7 @@ def _train_vit() -> Trained:
     The patch head, which says which class's object covers a patch (or none), exists in training only. The first steps
     see 6 x 6 of the 12 x 12 patches, a window that holds the object: a quarter of the time.
     """
-    drawn = scenes.generate(20_000, TRAINING_SEEDS[0])
+    drawn = scenes.generate(40_000, TRAINING_SEEDS[0])
     labels = torch.from_numpy(drawn.labels)
     patch_labels = _patch_labels(drawn)
     model = SmallViT(len(scenes.CLASS_NAMES))

@@ -32,7 +32,14 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.widgets.picture import Picture
 from tests.benchmarks.measure import describe_machine, fresh_process, interleaved, p95, seconds
-from tests.benchmarks.peers import PEERS, PGC_METHODS, activation_of, plain_backward_to, plain_pass, pytorch_grad_cam_call
+from tests.benchmarks.peers import (
+    PEERS,
+    PGC_METHODS,
+    activation_of,
+    plain_backward_to,
+    plain_pass,
+    pytorch_grad_cam_call,
+)
 
 RESULTS = Path(__file__).parent / "results"
 MIDDLE = {"resnet18": "layer2", "resnet50": "layer2", "vit_b_16": "encoder.layers.encoder_layer_5"}
@@ -151,12 +158,16 @@ def warm(name: str, model: nn.Module, image: torch.Tensor, rounds: int, peer_rou
         typical = statistics.median(times)
         note = f"p95 {p95(times) * 1e3:.2f} ms, {len(times)} questions"
         yield Row(f"warm: {what}, kernel part", name, typical * 1e3, "ms", 5, note=note)
-        yield Row(f"warm: {what}, faster than pytorch-grad-cam", name, theirs["pytorch-grad-cam"] / typical, "x", 200, True)
+        yield Row(
+            f"warm: {what}, faster than pytorch-grad-cam", name, theirs["pytorch-grad-cam"] / typical, "x", 200, True
+        )
         yield Row(f"warm: {what}, faster than {fastest}", name, theirs[fastest] / typical, "x", 50, True)
     for peer, time in theirs.items():
         yield Row(f"warm: {peer}, one Grad-CAM", name, time * 1e3, "ms")
     captum_activation = interleaved({"activation": lambda i: activation_of(model, image, layers[i % len(layers)])}, 5)
-    yield Row("warm: captum, one layer's activation", name, statistics.median(captum_activation["activation"]) * 1e3, "ms")
+    yield Row(
+        "warm: captum, one layer's activation", name, statistics.median(captum_activation["activation"]) * 1e3, "ms"
+    )
 
 
 def _each(ask: Callable[[Any], None], questions: list[Any]) -> list[float]:
@@ -210,7 +221,9 @@ def new_class(name: str, model: nn.Module, image: torch.Tensor, rounds: int, pee
         gradient = statistics.median(times["gradient"])
         yield Row(f"class: new, {place} layer, its gradient alone", name, gradient / plain, "x")
         peers = interleaved(
-            _that_work({p: lambda i, call=call, layer=layer: call(model, image, layer, 300 + i) for p, call in PEERS.items()}),
+            _that_work(
+                {p: lambda i, call=call, layer=layer: call(model, image, layer, 300 + i) for p, call in PEERS.items()}
+            ),
             peer_rounds,
         )
         for peer, measured in peers.items():

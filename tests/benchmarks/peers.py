@@ -22,7 +22,9 @@ def _tokens_to_maps(tensor: torch.Tensor) -> torch.Tensor:
     return tensor[:, 1:].reshape(tensor.shape[0], side, side, -1).permute(0, 3, 1, 2)
 
 
-def pytorch_grad_cam_call(model: nn.Module, image: torch.Tensor, layer: str, target: int, method: str = "GradCAM") -> Any:
+def pytorch_grad_cam_call(
+    model: nn.Module, image: torch.Tensor, layer: str, target: int, method: str = "GradCAM"
+) -> Any:
     transform = _tokens_to_maps if layer.startswith("encoder") else None
     kind = getattr(pytorch_grad_cam, method)
     with kind(model, [model.get_submodule(layer)], reshape_transform=transform) as cam:

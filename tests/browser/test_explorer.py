@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import numpy as np
@@ -182,7 +181,8 @@ def _slider(notebook: NotebookPage, name: str) -> Locator:
     place = notebook.page.evaluate(
         """name => [...document.querySelectorAll('.iw-explorer .noUi-handle')].findIndex(handle => {
             for (let at = handle; at && !at.matches('.iw-explorer'); at = at.parentElement) {
-                if ((at.title ?? '').startsWith(name) || (at.getAttribute('aria-label') ?? '').startsWith(name)) return true;
+                const called = [at.title, at.getAttribute('aria-label')];
+                if (called.some(each => each?.startsWith(name))) return true;
             }
             return false;
         })""",
@@ -492,23 +492,25 @@ LAYOUT = """() => {
         if (clips && (box.right > parent.right + 1.5 || box.bottom > parent.bottom + 1.5
             || box.left < parent.left - 1.5 || box.top < parent.top - 1.5))
             problems.push(`${name(e)} is clipped by ${name(e.parentElement)}:`
-                + ` ${[box.left - parent.left, box.top - parent.top, parent.right - box.right, parent.bottom - box.bottom].map(Math.round)}`);
-        if (e.children.length === 0 && e.scrollWidth > e.clientWidth + 1 && e.clientWidth && !e.matches('input, .iw-ellipsis, canvas')
-            && getComputedStyle(e).overflow !== 'visible') problems.push(`${name(e)} text is cut: ${e.scrollWidth} > ${e.clientWidth}`);
+                + ` ${box.left - parent.left} ${box.top - parent.top} ${parent.right - box.right} ${parent.bottom - box.bottom}`);
+        const wide = e.clientWidth && e.scrollWidth > e.clientWidth + 1 && !e.matches('input, .iw-ellipsis, canvas');
+        if (!e.children.length && wide && getComputedStyle(e).overflow !== 'visible')
+            problems.push(`${name(e)} text is cut: ${e.scrollWidth} > ${e.clientWidth}`);
     }
     return problems;
 }"""
 OVERLAPS = """() => {
-    const parts = [...document.querySelectorAll('.iw-explorer .iw-picture, .iw-explorer .iw-classes, .iw-explorer .iw-tiles,'
-        + ' .iw-explorer .iw-tree, .iw-explorer .iw-thumbs, .iw-explorer .iw-status, .iw-explorer select, .iw-explorer button:not(.iw *),'
-        + ' .iw-explorer .noUi-target, .iw-explorer input:not(.iw *), .iw-explorer .widget-label')].filter(e => e.checkVisibility());
+    const own = '.iw-picture, .iw-classes, .iw-tiles, .iw-tree, .iw-thumbs, .iw-status, select';
+    const theirs = 'button:not(.iw *), .noUi-target, input:not(.iw *), .widget-label';
+    const parts = [...document.querySelectorAll(`.iw-explorer :is(${own}, ${theirs})`)].filter(e => e.checkVisibility());
     parts.push([...document.querySelectorAll('.iw-explorer canvas')].find(each => !each.closest('.iw')));
     const boxes = parts.map(e => e.getBoundingClientRect()), found = [];
     for (let i = 0; i < parts.length; i++) for (let k = i + 1; k < parts.length; k++) {
         if (parts[i].contains(parts[k]) || parts[k].contains(parts[i])) continue;
         const a = boxes[i], b = boxes[k];
-        const x = Math.min(a.right, b.right) - Math.max(a.left, b.left), y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-        if (x > 1 && y > 1) found.push(`${parts[i].className} / ${parts[k].className}: ${Math.round(x)} x ${Math.round(y)}`);
+        const x = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+        const y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        if (x > 1 && y > 1) found.push(`${parts[i].className} / ${parts[k].className}: ${x} x ${y}`);
     }
     return found;
 }"""
@@ -531,8 +533,8 @@ def test_it_fits_one_screen_of_1280_by_800(lab: Lab, theme: Theme, layer: str) -
     top, bottom = notebook.page.evaluate("""() => [document.querySelector('.iw-explorer').getBoundingClientRect().top,
         document.querySelector('.iw-explorer .iw-status').getBoundingClientRect().bottom]""")
     view_top, view_bottom = notebook.page.evaluate("""() => {
-        const view = document.querySelector('.iw-explorer').closest('.jp-WindowedPanel-outer, .jp-NotebookPanel-notebook')
-            .getBoundingClientRect();
+        const outer = '.jp-WindowedPanel-outer, .jp-NotebookPanel-notebook';
+        const view = document.querySelector('.iw-explorer').closest(outer).getBoundingClientRect();
         return [view.top, view.bottom];
     }""")
     assert top >= view_top - 1
@@ -540,7 +542,8 @@ def test_it_fits_one_screen_of_1280_by_800(lab: Lab, theme: Theme, layer: str) -
     assert bottom - top > 200
     scrolls = notebook.page.evaluate(
         """() => [...document.querySelectorAll('.iw-explorer *')].filter(e => e.scrollWidth > e.clientWidth + 1
-            && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX) && !e.matches('.iw-thumbs')).map(e => e.className)"""
+            && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX) && !e.matches('.iw-thumbs'))
+            .map(e => e.className)"""
     )
     assert scrolls == []
     assert notebook.page.evaluate(LAYOUT) == []
@@ -549,19 +552,23 @@ def test_it_fits_one_screen_of_1280_by_800(lab: Lab, theme: Theme, layer: str) -
 
 def test_the_status_line_and_every_text_can_be_read_in_both_themes(notebook: NotebookPage) -> None:
     contrast = """() => {
-        const luminance = rgb => { const [r, g, b] = rgb.map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        const linear = v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+        const luminance = rgb => { const [r, g, b] = rgb.map(v => linear(v / 255));
             return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-        const parse = text => { const c = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+        const c = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+        const parse = text => { c.clearRect(0, 0, 1, 1);
             c.fillStyle = text; c.fillRect(0, 0, 1, 1); return [...c.getImageData(0, 0, 1, 1).data]; };
         const bad = [];
         for (const e of document.querySelectorAll('.iw-explorer *')) {
             const own = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
             if (!own || !e.checkVisibility() || e.matches(':disabled, .iw-busy, option')) continue;
             let under = e, back = [0, 0, 0, 0];
-            while (under && back[3] < 250) { back = parse(getComputedStyle(under).backgroundColor); under = under.parentElement; }
+            for (; under && back[3] < 250; under = under.parentElement)
+                back = parse(getComputedStyle(under).backgroundColor);
             const a = luminance(parse(getComputedStyle(e).color)), b = luminance(back);
             const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-            if (ratio < 4.5) bad.push(`${e.className || e.tagName} "${e.textContent.slice(0, 20)}" ${ratio.toFixed(1)}`);
+            if (ratio >= 4.5) continue;
+            bad.push(`${e.className || e.tagName} "${e.textContent.slice(0, 20)}" ${ratio.toFixed(1)}`);
         }
         return [...new Set(bad)];
     }"""
@@ -576,9 +583,10 @@ def test_the_status_line_and_every_text_can_be_read_in_both_themes(notebook: Not
 NAMED = """() => {
     const problems = [];
     const name = e => e.getAttribute('aria-label') || e.title || e.labels?.[0]?.textContent
-        || (e.getAttribute('aria-labelledby') ?? '').split(' ').map(id => document.getElementById(id)?.textContent ?? '').join(' ').trim()
+        || document.getElementById(e.getAttribute('aria-labelledby'))?.textContent
         || (['BUTTON', 'A'].includes(e.tagName) && e.textContent.trim());
-    for (const e of document.querySelectorAll('.iw-explorer :is(button, select, input, textarea, [tabindex], [role=slider], [role=listbox], [role=tree])')) {
+    const controls = 'button, select, input, textarea, [tabindex], [role=slider], [role=listbox], [role=tree]';
+    for (const e of document.querySelectorAll(`.iw-explorer :is(${controls})`)) {
         if (!e.checkVisibility() || e.type === 'file') continue;
         if (!name(e)) problems.push(e.outerHTML.slice(0, 160));
     }

@@ -103,7 +103,10 @@ def first_component(A: Maps, *, centred: bool = False) -> Map:
 
 def eigen_grad_cam(A: Maps, g: Maps, *, centred: bool = False) -> Map:
     return first_component(
-        [[[a * b for a, b in zip(*rows, strict=True)] for rows in zip(*both, strict=True)] for both in zip(A, g, strict=True)],
+        [
+            [[a * b for a, b in zip(*rows, strict=True)] for rows in zip(*both, strict=True)]
+            for both in zip(A, g, strict=True)
+        ],
         centred=centred,
     )
 

@@ -105,10 +105,12 @@ def _randomise(model: nn.Module, example: Any) -> None:
     Without it values of deep networks explode or vanish, detectors detect nothing, and zeros are compared with zeros.
     """
     generator = torch.Generator().manual_seed(0)
+    scaled: set[nn.Module] = set()  # a detector's head is called once for each level
 
     def scale(module: nn.Module, _args: Any, output: torch.Tensor) -> torch.Tensor:
         size = float(output.std()) if output.numel() > 1 else 0.0
-        if size > 0:
+        if size > 0 and module not in scaled:
+            scaled.add(module)
             module.weight.div_(size)  # type: ignore[operator]
             output = output / size
         return output

@@ -80,7 +80,7 @@ def test_a_module_tells_type_kind_shape_channels_resolution_and_parameters(outli
 
 def test_a_module_is_described_in_words(outline: Outline) -> None:
     words = outline.modules[outline.index["stem.0"]].describe()
-    for part in ("stem.0", "Conv2d", "8×16×16", "224 parameters"):
+    for part in ("stem.0", "Conv2d", "8\N{MULTIPLICATION SIGN}16\N{MULTIPLICATION SIGN}16", "224 parameters"):
         assert part in words
     assert "parameters" not in outline.modules[outline.index["pool"]].describe()
 

@@ -135,7 +135,7 @@ def test_a_wrong_value_is_refused_with_a_sentence_and_nothing_changes(
 
 
 def test_an_unknown_option_is_named() -> None:
-    with pytest.raises(ParameterError, match="Session has no trait layers: use .*layer, channel, target, explainer"):
+    with pytest.raises(ParameterError, match=r"Session has no trait layers: use .*layer, channel, target, explainer"):
         Session(cnn(), images(), layers="0")
 
 

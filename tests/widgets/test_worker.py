@@ -109,7 +109,7 @@ def test_waiting_gives_up_after_its_timeout(worker: Worker, recorder: Recorder) 
     assert not worker.wait(0.01)
 
 
-def test_the_thread_ends_with_the_work(worker: Worker, recorder: Recorder) -> None:
+def test_the_thread_ends_with_the_work(worker: Worker) -> None:
     seen: list[threading.Thread] = []
 
     def job() -> Iterator[None]:

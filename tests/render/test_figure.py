@@ -1,0 +1,56 @@
+"""The still picture of an attribution."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+from interp_widgets.render.figure import attribution_figure
+
+MAP = np.linspace(-1, 3, 12, dtype=np.float32).reshape(3, 4)
+PICTURE = np.full((30, 40, 3), 200, dtype=np.uint8)
+
+
+def drawn(**options: Any) -> tuple[Any, Image.Image]:
+    given: dict[str, Any] = {"signed": False, "colormap": "viridis", "title": "a title"} | options
+    values, picture = given.pop("values", MAP), given.pop("picture", PICTURE)
+    figure = attribution_figure(values, picture, **given)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return figure, Image.open(buffer)
+
+
+def test_input_map_and_overlay_stand_side_by_side_with_a_colour_bar() -> None:
+    figure, image = drawn()
+    assert [axes.get_title() for axes in figure.axes] == ["input", "map", "overlay", ""]
+    assert image.width > 2 * image.height
+
+
+def test_without_a_picture_the_map_stands_alone() -> None:
+    figure, _ = drawn(picture=None)
+    assert [axes.get_title() for axes in figure.axes] == ["map", ""]
+
+
+@pytest.mark.parametrize(("signed", "limits"), [(False, (-1, 3)), (True, (-3, 3))])
+def test_the_colour_bar_shows_the_limits_of_the_map(signed: bool, limits: tuple[float, float]) -> None:  # noqa: FBT001 - a parameter
+    figure, _ = drawn(signed=signed, colormap="RdBu_r")
+    assert figure.axes[1].images[0].get_clim() == limits
+
+
+def test_a_map_of_zeros_is_drawn_too() -> None:
+    for signed in (False, True):
+        drawn(values=np.zeros((3, 4), np.float32), signed=signed)
+
+
+def test_a_class_name_is_text_and_not_a_formula() -> None:
+    drawn(title=r"Grad-CAM for $\frac{1}{0$ and <img src=x onerror=alert(1)>")
+
+
+def test_nothing_is_left_with_pyplot() -> None:
+    drawn()
+    assert not mpl._pylab_helpers.Gcf.figs  # type: ignore[attr-defined] - where pyplot keeps its figures
