@@ -25,7 +25,7 @@ def limits(
     options: tuple[Any, ...] = (),
     help: str = "",  # noqa: A002 - the word users know
 ) -> dict[str, Any]:
-    """Metadata of a hyper-parameter, from which widgets build its control: what is allowed, ends included; what it does."""
+    """Metadata of a hyper-parameter, from which widgets build its control: what is allowed, and what it does."""
     return {"low": low, "high": high, "options": options, "help": help}
 
 

@@ -6,4 +6,15 @@ from interp_widgets.trace.target import ClassScore, Contrast, OutputScore, SiteS
 from interp_widgets.trace.trace import Trace
 from interp_widgets.trace.values import Site
 
-__all__ = ["ClassScore", "Contrast", "Layout", "OutputScore", "Site", "SiteScore", "Target", "TargetLike", "Trace", "record"]
+__all__ = [
+    "ClassScore",
+    "Contrast",
+    "Layout",
+    "OutputScore",
+    "Site",
+    "SiteScore",
+    "Target",
+    "TargetLike",
+    "Trace",
+    "record",
+]

@@ -17,19 +17,23 @@ __all__ = ["choose"]
 def choose(trace: Trace) -> str:
     """The last layer whose map tells where, see ``Trace.default_layer``.
 
-    Candidates are the module outputs with a height and a width whose positions the output reads: in a ViT with a class token
-    the last block's output does not qualify, because only its class token is read, and what enters the last attention does.
-    Where several modules share one value, the outermost names it.
+    Candidates are the module outputs with a height and a width whose positions the output reads: in a ViT with a
+    class token
+    the last block's output does not qualify, because only its class token is read, and what enters the last
+    attention does. Where several modules share one value, the outermost names it.
     """
     spatial = [layer for layer in trace.layers if _tells_where(trace, layer)]
     if not spatial:
         raise LayoutError(
-            f"no layer of this {type(trace.model).__name__} has maps (an output with height and width that the result depends on), "
+            f"no layer of this {type(trace.model).__name__} has maps "
+            "(an output with height and width that the result depends on), "
             "so there is no default layer; a method on the input, such as Gradient, needs none"
         )
     nested = any("." in layer for layer in spatial)
     trunk = [layer for layer in spatial if not (nested and _in_head(trace, layer))] or spatial
-    by_value = {trace.site(layer).index: layer for layer in trunk}  # an outer module ends after the inner one, so it wins
+    by_value = {
+        trace.site(layer).index: layer for layer in trunk
+    }  # an outer module ends after the inner one, so it wins
     layers = [by_value[index] for index in sorted(by_value)]
     return _outermost(trace, layers)
 
@@ -39,13 +43,13 @@ def _tells_where(trace: Trace, layer: str) -> bool:
 
 
 def _in_head(trace: Trace, layer: str) -> bool:
-    """Whether a layer belongs to a child of the model without kernel or matrix: a pool, a norm, a permutation after the trunk."""
-    child = trace.model.get_submodule(layer.split(".")[0])
+    """Whether a layer belongs to a child of the model without kernel or matrix: a pool, a norm, a permutation."""
+    child = trace.model.get_submodule(layer.split(".", maxsplit=1)[0])
     return not any(parameter.ndim > 1 for parameter in child.parameters())
 
 
 def _outermost(trace: Trace, layers: list[str]) -> str:
-    """The last layer; where it is a part of a part of a block, the last part of that block: of an attention its input."""
+    """The last layer; in a part of a part of a block, the last part of that block: of an attention its input."""
     block = layers[-1].rpartition(".")[0].rpartition(".")[0]
     if not block or isinstance(trace.model.get_submodule(block), (nn.Sequential, nn.ModuleList)):
         return layers[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
-from interp_widgets.trace.layout import Labels, Tokens
+from interp_widgets.trace.labels import Labels, Tokens
 from interp_widgets.trace.values import Operation, Ref, Value, refs_in
 
 __all__ = ["Reading", "readings"]
@@ -24,7 +24,9 @@ class Reading(IntEnum):
     POSITIONS = 2
 
 
-def readings(values: list[Value], tape: list[Operation], labels: list[Labels | None], outputs: Iterable[int]) -> list[Reading]:
+def readings(
+    values: list[Value], tape: list[Operation], labels: list[Labels | None], outputs: Iterable[int]
+) -> list[Reading]:
     """For each value, how the ``outputs`` read it: the tape is walked once, backwards."""
     found = [Reading.NOTHING] * len(values)
     for index in outputs:
@@ -62,7 +64,7 @@ def _picks_prefix(operation: Operation, labels: Labels, tokens: Tokens) -> bool:
     axis = next(axis for axis, dim in enumerate(labels) if dim and dim[0] is tokens)
     args = operation.args
     if operation.name == "select" and len(args) == 3:
-        return args[1] % len(labels) == axis and 0 <= args[2] < tokens.prefix
+        return bool(args[1] % len(labels) == axis and 0 <= args[2] < tokens.prefix)
     if operation.name != "__getitem__":
         return False
     keys = args[1] if isinstance(args[1], tuple) else (args[1],)

@@ -1,7 +1,9 @@
 """Run the model once and write down everything that happens.
 
-Two things look on. A ``TorchFunctionMode`` sees every torch call, functional ones too, and puts it on the tape. Hooks on
-the modules only keep the stack of module paths, so that each call knows where it happened; they are gone when the pass ends.
+Two things look on. A ``TorchFunctionMode`` sees every torch call, functional ones too, and puts it on the tape.
+Hooks on
+the modules only keep the stack of module paths, so that each call knows where it happened; they are gone when the
+pass ends.
 """
 
 from __future__ import annotations
@@ -29,13 +31,17 @@ IN_PLACE_DUNDERS = frozenset(
     )
 )
 # Calls that neither make nor change a value.
-NOT_OPERATIONS = frozenset({"requires_grad_", "retain_grad", "__set__", "__delete__", "register_hook", "is_contiguous", "stride"})
+NOT_OPERATIONS = frozenset(
+    ("requires_grad_", "retain_grad", "__set__", "__delete__", "register_hook", "is_contiguous", "stride")
+)
 # Operations that draw random numbers, or cost too much to be done again.
 NOT_REPEATED = frozenset(
-    {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "feature_dropout", "native_dropout"}
-    | {"rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli", "multinomial", "normal", "poisson"}
-    | {"uniform_", "normal_", "bernoulli_", "exponential_", "random_", "rrelu", "gumbel_softmax", "empty", "empty_like", "new_empty"}
-    | {"scaled_dot_product_attention", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"}
+    """
+    dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout native_dropout
+    rand randn randint randperm rand_like randn_like randint_like bernoulli multinomial normal poisson
+    uniform_ normal_ bernoulli_ exponential_ random_ rrelu gumbel_softmax empty empty_like new_empty
+    scaled_dot_product_attention multi_head_attention_forward lstm gru rnn_tanh rnn_relu
+    """.split()  # noqa: SIM905 - a list of forty names reads better as words
 )
 # Read off the code objects: `inspect.signature` would take longer than the rest of the import.
 INPLACE_POSITION = {
@@ -60,7 +66,8 @@ class Recorder(TorchFunctionMode):
         self._evaluation = evaluation
         self._alive: dict[int, tuple[torch.Tensor, int]] = {}  # id of a tensor object -> the object, its value
         self._by_storage: dict[int, list[tuple[torch.Tensor, int]]] = {}
-        self._outdated: dict[int, int] = {}  # id of a tensor object whose memory was written through another one -> the value written
+        # id of a tensor object whose memory was written through another one -> the value written
+        self._outdated: dict[int, int] = {}
         self._parameters = {id(parameter) for parameter in model.parameters()}
         self._paths = {id(module): path for path, module in model.named_modules()}
         # Of each running module call: the name of its site, and the exception that was being handled when it began.
@@ -79,6 +86,7 @@ class Recorder(TorchFunctionMode):
             self._handles.append(module.register_forward_hook(self._leave, always_call=True))
 
     def unhook(self) -> None:
+        """Take the hooks off again."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -102,11 +110,20 @@ class Recorder(TorchFunctionMode):
         if not path:
             return
         found = list(tensors_in(output))
-        main = next((key for key, tensor in found if tensor.is_floating_point() or tensor.is_complex()), found[0][0] if found else "")
+        main = next(
+            (key for key, tensor in found if tensor.is_floating_point() or tensor.is_complex()),
+            found[0][0] if found else "",
+        )
         for key, tensor in found:
             index = self.value_of(tensor)
-            if self._last_site.startswith(f"{name}/") and self.sites[self._last_site][0] == index and not module._modules:
-                del self.sites[self._last_site]  # a leaf module's output goes by the module's name, not by that of the call in it
+            if (
+                self._last_site.startswith(f"{name}/")
+                and self.sites[self._last_site][0] == index
+                and not module._modules
+            ):
+                del self.sites[
+                    self._last_site
+                ]  # a leaf module's output goes by the module's name, not by that of the call in it
                 self._last_site = ""
             self.sites[name if key == main else f"{name}{key}"] = (index, path, type(module).__name__)
         if found:
@@ -132,7 +149,7 @@ class Recorder(TorchFunctionMode):
             name = getattr(getattr(func, "__self__", None), "__name__", "get")
             if name in ("grad", "_base"):
                 return result
-            return self._record(name, func, self._with_refs(args), {}, result, None)
+            return self._record(name, func, self._with_refs(args), {}, result)
         if name in NOT_OPERATIONS:
             return func(*args, **kwargs)
         written = _written(name, func, args, kwargs)
@@ -140,10 +157,17 @@ class Recorder(TorchFunctionMode):
         if written is not None:
             self._before_write(written)
         result = func(*args, **kwargs)
-        return self._record(name, func, *arguments, result, written)
+        return self._record(name, func, *arguments, result, written=written)
 
     def _record(
-        self, name: str, func: Callable[..., Any], args: Any, kwargs: Any, result: Any, written: torch.Tensor | None
+        self,
+        name: str,
+        func: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+        result: Any,
+        *,
+        written: torch.Tensor | None = None,
     ) -> Any:
         outputs = [written] if written is not None else [tensor for _, tensor in tensors_in(result)]
         if not outputs:
@@ -199,7 +223,9 @@ class Recorder(TorchFunctionMode):
             return self._keep(tensor, None)
         before = [self._alive[id(tensor)][1]]
         before += [self._outdated[id(tensor)]] if id(tensor) in self._outdated else []
-        operation = Operation("alias", torch.ops.aten.alias, tuple(Ref(index) for index in before), {}, repeatable=False)
+        operation = Operation(
+            "alias", torch.ops.aten.alias, tuple(Ref(index) for index in before), {}, repeatable=False
+        )
         operation.outputs = (self._keep(tensor, operation),)
         self.tape.append(operation)
         return operation.outputs[0]
@@ -228,13 +254,17 @@ class Recorder(TorchFunctionMode):
     def _enters_the_graph(self, args: Any, kwargs: Any, outputs: list[torch.Tensor]) -> bool:
         """Whether a call turned a parameter into a value that autograd does not follow, because parameters are frozen.
 
-        Such a value (an embedding of token ids, a class token, a table of position biases) becomes a leaf of the graph, so that
-        it has a gradient like any other.
+        Such a value (an embedding of token ids, a class token, a table of position biases) becomes a leaf of the
+        graph, so that it has a gradient like any other.
         """
         return (
             torch.is_grad_enabled()
-            and all((tensor.is_floating_point() or tensor.is_complex()) and not tensor.requires_grad for tensor in outputs)
-            and any(id(tensor) in self._parameters for structure in (args, kwargs) for _, tensor in tensors_in(structure))
+            and all(
+                (tensor.is_floating_point() or tensor.is_complex()) and not tensor.requires_grad for tensor in outputs
+            )
+            and any(
+                id(tensor) in self._parameters for structure in (args, kwargs) for _, tensor in tensors_in(structure)
+            )
         )
 
     # Writes into memory that recorded values share
@@ -253,7 +283,7 @@ class Recorder(TorchFunctionMode):
                 self._outdated[id(tensor)] = len(self.values)  # the value that the write is about to make
 
     def _let_go(self, value: Value) -> None:
-        """Free a value's memory for the coming write: recompute it later if that is cheap and exact, else clone it now."""
+        """Free a value's memory for the coming write: recompute it later where that is exact, else clone it now."""
         if value.tensor is None:
             return
         value.depth = self._depth(value)
@@ -276,7 +306,9 @@ class Recorder(TorchFunctionMode):
 
         ``relu`` then means one thing: the module, that is its last call; ``relu:0`` is the first.
         """
-        self.sites = {self._final_name(name, path): (index, path, kind) for name, (index, path, kind) in self.sites.items()}
+        self.sites = {
+            self._final_name(name, path): (index, path, kind) for name, (index, path, kind) in self.sites.items()
+        }
         self.layers = {path: self._final_name(name, path) for path, name in self.layers.items()}
 
     def release(self) -> None:
@@ -294,9 +326,12 @@ def _written(name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs:
     target: Any = None
     if kwargs.get("out") is not None:
         target = kwargs["out"]
-    elif (name.endswith("_") and not name.endswith("__")) or name in IN_PLACE_DUNDERS:
-        target = args[0] if args else kwargs.get("input")
-    elif kwargs.get("inplace") or (func in INPLACE_POSITION and len(args) > INPLACE_POSITION[func] and args[INPLACE_POSITION[func]]):
+    elif (
+        (name.endswith("_") and not name.endswith("__"))
+        or name in IN_PLACE_DUNDERS
+        or kwargs.get("inplace")
+        or (func in INPLACE_POSITION and len(args) > INPLACE_POSITION[func] and args[INPLACE_POSITION[func]])
+    ):
         target = args[0] if args else kwargs.get("input")
     return target if isinstance(target, torch.Tensor) else None
 

@@ -11,7 +11,7 @@ from torch import nn
 from interp_widgets.errors import InputError, TargetError
 from interp_widgets.trace.recorder import Recorder
 from interp_widgets.trace.state import Fingerprint, recording_state, unwrap
-from interp_widgets.trace.trace import Trace
+from interp_widgets.trace.trace import Recording, Trace
 from interp_widgets.trace.values import map_structure, tensors_in
 
 __all__ = ["record"]
@@ -33,11 +33,14 @@ def record(
     """Run ``model`` once on ``inputs`` and keep what happened.
 
     Args:
-        model: any ``nn.Module``; ``torch.compile`` and ``DataParallel`` wrappers are looked through. It is left as it was found.
-        inputs: a tensor (``model(x)``), a tuple (``model(*inputs)``), a dict (``model(**inputs)``) or a list, given whole
+        model: any ``nn.Module``; ``torch.compile`` and ``DataParallel`` wrappers are looked through. It is left as
+            it was found.
+        inputs: a tensor (``model(x)``), a tuple (``model(*inputs)``), a dict (``model(**inputs)``) or a list, given
+            whole
             (``model(inputs)``, as torchvision's detectors want it).
         kwargs: further keyword arguments of the model.
-        target_output: which tensor of the output holds the class scores: a key, an index, or a function of the output. By
+        target_output: which tensor of the output holds the class scores: a key, an index, or a function of the
+            output. By
             default the tensor itself, the entry ``logits`` or ``out``, or else the first floating-point tensor.
         memory_limit: bytes for cached gradients (128 MiB by default); the least recently used are dropped.
         class_names: names of the classes, so that a target can be given by name.
@@ -49,14 +52,21 @@ def record(
         Whatever the model's own forward raises, with a note that names the layer.
 
     >>> import torch, interp_widgets as iw
-    >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 10))
+    >>> model = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 10)
+    ... )
     >>> iw.record(model, torch.zeros(1, 1, 8, 8)).layers
     ['0', '1', '2', '3']
     """
     model = unwrap(model)
     if not any(True for _ in tensors_in((inputs, kwargs))):
-        raise InputError(f"inputs must hold at least one tensor, got {type(inputs).__name__}: give a tensor, a tuple, a dict or a list of tensors")
-    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())} | {t.device for _, t in tensors_in(inputs)}
+        raise InputError(
+            f"inputs must hold at least one tensor, got {type(inputs).__name__}: "
+            "give a tensor, a tuple, a dict or a list of tensors"
+        )
+    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())} | {
+        t.device for _, t in tensors_in(inputs)
+    }
     with recording_state(model, devices, evaluation=evaluation):
         recorder = Recorder(model, evaluation=evaluation)
         names: list[str] = []
@@ -67,28 +77,29 @@ def record(
                 output = _call(model, fed, fed_kwargs)
         except Exception as error:
             where = f"in layer {recorder.failed!r}" if recorder.failed else "in the model's own forward"
-            error.add_note(f"interp_widgets: raised {where} while {type(model).__name__} was recorded on {_describe(inputs)}")
+            error.add_note(
+                f"interp_widgets: raised {where} while {type(model).__name__} was recorded on {_describe(inputs)}"
+            )
             raise
         finally:
             recorder.unhook()
         recorder.number_first_calls()
-        output_values, logits = _outputs(recorder, output, target_output)
+        output_sites, logits = _outputs(recorder, output, target_output)
     plain = map_structure(lambda tensor: tensor.detach(), output)
     recorder.release()
-    return Trace(
-        model,
+    recording = Recording(
+        model=model,
         values=recorder.values,
         tape=recorder.tape,
         sites=recorder.sites,
         layers=recorder.layers,
         inputs=names,
         output=plain,
-        output_values=output_values,
+        output_sites=output_sites,
         logits=logits,
         fingerprint=Fingerprint(model),
-        memory_limit=memory_limit,
-        class_names=class_names,
     )
+    return Trace(recording, memory_limit=memory_limit, class_names=class_names)
 
 
 def _call(model: nn.Module, inputs: Any, kwargs: dict[str, Any]) -> Any:
@@ -142,19 +153,26 @@ def _outputs(recorder: Recorder, output: Any, selector: OutputSelector) -> tuple
 
 
 def _select(output: Any, selector: OutputSelector) -> torch.Tensor | None:
+    chosen: Any
     if callable(selector):
         chosen = selector(output)
     elif selector is not None:
         try:
-            chosen = getattr(output, selector) if isinstance(selector, str) and hasattr(output, selector) else output[selector]
+            chosen = (
+                getattr(output, selector)
+                if isinstance(selector, str) and hasattr(output, selector)
+                else output[selector]
+            )
         except (KeyError, IndexError, TypeError) as error:
-            raise TargetError(f"target_output={selector!r} does not select from the model's output: {_describe(output)}") from error
+            raise TargetError(
+                f"target_output={selector!r} does not select from the model's output: {_describe(output)}"
+            ) from error
     elif isinstance(output, torch.Tensor):
         chosen = output
     else:
         named = {key: output[key] for key in ("logits", "out") if isinstance(output, dict) and key in output}
         named |= {key: getattr(output, key) for key in ("logits", "out") if hasattr(output, key)}
-        if isinstance(output, (list,)) and all(isinstance(item, dict) for item in output):
+        if isinstance(output, list) and all(isinstance(item, dict) for item in output):
             return None  # detections: boxes and scores, no tensor of class scores
         floats = [tensor for _, tensor in tensors_in(output) if tensor.is_floating_point() or tensor.is_complex()]
         chosen = next(iter(named.values()), floats[0] if floats else None)
@@ -177,4 +195,6 @@ def _describe(structure: Any) -> str:
     if isinstance(structure, torch.Tensor):
         return f"a {str(structure.dtype).removeprefix('torch.')} tensor of shape {tuple(structure.shape)}"
     parts = [f"{path} {tuple(tensor.shape)}" for path, tensor in tensors_in(structure)]
-    return f"{type(structure).__name__} with " + (", ".join(parts[:6]) + (", ..." if len(parts) > 6 else "") if parts else "no tensor")
+    return f"{type(structure).__name__} with " + (
+        ", ".join(parts[:6]) + (", ..." if len(parts) > 6 else "") if parts else "no tensor"
+    )

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -35,15 +35,16 @@ def unwrap(model: nn.Module) -> nn.Module:
     while True:
         if isinstance(model, torch.jit.ScriptModule):
             raise ModelError(
-                f"a ScriptModule ({type(model).__name__}) cannot be recorded, its operations are not visible from Python: "
+                f"a ScriptModule ({type(model).__name__}) cannot be recorded: "
+                "its operations are not visible from Python; "
                 "give the nn.Module it was scripted or traced from"
             )
         if not isinstance(model, nn.Module):
             raise ModelError(f"model must be a torch.nn.Module, got {type(model).__name__}")
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            model = model.module
+            model = cast("nn.Module", model.module)
         elif hasattr(model, "_orig_mod"):
-            model = model._orig_mod
+            model = cast("nn.Module", model._orig_mod)
         else:
             return model
 
@@ -121,21 +122,24 @@ def _without_compilation() -> Iterator[None]:
 
 @contextmanager
 def _without_checkpoints() -> Iterator[None]:
-    """Let checkpointed blocks run plainly: their operations are recorded anyway, and a backward pass need not repeat them.
+    """Let checkpointed blocks run plainly: what they compute is kept anyway.
 
-    The older, reentrant kind would hide them from autograd; the newer would miss, on repeating, what the recorder added.
+    The older, reentrant kind would hide them from autograd; the newer would miss, on repeating, what the recorder
+    added.
     """
-    found = checkpoint.CheckpointFunction.__dict__.get("apply"), checkpoint._checkpoint_hook
-    checkpoint.CheckpointFunction.apply = staticmethod(lambda function, _preserve, *args: function(*args))
-    checkpoint._checkpoint_hook = nullcontext
+    function: Any = checkpoint.CheckpointFunction
+    module: Any = checkpoint
+    found = function.__dict__.get("apply"), module._checkpoint_hook
+    function.apply = staticmethod(lambda run, _preserve, *args: run(*args))
+    module._checkpoint_hook = nullcontext
     try:
         yield
     finally:
-        checkpoint._checkpoint_hook = found[1]
+        module._checkpoint_hook = found[1]
         if found[0] is None:
-            del checkpoint.CheckpointFunction.apply
+            del function.apply
         else:
-            checkpoint.CheckpointFunction.apply = found[0]
+            function.apply = found[0]
 
 
 class Fingerprint:

@@ -37,6 +37,7 @@ class ClassScore:
     index: int
 
     def score(self, trace: Trace, value: Value) -> torch.Tensor:
+        """See ``Target.score``."""
         logits = value(trace.logits_site)
         classes = trace.class_count
         if not 0 <= self.index < classes:
@@ -55,6 +56,7 @@ class Contrast:
     b: int
 
     def score(self, trace: Trace, value: Value) -> torch.Tensor:
+        """See ``Target.score``."""
         return ClassScore(self.a).score(trace, value) - ClassScore(self.b).score(trace, value)
 
 
@@ -66,12 +68,15 @@ class SiteScore:
     channel: int | None = None
 
     def score(self, trace: Trace, value: Value) -> torch.Tensor:
+        """See ``Target.score``."""
         tensor = value(self.site)
         if self.channel is None:
             return tensor.sum()
         channels, axis = trace.channels(self.site), trace.channel_axis(self.site)
         if not 0 <= self.channel < channels:
-            raise TargetError(f"channel must be in 0..{channels - 1} ({self.site!r} has {channels} channels), got {self.channel}")
+            raise TargetError(
+                f"channel must be in 0..{channels - 1} ({self.site!r} has {channels} channels), got {self.channel}"
+            )
         return tensor.select(axis, self.channel).sum()
 
 
@@ -82,10 +87,13 @@ class OutputScore:
     function: Callable[[Any], torch.Tensor]
 
     def score(self, trace: Trace, value: Value) -> torch.Tensor:
-        score = self.function(trace.map_output(value))
+        """See ``Target.score``."""
+        score: Any = self.function(trace.map_output(value))
         if not isinstance(score, torch.Tensor) or score.numel() != 1:
             shown = tuple(score.shape) if isinstance(score, torch.Tensor) else type(score).__name__
-            raise TargetError(f"a target function must return a tensor with one element, got {shown}: sum or select first")
+            raise TargetError(
+                f"a target function must return a tensor with one element, got {shown}: sum or select first"
+            )
         return score.reshape(())
 
 
@@ -93,7 +101,7 @@ TargetLike = int | str | Target | Callable[[Any], torch.Tensor] | None
 
 
 def as_target(target: TargetLike, trace: Trace) -> Target:
-    """A ``Target`` from what a user writes: a class index or name, a target object, a function, or ``None`` for the prediction.
+    """A ``Target`` from what a user writes: a class index or name, an object, a function; ``None``: the prediction.
 
     Raises:
         TargetError: no such class; a name although the class names are not known; some other type.
@@ -104,20 +112,27 @@ def as_target(target: TargetLike, trace: Trace) -> Target:
         return ClassScore(_class_index(target, trace.class_names))
     if isinstance(target, Target):
         return target
-    if isinstance(target, torch.Tensor) and target.numel() == 1 and not target.is_floating_point():
-        return ClassScore(int(target))
-    if hasattr(target, "__index__") and not isinstance(target, (bool, torch.Tensor)):
-        return ClassScore(target.__index__())
-    if callable(target):
-        return OutputScore(target)
+    given: Any = target  # numpy's integers and tensors of one element are no ``int``, but stand for one
+    if isinstance(given, torch.Tensor) and given.numel() == 1 and not given.is_floating_point():
+        return ClassScore(int(given))
+    if hasattr(given, "__index__") and not isinstance(given, (bool, torch.Tensor)):
+        return ClassScore(given.__index__())
+    if callable(given):
+        return OutputScore(given)
     raise TargetError(
-        f"target must be a class index, a class name, a target object or a function of the output, got {target!r} ({type(target).__name__})"
+        "target must be a class index, a class name, a target object or a function of the output, "
+        f"got {target!r} ({type(target).__name__})"
     )
 
 
 def _class_index(name: str, names: tuple[str, ...] | None) -> int:
     if names is None:
-        raise TargetError(f"target {name!r} is a class name, but the trace has no class names: give class_names= to record, or an index")
+        raise TargetError(
+            f"target {name!r} is a class name, but the trace has no class names: "
+            "give class_names= to record, or an index"
+        )
     if name not in names:
-        raise TargetError(f"no class is named {name!r}{did_you_mean(name, names)} ({len(names)} classes: trace.class_names)")
+        raise TargetError(
+            f"no class is named {name!r}{did_you_mean(name, names)} ({len(names)} classes: trace.class_names)"
+        )
     return names.index(name)

@@ -5,80 +5,92 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import torch
 from torch import nn
 
-from interp_widgets.errors import ClosedError, GradientError, LayerError, NonFiniteError, OverwrittenError, StaleError, TargetError, did_you_mean
+from interp_widgets.errors import (
+    ClosedError,
+    GradientError,
+    LayerError,
+    NonFiniteError,
+    OverwrittenError,
+    StaleError,
+    TargetError,
+    did_you_mean,
+)
 from interp_widgets.trace import default_layer
-from interp_widgets.trace.layout import Layout, LayoutReader
+from interp_widgets.trace.labels import LayoutReader
+from interp_widgets.trace.layout import Layout
 from interp_widgets.trace.reading import Reading, readings
 from interp_widgets.trace.state import Fingerprint
 from interp_widgets.trace.target import Target, TargetLike, as_target
 from interp_widgets.trace.values import Edge, Operation, Ref, Site, Value, map_structure
 
-__all__ = ["Trace"]
+__all__ = ["Recording", "Trace"]
 
 DEFAULT_MEMORY_LIMIT = 128 * 2**20
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a pass left behind: what ``recording.record`` hands to its ``Trace``.
+
+    ``sites`` tells of each name the value, the module path and the kind of operation; ``layers`` the site of each
+    module path's last call; ``output_sites`` the site of each returned tensor, by its path in the output.
+    """
+
+    model: nn.Module
+    values: list[Value]
+    tape: list[Operation]
+    sites: dict[str, tuple[int, str | None, str]]
+    layers: dict[str, str]
+    inputs: list[str]
+    output: Any
+    output_sites: dict[str, str]
+    logits: str | None
+    fingerprint: Fingerprint
 
 
 class Trace:
     """One recorded forward pass of a model; made by ``record``.
 
-    Everything is answered from the recording: an activation is a look-up, a gradient one backward pass to the layer asked
-    for (then cached under ``memory_limit``). Usable as a context manager; ``close`` frees the memory.
+    Everything is answered from the recording: an activation is a look-up, a gradient one backward pass to the layer
+    asked for (then cached under ``memory_limit``). Usable as a context manager; ``close`` frees the memory.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        *,
-        values: list[Value],
-        tape: list[Operation],
-        sites: dict[str, tuple[int, str | None, str]],
-        layers: dict[str, str],
-        inputs: list[str],
-        output: Any,
-        output_values: dict[str, str],
-        logits: str | None,
-        fingerprint: Fingerprint,
-        memory_limit: int | None,
-        class_names: Sequence[str] | None,
+        self, recording: Recording, *, memory_limit: int | None = None, class_names: Sequence[str] | None = None
     ) -> None:
-        self.model = model
-        self.input_sites = tuple(inputs)
+        self.model = recording.model
+        self.input_sites = tuple(recording.inputs)
         self.class_names = tuple(class_names) if class_names is not None else None
         self.memory_limit = DEFAULT_MEMORY_LIMIT if memory_limit is None else memory_limit
         self.backward_passes = 0
-        self._values = values
-        self._tape = tape
-        self._layer_sites = layers
-        self._output = output
-        self._output_values = output_values
-        self._logits = logits
-        self._fingerprint = fingerprint
+        self._values = recording.values
+        self._tape = recording.tape
+        self._layer_sites = recording.layers
+        self._output = recording.output
+        self._output_values = recording.output_sites
+        self._logits = recording.logits
+        self._fingerprint = recording.fingerprint
         self._lock = threading.RLock()  # of the caches
         self._passing = threading.RLock()  # of the autograd graph
-        self._gradients: OrderedDict[tuple[Target, int], tuple[torch.Tensor, int]] = OrderedDict()  # with its version counter
+        # The gradients come with their version counters, so that one that was written into is noticed.
+        self._gradients: OrderedDict[tuple[Target, int], tuple[torch.Tensor, int]] = OrderedDict()
         self._seeds: OrderedDict[Target, tuple[torch.Tensor, list[tuple[Edge, torch.Tensor]]]] = OrderedDict()
         self._closed = False
-        self._layouts = LayoutReader(values, tape)
+        self._layouts = LayoutReader(recording.values, recording.tape)
         self._readings: list[Reading] | None = None
-        self._sites = {
-            name: Site(
-                name=name,
-                module=module,
-                operation=kind,
-                shape=values[index].shape,
-                dtype=values[index].dtype,
-                differentiable=values[index].edge is not None,
-                index=index,
-                _layout=self._layouts.layout,
-            )
-            for name, (index, module, kind) in sites.items()
-        }
+        self._sites = {name: self._made(name, *found) for name, found in recording.sites.items()}
+
+    def _made(self, name: str, index: int, module: str | None, operation: str) -> Site:
+        value = self._values[index]
+        differentiable = value.edge is not None
+        return Site(name, module, operation, value.shape, value.dtype, differentiable, index, self._layouts.layout)
 
     # What was recorded
 
@@ -105,7 +117,9 @@ class Trace:
             LayerError: no such layer was recorded.
         """
         if not isinstance(layer, str):
-            raise LayerError(f"layer must be a module path such as {self._example_layer()!r}, got {layer!r} ({type(layer).__name__})")
+            raise LayerError(
+                f"layer must be a module path such as {self._example_layer()!r}, got {layer!r} ({type(layer).__name__})"
+            )
         if layer in self._layer_sites:
             return self._sites[self._layer_sites[layer]]
         if layer in self._sites:
@@ -142,21 +156,20 @@ class Trace:
                 return self._recompute(value, name)
         if value.version >= 0 and value.tensor._version != value.version:
             raise OverwrittenError(
-                f"the recorded value of {name!r} was overwritten after the recording (its memory was written in place), so it cannot be trusted: record again"
+                f"the recorded value of {name!r} was overwritten after the recording, "
+                "its memory was written in place: it cannot be trusted, record again"
             )
         return value.tensor
 
     def _recompute(self, value: Value, name: str) -> torch.Tensor:
-        """Repeat the operation whose result was overwritten; its inputs are still there, or are computed again in turn."""
+        """Repeat the operation whose result was overwritten; its inputs are there, or are computed again in turn."""
         if value.tensor is not None:
             return value.tensor
         self._check_fresh(f"the value of {name!r}")
         operation = value.operation
         if operation is None:
             raise OverwrittenError(f"the value of {name!r} was overwritten and cannot be computed again: record again")
-        args, kwargs = map_structure(
-            lambda ref: self._value(ref.index, name), (operation.args, operation.kwargs), Ref
-        )
+        args, kwargs = map_structure(lambda ref: self._value(ref.index, name), (operation.args, operation.kwargs), Ref)
         if operation.writes:
             args = (args[0].clone(), *args[1:])
         with torch.inference_mode(mode=False), torch.no_grad():
@@ -203,7 +216,7 @@ class Trace:
 
     @property
     def probabilities(self) -> torch.Tensor:
-        """Softmax of the class scores of each input, averaged over positions, ``(N, K)`` in 0..1; sigmoid for a single class."""
+        """Softmax of the class scores, averaged over positions, ``(N, K)`` in 0..1; sigmoid for a single class."""
         logits = self.logits.float()
         if logits.ndim <= 1:
             logits = logits.reshape(1, -1)
@@ -243,8 +256,9 @@ class Trace:
                 score = target.score(self, leaf)
                 self._check_score(score, target)
                 used = [(name, tensor) for name, tensor in leaves.items() if tensor.requires_grad]
-                followed = used and score.requires_grad
-                gradients = torch.autograd.grad(score, [tensor for _, tensor in used], allow_unused=True) if followed else ()
+                gradients: tuple[torch.Tensor | None, ...] = ()
+                if used and score.requires_grad:
+                    gradients = torch.autograd.grad(score, [tensor for _, tensor in used], allow_unused=True)
             seeds = []
             for (name, _), gradient in zip(used, gradients, strict=False):
                 edge = self._values[self.site(name).index].edge
@@ -264,7 +278,8 @@ class Trace:
     # Gradients
 
     def gradient(self, layer: str, target: TargetLike = None) -> torch.Tensor:
-        """The derivative of the target's score with respect to the value at a layer or site; same shape, detached, cached.
+        """The derivative of the target's score with respect to the value at a layer or site; same shape, detached,
+        cached.
 
         Zero where the score does not depend on the value.
 
@@ -288,7 +303,9 @@ class Trace:
                 found = self._backward(goal, list(missing.values())) if missing else {}
                 held |= found
                 with self._lock:
-                    self._gradients.update({(goal, index): (gradient, gradient._version) for index, gradient in found.items()})
+                    self._gradients.update(
+                        {(goal, index): (gradient, gradient._version) for index, gradient in found.items()}
+                    )
                     self._evict()
         return [held[site.index] for site in sites]
 
@@ -327,10 +344,14 @@ class Trace:
                     allow_unused=True,
                 )
         except RuntimeError as error:
-            raise GradientError(f"autograd cannot go back from the score of {target} through this {type(self.model).__name__}: {error}") from error
+            raise GradientError(
+                f"autograd cannot go back from the score of {target} through this {type(self.model).__name__}: {error}"
+            ) from error
         self.backward_passes += 1
         by_node = dict(zip(nodes, found, strict=True))
-        return {site.index: self._shaped(site, edge, by_node[edge.node]) for site, edge in zip(sites, edges, strict=True)}
+        return {
+            site.index: self._shaped(site, edge, by_node[edge.node]) for site, edge in zip(sites, edges, strict=True)
+        }
 
     def _shaped(self, site: Site, edge: Edge, found: torch.Tensor | None) -> torch.Tensor:
         if found is None:
@@ -342,11 +363,13 @@ class Trace:
         if value.edge is not None:
             return value.edge
         if not (value.dtype.is_floating_point or value.dtype.is_complex):
-            reason = f"its values are {str(value.dtype).removeprefix('torch.')}; only floating-point values have a gradient"
+            reason = (
+                f"its values are {str(value.dtype).removeprefix('torch.')}; only floating-point values have a gradient"
+            )
         elif value.no_grad:
             reason = "it was computed under torch.no_grad() inside the model's forward"
         else:
-            reason = "it does not depend on the input by way of operations that autograd follows (a constant, or behind detach())"
+            reason = "autograd does not follow it back to the input (a constant, or behind detach())"
         raise GradientError(f"no gradient at {site.name!r}: {reason}")
 
     def _evict(self) -> None:
@@ -394,7 +417,7 @@ class Trace:
         return shape[self.channel_axis(layer)] if shape else 1
 
     def reads_positions(self, layer: str) -> bool:
-        """Whether the output depends on a layer's positions; false behind the last attention of a ViT, where only the class token is read."""
+        """Whether the output depends on a layer's positions; not so behind the last attention of a ViT."""
         if self._readings is None:
             outputs = (self._logits,) if self._logits is not None else self.output_sites
             indices = [self.site(name).index for name in outputs]
@@ -414,9 +437,10 @@ class Trace:
     def first_nonfinite(self) -> str | None:
         """The first layer whose output holds a NaN or an infinity, ``None`` if there is none."""
         for site in self._sites.values():
-            if (site.module is not None or site.name in self.input_sites) and (site.dtype.is_floating_point or site.dtype.is_complex):
-                if not bool(torch.isfinite(self._value(site.index, site.name)).all()):
-                    return site.name
+            is_layer = site.module is not None or site.name in self.input_sites
+            numbers = site.dtype.is_floating_point or site.dtype.is_complex
+            if is_layer and numbers and not bool(torch.isfinite(self._value(site.index, site.name)).all()):
+                return site.name
         return None
 
     def _nonfinite_origin(self) -> str:
@@ -436,7 +460,9 @@ class Trace:
     def _check_fresh(self, what: str) -> None:
         changed = self._fingerprint.changed(self.model)
         if changed is not None:
-            raise StaleError(f"{what} cannot be taken from this trace: {changed!r} has changed since the recording; record again")
+            raise StaleError(
+                f"{what} cannot be taken from this trace: {changed!r} has changed since the recording; record again"
+            )
 
     @property
     def nbytes(self) -> int:
@@ -488,10 +514,13 @@ class Trace:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
         if self._closed:
             return "<Trace: closed>"
-        return f"<Trace of {type(self.model).__name__}: {len(self._layer_sites)} layers, {len(self._sites)} sites, {self.nbytes / 2**20:.1f} MiB>"
+        counts = f"{len(self._layer_sites)} layers, {len(self._sites)} sites, {self.nbytes / 2**20:.1f} MiB"
+        return f"<Trace of {type(self.model).__name__}: {counts}>"

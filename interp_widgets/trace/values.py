@@ -18,7 +18,18 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 if TYPE_CHECKING:
     from interp_widgets.trace.layout import Layout
 
-__all__ = ["Edge", "Operation", "Ref", "Site", "Value", "edge_of", "map_structure", "refs_in", "tensors_in", "window_of"]
+__all__ = [
+    "Edge",
+    "Operation",
+    "Ref",
+    "Site",
+    "Value",
+    "edge_of",
+    "map_structure",
+    "refs_in",
+    "tensors_in",
+    "window_of",
+]
 
 
 class Ref:
@@ -44,6 +55,7 @@ class Edge(NamedTuple):
     window: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...], int] | None = None
 
     def gradient(self, found: torch.Tensor) -> torch.Tensor:
+        """The value's gradient, from what autograd found at the node."""
         if self.window is None:
             return found
         base_size, base_stride, size, stride, offset = self.window
@@ -83,9 +95,10 @@ class Value:
 class Site:
     """One recorded tensor: the output of one operation or module call.
 
-    ``name`` is ``layer4.2.conv1`` for a module that ran once, ``layer4.2.relu:0`` and ``layer4.2.relu:2`` for the first and the
-    third call of one that ran more often, ``layer4.2/add`` for an operation in the module's own code, ``layer[1]`` for a
-    further tensor a module returned, ``input`` for an input.
+    ``name`` is ``layer4.2.conv1`` for a module that ran once, ``layer4.2.relu:0`` and ``layer4.2.relu:2`` for the
+    first and the
+    third call of one that ran more often, ``layer4.2/add`` for an operation in the module's own code, ``layer[1]``
+    for a further tensor a module returned, ``input`` for an input.
     """
 
     name: str
@@ -117,7 +130,7 @@ def window_of(view: torch.Tensor, base: torch.Tensor) -> Edge | None:
         base.stride(),
         tuple(view.shape),
         view.stride(),
-        view.storage_offset() - base.storage_offset(),
+        int(view.storage_offset() - base.storage_offset()),
     )
     return Edge(get_gradient_edge(base), window)
 

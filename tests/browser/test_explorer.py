@@ -123,6 +123,10 @@ def _click_block(notebook: NotebookPage, path: str, *, stage: bool = False) -> N
     notebook.page.mouse.click(box["x"] + x, box["y"] + y)
 
 
+def _first_block(notebook: NotebookPage) -> str:
+    return notebook.execute("print(next(block.path for block in panel.strip._blocks if not block.stage))")
+
+
 def _strip_pixels(page: BrowserPage) -> np.ndarray:
     index = page.page.evaluate("""() => {
         const all = [...document.querySelectorAll('.iw-explorer canvas')];
@@ -171,25 +175,14 @@ def test_a_click_in_the_tree_chooses_the_layer(notebook: NotebookPage) -> None:
     notebook.wait("document.querySelector('.iw-explorer').textContent.includes('layer1.1.conv2')")
 
 
-def _handle(notebook: NotebookPage, place: int) -> Locator:
-    """A slider's handle; in the order of the page: opacity, channel, depth."""
-    return notebook.page.locator(".iw-explorer .noUi-handle").nth(place)
+SLIDERS = ("opacity", "channel", "depth")  # in the order of the page
 
 
 def _slider(notebook: NotebookPage, name: str) -> Locator:
-    """The handle of the slider with this trait in the kernel, found by its value range on the page."""
-    place = notebook.page.evaluate(
-        """name => [...document.querySelectorAll('.iw-explorer .noUi-handle')].findIndex(handle => {
-            for (let at = handle; at && !at.matches('.iw-explorer'); at = at.parentElement) {
-                const called = [at.title, at.getAttribute('aria-label')];
-                if (called.some(each => each?.startsWith(name))) return true;
-            }
-            return false;
-        })""",
-        name,
-    )
-    assert place >= 0, f"no slider is called {name!r}"
-    return _handle(notebook, place)
+    """The handle of a slider."""
+    handles = notebook.page.locator(".iw-explorer .noUi-handle")
+    assert handles.count() == len(SLIDERS)
+    return handles.nth(SLIDERS.index(name))
 
 
 def test_the_channel_slider_is_dragged_and_moved_with_the_arrows(notebook: NotebookPage) -> None:
@@ -408,9 +401,7 @@ def test_a_reload_shows_pictures_strip_and_controls_again(notebook: NotebookPage
     again = _strip_pixels(notebook)
     assert again.shape == strip.shape
     assert np.abs(again.astype(int) - strip).mean() < 2
-    _click_block(notebook, "layer1.0.conv1") if "layer1.0.conv1" in notebook.execute(
-        "[b.path for b in panel.strip._blocks]"
-    ) else _click_block(notebook, "stem")
+    _click_block(notebook, _first_block(notebook))
     notebook.wait_for_python("session.layer != 'layer2'")
     _agrees(notebook)
 
@@ -492,7 +483,8 @@ LAYOUT = """() => {
         if (clips && (box.right > parent.right + 1.5 || box.bottom > parent.bottom + 1.5
             || box.left < parent.left - 1.5 || box.top < parent.top - 1.5))
             problems.push(`${name(e)} is clipped by ${name(e.parentElement)}:`
-                + ` ${box.left - parent.left} ${box.top - parent.top} ${parent.right - box.right} ${parent.bottom - box.bottom}`);
+                + ` left ${box.left - parent.left}, top ${box.top - parent.top},`
+                + ` right ${parent.right - box.right}, bottom ${parent.bottom - box.bottom}`);
         const wide = e.clientWidth && e.scrollWidth > e.clientWidth + 1 && !e.matches('input, .iw-ellipsis, canvas');
         if (!e.children.length && wide && getComputedStyle(e).overflow !== 'visible')
             problems.push(`${name(e)} text is cut: ${e.scrollWidth} > ${e.clientWidth}`);
@@ -502,7 +494,8 @@ LAYOUT = """() => {
 OVERLAPS = """() => {
     const own = '.iw-picture, .iw-classes, .iw-tiles, .iw-tree, .iw-thumbs, .iw-status, select';
     const theirs = 'button:not(.iw *), .noUi-target, input:not(.iw *), .widget-label';
-    const parts = [...document.querySelectorAll(`.iw-explorer :is(${own}, ${theirs})`)].filter(e => e.checkVisibility());
+    const all = document.querySelectorAll(`.iw-explorer :is(${own}, ${theirs})`);
+    const parts = [...all].filter(e => e.checkVisibility());
     parts.push([...document.querySelectorAll('.iw-explorer canvas')].find(each => !each.closest('.iw')));
     const boxes = parts.map(e => e.getBoundingClientRect()), found = [];
     for (let i = 0; i < parts.length; i++) for (let k = i + 1; k < parts.length; k++) {
@@ -641,9 +634,7 @@ def test_tab_reaches_every_control_and_leaves_the_explorer(notebook: NotebookPag
 
 
 def test_tab_leaves_the_canvas_and_arrows_walk_on_it(notebook: NotebookPage) -> None:
-    _click_block(notebook, "stem") if "'stem'" in notebook.execute(
-        "[b.path for b in panel.strip._blocks if not b.stage]"
-    ) else _click_block(notebook, "stem.0")
+    _click_block(notebook, _first_block(notebook))
     notebook.wait_for_python("session.layer.startswith('stem')")
     assert notebook.page.evaluate("document.activeElement.tagName") == "CANVAS"
     before = notebook.execute("session.layer")

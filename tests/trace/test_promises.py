@@ -291,7 +291,7 @@ def test_a_value_that_was_overwritten_and_not_yet_computed_again_is_refused_when
 def test_values_overwritten_by_the_user_are_refused(image: torch.Tensor) -> None:
     trace = record(small(), image)
     trace.activation("0").zero_()
-    with pytest.raises(OverwrittenError, match="the recorded value of '0' was overwritten after the recording .* record again"):
+    with pytest.raises(OverwrittenError, match="the recorded value of '0' was overwritten after the recording.* record again"):
         trace.activation("0")
     trace.output.zero_()
     with pytest.raises(OverwrittenError, match="the recorded value of '6' was overwritten"):

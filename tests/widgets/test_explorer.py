@@ -145,6 +145,22 @@ def _agrees(explorer: Explorer) -> None:
     assert panel.attribution.base == base.tobytes()
 
 
+def _every_frame_agrees(explorer: Explorer) -> None:
+    """All that the browser holds, shown or prefetched, belongs to this input, this model and this method."""
+    panel, session = explorer._panel, explorer.session
+    rows, method = explorer._outline.rows, session.method
+    with iw.record(copy.deepcopy(session.model), session.tensor_of(session.example)) as trace:
+        for (row, channel), frame in panel.channel._frames.items():
+            _close_to(frame, trace.maps(rows[row])[0, channel].numpy())
+        for (row, column), frame in panel.attribution._frames.items():
+            layer = rows[row] if method.at_layer and trace.is_spatial(rows[row]) else None
+            _close_to(frame, method(trace, column, layer).array)
+
+
+def _close_to(frame: Any, values: np.ndarray) -> None:
+    np.testing.assert_allclose(frame.values(), values, atol=(frame.hi - frame.lo) / 255 * 0.51 + 1e-6)
+
+
 # The session moves the widget, the widget moves the session
 
 
@@ -192,6 +208,36 @@ def test_a_control_moves_a_trait_of_the_session(
     _settle(explorer)
     assert getattr(explorer.session, name) == value
     _agrees(explorer)
+    _every_frame_agrees(explorer)
+
+
+@pytest.mark.parametrize(
+    ("child", "state", "moved"),
+    [
+        ("tree", {"selected": "0"}, {("attribution", "row"), ("channel", "row"), ("depth", "value")}),
+        ("method", {"value": "Gradient"}, {("attribution", "row")}),
+        ("tiles", {"selected": 4}, set()),
+    ],
+)
+def test_what_no_link_in_the_browser_moves_is_sent_there(
+    explorer: Explorer,
+    monkeypatch: pytest.MonkeyPatch,
+    child: str,
+    state: dict[str, object],
+    moved: set[tuple[str, str]],
+) -> None:
+    explorer.session.layer = "3"
+    _settle(explorer)
+    sent: set[tuple[str, str]] = set()
+    for name in ("attribution", "channel", "depth"):
+
+        def note(message: dict[str, Any], _buffers: Any = None, name: str = name, **_options: Any) -> None:
+            sent.update((name, trait) for trait in message.get("state", {}))
+
+        monkeypatch.setattr(getattr(explorer._panel, name), "_send", note)
+    _send(getattr(explorer._panel, child), **state)
+    _settle(explorer)
+    assert moved <= sent
 
 
 def test_a_block_of_the_strip_moves_the_session(explorer: Explorer) -> None:
@@ -411,7 +457,7 @@ def test_a_difference_of_two_classes_is_shown_and_a_class_after_it(explorer: Exp
     explorer.session.target = Contrast(1, 2)
     _settle(explorer)
     frame = _frame(explorer._panel.attribution)
-    np.testing.assert_allclose(frame.values(), _fresh(explorer), atol=(frame.hi - frame.lo) / 255 * 0.51 + 1e-6)
+    _close_to(frame, _fresh(explorer))
     assert explorer._panel.classes.selected == -1
     _send(explorer._panel.classes, selected=1)
     _settle(explorer)
@@ -423,7 +469,7 @@ def test_another_difference_of_classes_has_another_map(explorer: Explorer) -> No
         explorer.session.target = target
         _settle(explorer)
         frame = _frame(explorer._panel.attribution)
-        np.testing.assert_allclose(frame.values(), _fresh(explorer), atol=(frame.hi - frame.lo) / 255 * 0.51 + 1e-6)
+        _close_to(frame, _fresh(explorer))
 
 
 def test_no_target_is_said_to_be_chosen(explorer: Explorer) -> None:
@@ -570,7 +616,7 @@ def test_a_functional_site_does_not_move_the_session_elsewhere(opened: Open) -> 
     _settle(explorer)
     assert explorer.session.layer == site
     frame = _frame(explorer._panel.attribution)
-    np.testing.assert_allclose(frame.values(), _fresh(explorer), atol=(frame.hi - frame.lo) / 255 * 0.51 + 1e-6)
+    _close_to(frame, _fresh(explorer))
 
 
 # Models of every kind
@@ -604,7 +650,7 @@ def test_a_model_without_maps_shows_bars_and_its_prediction(
     found, bars = explorer.attribution.array, panel.vector  # never a silent blank
     if found.ndim == 2:  # tokens by features
         frame = _frame(panel.attribution)
-        np.testing.assert_allclose(frame.values(), found, atol=(frame.hi - frame.lo) / 255 * 0.51 + 1e-6)
+        _close_to(frame, found)
         return
     assert bars.layout.display != "none"
     assert panel.attribution.layout.display == "none"
@@ -771,6 +817,7 @@ def test_a_changed_model_is_recorded_again_at_the_next_touch(opened: Open) -> No
     assert explorer.session.recordings == 2
     assert explorer.session.target == 2
     _agrees(explorer)
+    _every_frame_agrees(explorer)
 
 
 @pytest.mark.parametrize("error", [KeyError("gone"), RuntimeError("gone")], ids=repr)
@@ -861,7 +908,7 @@ def test_the_main_loop_is_not_blocked_by_a_slow_backward_pass(opened: Open) -> N
     assert not gate.late
     assert not panel.attribution.busy
     frame = _frame(panel.attribution)
-    np.testing.assert_allclose(frame.values(), _fresh(explorer), atol=(frame.hi - frame.lo) / 255 * 0.51 + 1e-6)
+    _close_to(frame, _fresh(explorer))
     assert NAMES[2] in explorer.status
 
 
@@ -1012,6 +1059,7 @@ def test_in_a_storm_of_events_the_last_ones_win(opened: Open, seed: int) -> None
     _settle(explorer)
     assert {name: getattr(session, name) for name in last} == last
     _agrees(explorer)
+    _every_frame_agrees(explorer)
     assert len(workers()) <= 1
 
 

@@ -39,14 +39,14 @@ def test_a_module_that_ran_late_stands_late_however_it_was_registered() -> None:
     class Swapped(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.second = nn.Linear(4, 3)
-            self.first = nn.Linear(4, 4)
+            self.a_last = nn.Linear(4, 3)
+            self.b_first = nn.Linear(4, 4)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.second(self.first(x))
+            logits: torch.Tensor = self.a_last(self.b_first(x))
             return logits
 
-    assert [module.path for module in _outline(Swapped(), torch.rand(1, 4)).modules] == ["first", "second"]
+    assert [module.path for module in _outline(Swapped(), torch.rand(1, 4)).modules] == ["b_first", "a_last"]
 
 
 def test_layers_that_end_in_one_value_share_a_row_named_by_the_outermost(outline: Outline) -> None:

@@ -1,0 +1,204 @@
+"""An Explorer in a real JupyterLab, and the hand on its controls: what `tests.benchmarks.browser` measures with."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page
+
+from tests.browser.harness import Lab, NotebookPage
+
+WATCH = Path(__file__).parent / "watch.js"
+FRAME = 1000 / 60  # ms
+ATTRIBUTION, CHANNEL = 0, 1  # the pictures, in the order of the page
+SLIDERS = ("opacity", "channel", "layer")  # in the order of the page
+CLASSES = ".iw-classes [role=listbox]"
+METHOD = ".iw-explorer select[aria-label=method]"
+METHOD_IS_SHOWN = f"""(() => {{
+    const picture = document.querySelector('.iw-picture');
+    const [chosen] = document.querySelector('{METHOD}').selectedOptions;
+    return picture.querySelector('.iw-caption').title.split(' · ')[0] === chosen.text
+        && picture.querySelector('canvas').getAttribute('aria-busy') === 'false';
+}})()"""
+
+Wanted = dict[int, str | None]
+
+
+@dataclass(frozen=True)
+class Move:
+    """One event and what came of it; milliseconds and bytes."""
+
+    shown: float
+    drawn: float
+    frames: int
+    received: int
+    messages: int
+    changed: bool  # the picture at the end is another than before
+
+
+@dataclass(frozen=True)
+class Drag:
+    """Events given and pictures drawn, per second; milliseconds from the last event to the last pixels."""
+
+    events: float
+    updates: float
+    late: float
+
+
+class WatchedLab(Lab):
+    """JupyterLab with `watch.js` in every page."""
+
+    def _new_page(self, viewport: tuple[int, int]) -> Page:
+        page = super()._new_page(viewport)
+        page.add_init_script(path=WATCH)
+        return page
+
+
+class Desk:
+    """One notebook whose cell shows the Explorer ``explorer``."""
+
+    def __init__(self, lab: Lab, source: str) -> None:
+        self.random = random.Random(0)
+        self.notebook: NotebookPage = lab.open([source])
+        self.page = self.notebook.page
+        self.notebook.run_all()
+        self.notebook.wait("document.querySelectorAll('.iw-picture .iw-stage canvas').length === 2")
+        self.notebook.wait("document.querySelector('.iw-picture .iw-stage canvas').dataset.shown")
+        self.notebook.call("path => watch.attach(path)", self.notebook.path)
+        self.quiet()
+
+    # The kernel and what the browser holds
+
+    def python(self, code: str) -> None:
+        """Run code in the kernel and let everything settle."""
+        self.notebook.execute(code)
+        self.settle()
+
+    def quiet(self) -> None:
+        """Return when the kernel has computed all that it wants to."""
+        self.notebook.execute("explorer.wait()")
+
+    def settle(self) -> None:
+        """Return when both pictures show what they are set to, and the kernel is quiet."""
+        self.notebook.wait("watch.current()")
+        self.quiet()
+
+    def key(self, picture: int) -> tuple[int, int]:
+        """Row and column that a picture is set to."""
+        row, column = self.page.evaluate("picture => watch.at(picture)", picture)
+        return row, column
+
+    def holds(self, picture: int, row: int, column: int) -> bool:
+        """Whether the browser has a frame of a picture."""
+        return bool(self.page.evaluate("key => watch.held(key)", [picture, row, column]))
+
+    def wait_for_frame(self, picture: int, row: int, column: int) -> None:
+        """Return as soon as the browser has a frame of a picture."""
+        self.notebook.wait("key => watch.held(key)", [picture, row, column])
+
+    # Controls
+
+    def control(self, name: str) -> Locator:
+        """What takes the keys."""
+        if name in SLIDERS:
+            return self.page.locator(".iw-explorer .noUi-handle").nth(SLIDERS.index(name))
+        return self.page.locator(CLASSES if name == "class" else METHOD)
+
+    def slider(self, name: str) -> tuple[float, float]:
+        """A slider's value and its largest."""
+        handle = self.control(name)
+        return float(handle.get_attribute("aria-valuenow") or 0), float(handle.get_attribute("aria-valuemax") or 0)
+
+    def ranked(self) -> list[int]:
+        """Classes by falling probability, as the list shows them."""
+        found: list[int] = self.page.evaluate(
+            "list => [...document.querySelectorAll(`${list} [role=option]`)].map(each => Number(each.dataset.index))",
+            CLASSES,
+        )
+        return found
+
+    def choose(self, rank: int) -> None:
+        """Click a class and let everything settle."""
+        self.page.locator(f"{CLASSES} [role=option]").nth(rank).click()
+        self.settle()
+
+    # Measuring
+
+    def press(self, key: str, wanted: Wanted, until: str = "watch.done()") -> Move | None:
+        """Press a key and wait for the pictures that it shall bring; ``None`` when they need no new pixels."""
+        self.page.evaluate("wanted => watch.begin(wanted)", wanted)
+        time.sleep(self.random.random() * FRAME / 1000)  # playwright is in step with the frames; a hand is not
+        self.page.keyboard.press(key)
+        self.notebook.wait(until)
+        self.notebook.wait("watch.calm()")
+        return _move(self.page.evaluate("watch.end()"))
+
+    def sweep(self, picture: int, slider: str, between: tuple[float, float], steps: int, seconds: float) -> Drag:
+        """Drag a slider to and fro between two places (0..1) of its track, one step at each frame."""
+        handle = self.control(slider)
+        knob = handle.bounding_box()
+        track = handle.locator("xpath=ancestor::*[contains(@class, 'noUi-base')]").bounding_box()
+        assert knob is not None
+        assert track is not None
+        height = knob["y"] + knob["height"] / 2
+        self.page.mouse.move(knob["x"] + knob["width"] / 2, height)
+        self.page.mouse.down()
+        ends = [track["x"] + track["width"] * part for part in between]
+        drag = self._drag(picture, lambda: self.notebook.call("watch.sweep", [*ends, height, steps, 1000 * seconds]))
+        self.page.mouse.up()
+        return drag
+
+    def hold(self, picture: int, keys: Iterable[str], seconds: float) -> Drag:
+        """Press one key after another, as fast as the browser takes them."""
+
+        def press() -> int:
+            deadline, count = time.monotonic() + seconds, 0
+            for key in keys:
+                self.page.keyboard.press(key)
+                count += 1
+                if time.monotonic() > deadline:
+                    break
+            return count
+
+        return self._drag(picture, press)
+
+    def _drag(self, picture: int, act: Callable[[], int]) -> Drag:
+        self.page.evaluate("wanted => watch.begin(wanted)", {picture: None})
+        begun = self.page.evaluate("performance.now()")
+        events = act()
+        ended = self.page.evaluate("performance.now()")
+        self.settle()
+        drawn = [draw["drawn"] for draw in self.page.evaluate("watch.end()")["draws"]]
+        per_second = 1000 / (ended - begun)
+        updates = sum(time <= ended for time in drawn)
+        return Drag(events * per_second, updates * per_second, max(0.0, max(drawn, default=ended) - ended))
+
+
+def to_and_fro(start: int, last: int, first: int = 0) -> Iterator[int]:
+    """Neighbours of ``start``, one after another, between ``first`` and ``last``, without end."""
+    place, step = start, 1 if start < last else -1
+    while True:
+        if not first <= place + step <= last:
+            step = -step
+        place += step
+        yield place
+
+
+def _move(found: dict[str, Any]) -> Move | None:
+    if not found["last"]:
+        return None
+    event, last = found["event"], max(found["last"], key=lambda entry: entry["visible"])
+    received = [size for when, size in found["received"] if event["time"] <= when <= last["drawn"]]
+    return Move(
+        shown=last["visible"] - event["time"],
+        drawn=last["drawn"] - event["time"],
+        frames=last["frame"] - event["frame"],
+        received=sum(received),
+        messages=len(received),
+        changed=all(found["changed"]),
+    )

@@ -1,0 +1,124 @@
+// Runs in the page before anything else: notes when the user did something, when pictures got new pixels, what came over the wire.
+//
+// A picture is *drawn* when its canvas has the pixels, and *shown* at the next animation frame: by then the browser has
+// handed them to the screen. Times are those of the page's clock, in milliseconds.
+
+window.watch = (() => {
+  const CANVASES = ".iw-picture .iw-stage canvas"; // the attribution's, the channel's
+  let models = [], watched = [], event = null, frame = 0, counting = 0;
+  let received = []; // [time, bytes] of each message of a kernel's websocket
+  let draws = []; // { picture, shown, pixels, drawn, visible, frame }
+
+  window.WebSocket = class extends window.WebSocket {
+    constructor(...given) {
+      super(...given);
+      if (!String(given[0]).includes("/channels")) return;
+      this.addEventListener("message", ({ data }) => received.push([performance.now(), data.byteLength ?? data.length]));
+    }
+  };
+
+  const count = () => { frame += 1; counting = requestAnimationFrame(count); };
+  const noted = (happened) => {
+    if (counting && happened.isTrusted) event ??= { time: happened.timeStamp, frame };
+  };
+  for (const type of ["keydown", "pointerdown"]) window.addEventListener(type, noted, { capture: true });
+
+  /** A number for the pixels of three lines, or of the whole canvas. */
+  function fingerprint(canvas, whole) {
+    const { width, height } = canvas, context = canvas.getContext("2d");
+    const parts = whole ? [[0, height]] : [0.25, 0.5, 0.75].map((part) => [Math.floor(part * height), 1]);
+    let hash = width * 65536 + height;
+    for (const [top, lines] of parts) {
+      const pixels = new Int32Array(context.getImageData(0, top, width, lines).data.buffer);
+      for (let i = 0; i < pixels.length; i++) hash = Math.imul(hash ^ pixels[i], 16777619);
+    }
+    return hash;
+  }
+
+  const state = (picture) => `${picture.canvas.dataset.shown} ${fingerprint(picture.canvas, false)}`;
+  const observer = new MutationObserver((changes) => {
+    for (const picture of watched.filter(({ canvas }) => changes.some(({ target }) => target === canvas))) {
+      const drawn = performance.now(), now = state(picture);
+      if (now === picture.state) continue; // drawn again, the same
+      picture.state = now;
+      const entry = { picture: picture.index, state: now, drawn };
+      draws.push(entry);
+      requestAnimationFrame(() => Object.assign(entry, { visible: performance.now(), frame }));
+    }
+  });
+
+  /** Begin to watch: `wanted` has the keys that the pictures shall show at the end, null for one that shall only change. */
+  function begin(wanted) {
+    end();
+    const canvases = document.querySelectorAll(CANVASES);
+    watched = Object.entries(wanted).map(([index, key]) => {
+      const canvas = canvases[index];
+      return { index: Number(index), canvas, key, before: fingerprint(canvas, true) };
+    });
+    for (const picture of watched) {
+      picture.state = picture.first = state(picture);
+      observer.observe(picture.canvas, { attributeFilter: ["data-draws"] });
+    }
+    [received, draws, event] = [[], [], null];
+    counting = requestAnimationFrame(count);
+  }
+
+  const reached = ({ canvas, key, state, first }) => (key === null ? state !== first : canvas.dataset.shown === key);
+  /** What was drawn was handed to the screen. */
+  const calm = () => draws.every((entry) => entry.visible);
+  /** So was everything wanted. */
+  const done = () => watched.every(reached) && calm();
+
+  /** What happened since `begin`; a move ends where the last picture got its last pixels. */
+  function end() {
+    observer.disconnect();
+    cancelAnimationFrame(counting);
+    counting = 0;
+    const last = watched.map(({ index, state }) => draws.find((entry) => entry.picture === index && entry.state === state));
+    const changed = watched.map(({ canvas, before }) => fingerprint(canvas, true) !== before);
+    const found = { event, draws, received, last: last.filter(Boolean), changed };
+    watched = [];
+    return found;
+  }
+
+  /** Find the two pictures' models, by the widget manager that showed the notebook's output. */
+  async function attach(path) {
+    const panel = [...window.jupyterapp.shell.widgets("main")].find((each) => each.context?.path === path);
+    const seek = (widget) => widget._manager ?? [...(widget.widgets ?? widget.children?.() ?? [])].map(seek).find(Boolean);
+    const manager = await panel.content.widgets.map((cell) => cell.outputArea && seek(cell.outputArea)).find(Boolean).promise;
+    const all = await Promise.all(Object.values(manager._models));
+    const pictures = all.filter((model) => model.get("frames"));
+    models = ["overlay", "map"].map((view) => pictures.find((model) => model.get("view") === view));
+  }
+
+  /** Whether the browser has that frame of a picture. */
+  const held = ([picture, row, column]) => models[picture].get("frames").blocks.some((block) => block.index.some(([r, c]) => r === row && c === column));
+  const at = (picture) => [models[picture].get("row"), models[picture].get("column")];
+  /** Both pictures show what they are set to. */
+  const current = () => [...document.querySelectorAll(CANVASES)].every((canvas, picture) => canvas.dataset.shown === at(picture).join());
+
+  /** The pressed mouse goes to and fro between two places, one event a frame as from a real one, `steps` a way. */
+  async function sweep([left, right, height, steps, milliseconds]) {
+    const begun = performance.now();
+    let events = 0;
+    while (performance.now() - begun < milliseconds) {
+      await new Promise(requestAnimationFrame);
+      const part = 1 - Math.abs((events / steps) % 2 - 1), clientX = left + (right - left) * part;
+      document.documentElement.dispatchEvent(new MouseEvent("mousemove", { clientX, clientY: height, buttons: 1, bubbles: true, cancelable: true, view: window }));
+      events += 1;
+    }
+    return events;
+  }
+
+  /** Milliseconds between animation frames. */
+  async function intervals(many) {
+    const times = [];
+    await new Promise((resolve) => {
+      const tick = () => { times.push(performance.now()); if (times.length > many) resolve(); else requestAnimationFrame(tick); };
+      requestAnimationFrame(tick);
+    });
+    return times.slice(1).map((time, i) => time - times[i]);
+  }
+
+  return { attach, held, at, current, begin, done, calm, end, sweep, intervals };
+})();
