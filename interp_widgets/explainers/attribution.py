@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -100,10 +101,11 @@ class Attribution:
             return f"{subject}: zero everywhere."
         if array.min() == array.max():
             return f"{subject}: {array.max():.3g} everywhere."
+        place = _region if self.background is not None and array.ndim == 2 else _index
         if self.signed:
-            return f"{subject}: {_evidence(array)}. Values {array.min():.3g} to {array.max():.3g}."
+            return f"{subject}: {_evidence(array, place)}. Values {array.min():.3g} to {array.max():.3g}."
         return (
-            f"{subject}: strongest {_place(array, int(array.argmax()))}; half of the total lies in "
+            f"{subject}: strongest {place(array, int(array.argmax()))}; half of the total lies in "
             f"{_share_of_half(array)} of the {'area' if array.ndim == 2 else 'values'}. "
             f"Values {array.min():.3g} to {array.max():.3g}."
         )
@@ -117,30 +119,32 @@ class Attribution:
         return self.array
 
 
-def _place(array: NDArray[np.float32], position: int) -> str:
+def _index(array: NDArray[np.float32], position: int) -> str:
+    """A position as its index in a list or matrix of values."""
+    where = ", ".join(str(int(part)) for part in np.unravel_index(position, array.shape))
+    return f"at index {where} of {' x '.join(str(size) for size in array.shape)}"
+
+
+def _region(array: NDArray[np.float32], position: int) -> str:
     """A position in words: its ninth of the picture, row and column."""
-    where = np.unravel_index(position, array.shape)
-    if array.ndim != 2:
-        index = ", ".join(str(int(part)) for part in where)
-        return f"at index {index} of {' x '.join(str(size) for size in array.shape)}"
-    row, column = int(where[0]), int(where[1])
+    row, column = (int(part) for part in np.unravel_index(position, array.shape))
     vertical = ("upper ", "", "lower ")[min(2, int((row + 0.5) / array.shape[0] * 3))]
     horizontal = ("left", "middle", "right")[min(2, int((column + 0.5) / array.shape[1] * 3))]
     region = f"{vertical}{horizontal}" if vertical or horizontal != "middle" else "centre"
     return f"in the {region} (row {row + 1} of {array.shape[0]}, column {column + 1} of {array.shape[1]})"
 
 
-def _evidence(array: NDArray[np.float32]) -> str:
+def _evidence(array: NDArray[np.float32], place: Callable[[NDArray[np.float32], int], str]) -> str:
     """Evidence for and against the target: how much of each, and where each is strongest."""
     if array.min() >= 0:
-        return f"evidence for the target only, strongest {_place(array, int(array.argmax()))}"
+        return f"evidence for the target only, strongest {place(array, int(array.argmax()))}"
     if array.max() <= 0:
-        return f"evidence against the target only, strongest {_place(array, int(array.argmin()))}"
+        return f"evidence against the target only, strongest {place(array, int(array.argmin()))}"
     size = np.abs(array, dtype=np.float64)
     share = float(size[array > 0].sum() / size.sum())
     return (
-        f"{share:.0%} of the total is evidence for the target, strongest {_place(array, int(array.argmax()))}; "
-        f"{1 - share:.0%} is evidence against it, strongest {_place(array, int(array.argmin()))}"
+        f"{share:.0%} of the total is evidence for the target, strongest {place(array, int(array.argmax()))}; "
+        f"{1 - share:.0%} is evidence against it, strongest {place(array, int(array.argmin()))}"
     )
 
 

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.browser.harness import Lab, NotebookPage
 
 WATCH = Path(__file__).parent / "watch.js"
 FRAME = 1000 / 60  # ms
+KEY_REPEAT = 30  # a second
 ATTRIBUTION, CHANNEL = 0, 1  # the pictures, in the order of the page
 SLIDERS = ("opacity", "channel", "layer")  # in the order of the page
 CLASSES = ".iw-classes [role=listbox]"
@@ -70,6 +72,7 @@ class Desk:
         self.notebook.wait("document.querySelectorAll('.iw-picture .iw-stage canvas').length === 2")
         self.notebook.wait("document.querySelector('.iw-picture .iw-stage canvas').dataset.shown")
         self.notebook.call("path => watch.attach(path)", self.notebook.path)
+        self.start = self.notebook.execute("explorer.session.layer")  # the last with maps, as Python writes it
         self.quiet()
 
     # The kernel and what the browser holds
@@ -139,7 +142,7 @@ class Desk:
         return _move(self.page.evaluate("watch.end()"))
 
     def sweep(self, picture: int, slider: str, between: tuple[float, float], steps: int, seconds: float) -> Drag:
-        """Drag a slider to and fro between two places (0..1) of its track, one step at each frame."""
+        """Drag a slider to and fro between two places (0..1) of its track, one step (or pixel) at each frame."""
         handle = self.control(slider)
         knob = handle.bounding_box()
         track = handle.locator("xpath=ancestor::*[contains(@class, 'noUi-base')]").bounding_box()
@@ -149,21 +152,20 @@ class Desk:
         self.page.mouse.move(knob["x"] + knob["width"] / 2, height)
         self.page.mouse.down()
         ends = [track["x"] + track["width"] * part for part in between]
+        steps = min(steps, round(ends[1] - ends[0]))
         drag = self._drag(picture, lambda: self.notebook.call("watch.sweep", [*ends, height, steps, 1000 * seconds]))
         self.page.mouse.up()
         return drag
 
     def hold(self, picture: int, keys: Iterable[str], seconds: float) -> Drag:
-        """Press one key after another, as fast as the browser takes them."""
+        """Press one key after another, as often as a key that is held down repeats."""
 
         def press() -> int:
-            deadline, count = time.monotonic() + seconds, 0
-            for key in keys:
+            begun, total = time.monotonic(), round(seconds * KEY_REPEAT)
+            for count, key in enumerate(islice(keys, total), 1):
                 self.page.keyboard.press(key)
-                count += 1
-                if time.monotonic() > deadline:
-                    break
-            return count
+                time.sleep(max(0.0, begun + count / KEY_REPEAT - time.monotonic()))
+            return total
 
         return self._drag(picture, press)
 

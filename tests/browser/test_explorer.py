@@ -8,8 +8,12 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -303,7 +307,7 @@ def test_what_python_sets_is_shown(notebook: NotebookPage) -> None:
 
 
 def _scrub(notebook: NotebookPage, name: str, picture: int, presses: tuple[str, ...]) -> list[str]:
-    """The keys of the frames shown, while the kernel is busy with something else."""
+    """The keys of the frames shown, one for each key pressed."""
     handle, seen = _slider(notebook, name), []
     for key in presses:
         before = notebook.page.evaluate(
@@ -320,65 +324,46 @@ def _scrub(notebook: NotebookPage, name: str, picture: int, presses: tuple[str, 
     return seen
 
 
-def _block_kernel(notebook: NotebookPage) -> None:
-    """Let the kernel sleep in a cell until a file appears, and return while it sleeps."""
-    notebook.page.evaluate(
-        """path => {
-            const panel = [...window.jupyterapp.shell.widgets('main')].find(each => each.context?.path === path);
-            const code = "import os, time\\nwhile not os.path.exists('go'): time.sleep(0.02)";
-            window.__sleeping = panel.sessionContext.session.kernel.requestExecute({ code, store_history: false });
-        }""",
-        notebook.path,
-    )
-    notebook.wait(
-        """path => [...window.jupyterapp.shell.widgets('main')].find(each => each.context?.path === path)
-            .sessionContext.session.kernel.status === 'busy'""",
-        notebook.path,
-    )
+@contextmanager
+def _stopped_kernel(notebook: NotebookPage) -> Iterator[None]:
+    """The kernel's process does nothing at all: a sleeping cell would not do, ipykernel answers widgets beside it."""
+    process = int(notebook.execute("import os; print(os.getpid())"))
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
 
 
-def test_prefetched_channels_classes_and_layers_are_drawn_while_the_kernel_sleeps(
-    notebook: NotebookPage, tmp_path: Path
-) -> None:
-    notebook.execute(f"import os; os.chdir({str(tmp_path)!r}); session.layer = 'layer2'; explorer.wait()")
+def test_prefetched_channels_classes_and_layers_are_drawn_while_the_kernel_is_stopped(notebook: NotebookPage) -> None:
+    notebook.execute("session.layer, session.channel = 'layer2', 0; explorer.wait()")
     _agrees(notebook)
     _agrees(notebook, "channel")
     notebook.wait_for_python("panel.channel.has(panel.channel.row, 12) and panel.attribution._greeted")
     assert int(notebook.execute("len(panel.attribution._frames)")) >= 5 + 2
-    layer_row = int(notebook.execute("panel.depth.value"))
-    _block_kernel(notebook)
-    channels = _scrub(notebook, "channel", 1, ("ArrowRight",) * 5)
-    assert [key.split(",")[1] for key in channels] == ["1", "2", "3", "4", "5"]
-    rows = notebook.page.locator(".iw-classes [role=option]")
-    shown = []
-    for place in (1, 2, 3, 0):
-        rows.nth(place).click()
-        index = rows.nth(place).get_attribute("data-index")
-        notebook.wait(
-            """([at, column]) => { const c = document.querySelectorAll('.iw-explorer .iw-stage canvas')[at];
-            return c.dataset.shown.split(',')[1] === column && !c.closest('.iw-stale'); }""",
-            [0, index],
-            seconds=20,
-        )
-        shown.append(index)
-    assert len(set(shown)) == 4
-    depths = _scrub(notebook, "depth", 0, ("ArrowRight", "ArrowLeft", "ArrowLeft", "ArrowRight"))
-    assert [int(key.split(",")[0]) - layer_row for key in depths] == [1, 0, -1, 0]
-    assert (
-        notebook.page.evaluate(
-            """path => [...window.jupyterapp.shell.widgets('main')].find(each => each.context?.path === path)
-            .sessionContext.session.kernel.status""",
-            notebook.path,
-        )
-        == "busy"
-    )
-    opacity = _slider(notebook, "opacity")
-    draws = "Number(document.querySelector('.iw-explorer .iw-stage canvas').dataset.draws)"
-    before = notebook.page.evaluate(draws)
-    opacity.press("End")
-    notebook.wait(f"{draws} > {before}")
-    (tmp_path / "go").touch()
-    notebook.wait_for_python("session.channel == 5 and session.layer == 'layer2'")
+    row, before = int(notebook.execute("panel.depth.value")), notebook.execute("print(session.target)")
+    with _stopped_kernel(notebook):
+        channels = _scrub(notebook, "channel", 1, ("ArrowRight",) * 5)
+        assert [key.split(",")[1] for key in channels] == ["1", "2", "3", "4", "5"]
+        rows, chosen = notebook.page.locator(".iw-classes [role=option]"), [before]
+        for place in (1, 2, 3):
+            rows.nth(place).click()
+            chosen.append(rows.nth(place).get_attribute("data-index") or "")
+            notebook.wait(
+                """([at, column]) => { const c = document.querySelectorAll('.iw-explorer .iw-stage canvas')[at];
+                return c.dataset.shown.split(',')[1] === column && !c.closest('.iw-stale'); }""",
+                [0, chosen[-1]],
+                seconds=20,
+            )
+        assert len(set(chosen)) == 4
+        rows.nth(0).click()
+        depths = _scrub(notebook, "depth", 0, ("ArrowRight", "ArrowLeft", "ArrowLeft", "ArrowRight"))
+        assert [int(key.split(",")[0]) - row for key in depths] == [1, 0, -1, 0]
+        draws = "Number(document.querySelector('.iw-explorer .iw-stage canvas').dataset.draws)"
+        drawn = notebook.page.evaluate(draws)
+        _slider(notebook, "opacity").press("End")
+        notebook.wait(f"{draws} > {drawn}")
+    notebook.wait_for_python("session.channel == 5 and session.layer == 'layer2' and panel.attribution.opacity == 1")
     _agrees(notebook)
     _agrees(notebook, "channel")
     _map_is_fresh(notebook)
@@ -664,13 +649,13 @@ HOSTILE = """
 import torch, warnings
 from torch import nn
 import interp_widgets as iw
-bad = "<img src=x onerror=window.hacked=1>"
+bad = "<img src=x onerror=hacked=1>"
 model = nn.Sequential()
 model.add_module(bad, nn.Conv2d(3, 6, 3))
 model.add_module("pool", nn.AdaptiveAvgPool2d(1))
 model.add_module("flat", nn.Flatten())
 session = iw.Session(model.eval(), torch.rand(2, 3, 24, 24), class_names=[bad, "<b>b</b>", "$x^2$", "d", "e", "f"],
-                     names=[bad, "<script>window.hacked=2</script>"], target=0)
+                     names=[bad, "<script>hacked=2</script>"], target=0)
 from interp_widgets.widgets.explorer import Explorer
 explorer = Explorer(session, title=bad)
 panel = explorer._panel
