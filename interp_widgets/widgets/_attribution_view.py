@@ -63,7 +63,11 @@ class AttributionView:
             self._session.ready().gradient(view.layer, view.target)
             yield
         with self._lock:
-            if view is self._view and view.recording == self._session.recordings:
+            current = view.same_method(self._view) and view.recording == self._session.recordings
+            if current and view is not self._view and not view.refusal:
+                with contextlib.suppress(InterpError):  # late: what was scrubbed over is shown on the way
+                    self._put(view.row, view.column, self._attribution(view))
+            elif current:
                 self._show(view, started, cached=False)
                 self._panel.set_busy(busy=False)
                 self._channels.draw(view)

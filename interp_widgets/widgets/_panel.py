@@ -17,6 +17,7 @@ from interp_widgets.widgets.layer_tree import LayerTree
 from interp_widgets.widgets.menu import Menu
 from interp_widgets.widgets.picture import Picture
 from interp_widgets.widgets.session import Session
+from interp_widgets.widgets.slider import Slider
 from interp_widgets.widgets.status_line import StatusLine
 from interp_widgets.widgets.strip import NetworkStrip
 from interp_widgets.widgets.thumbnails import Thumbnails
@@ -26,6 +27,7 @@ __all__ = ["Panel"]
 
 VECTOR = 12  # values shown of an attribution that is no map, the largest first
 RANKINGS = [("by activation", "activation"), ("by contribution", "contribution"), ("by number", "number")]
+GROWING = {"width": "auto", "flex": "1 1 0%", "min_width": "0"}
 BYTE_LIMIT = 4_000_000  # of frames per picture; an Explorer that is left alone keeps no more than two of these
 
 
@@ -52,22 +54,22 @@ class Panel:
         self.method = _menu([(kind.title, name) for name, kind in EXPLAINERS.items()], "method")
         self.colormap = _menu([(name, name) for name in SEQUENTIAL], "colours")
         self.ranking = _menu(RANKINGS, "order of the channels", "0 0 124px")
-        self.opacity = _slider(
-            widgets.FloatSlider, "opacity of the map", value=0.6, min=0.0, max=1.0, step=0.01, readout=False
-        )
-        self.depth = _slider(widgets.IntSlider, "depth: scrub through the layers", min=0, max=0, readout=False)
-        self.channel_slider = _slider(widgets.IntSlider, "channel", min=0, max=0, readout=False)
+        self.opacity = Slider(label="opacity", value=0.6, step=0.01, layout=GROWING)
+        self.depth = Slider(label="depth", max=0.0, layout=GROWING)
+        self.channel_slider = Slider(label="channel", max=0.0, readout=True, layout=GROWING)
         self.upload = widgets.FileUpload(
             accept="image/*",
-            description="Image…",
+            description="Image",
             tooltip="look at an image of your own",
             layout={"width": "100px", "flex": "0 0 auto"},
         )
         self.path = widgets.Text(
             continuous_update=False,
-            placeholder="or a path, then Enter",
+            description="or path",
+            placeholder="then Enter",
             tooltip="path of an image file",
-            layout={"width": "168px", "flex": "0 0 auto"},
+            style={"description_width": "48px"},
+            layout={"width": "192px", "flex": "0 0 auto"},
         )
         self.layer_name = _heading("")
         self.layer_name.layout.flex = "1 1 0%"
@@ -119,17 +121,17 @@ class Panel:
 
     def _arrange(self, title: str) -> widgets.VBox:
         head = _row([_heading(title), self.thumbnails, self.upload, self.path], align="center")
-        self._opacity_row = _row([_note("opacity"), self.opacity])
+        self._opacity_row = _row([self.opacity])
         choice = _row([self.method, self.colormap])
         maps = _column([choice, self.attribution, self.vector, self._opacity_row], width="248px")
         prediction = _column([_heading("Prediction"), self.classes], width="252px")
-        self._channel_box = _column([self.channel, self.channel_slider], width="156px")
+        self._channel_box = _column([self.channel, _row([self.channel_slider])], width="156px")
         self._channel_box.layout.align_self = "flex-start"
         channels = _column(
             [_row([self.layer_name, self.ranking], align="center"), _row([self._channel_box, self.tiles], gap="8px")],
             grow=True,
         )
-        network = _column([self.strip, _row([_note("depth"), self.depth])], width="472px")
+        network = _column([self.strip, _row([self.depth])], width="472px")
         tree = _column([self.tree], grow=True)
         return _column(
             [
@@ -144,7 +146,7 @@ class Panel:
 
     def show_network(self, outline: Outline, layer: str) -> None:
         """The strip, the tree and the range of the depth slider."""
-        self.depth.max = max(0, len(outline.rows) - 1)
+        self.depth.max = float(max(0, len(outline.rows) - 1))
         self.strip.show(outline, layer)
         nodes = [
             {
@@ -206,22 +208,14 @@ class Panel:
 
 
 def _menu(options: list[tuple[str, str]], label: str, flex: str = "1 1 0%") -> Menu:
-    layout = {"width": "auto", "flex": flex, "margin": "0 2px", "min_width": "0"}
+    layout = {"width": "auto", "flex": flex, "margin": "0 2px 4px 2px", "min_width": "0"}
     return Menu(options=options, value=options[0][1], label=label, layout=layout)
-
-
-def _slider(kind: type[widgets.Widget], name: str, **options: object) -> widgets.Widget:
-    return kind(tooltip=name, layout={"width": "auto", "flex": "1 1 auto", "margin": "0 4px"}, **options)
 
 
 def _heading(text: str) -> widgets.Label:
     return widgets.Label(
         text, style={"font_weight": "600", "font_size": "13px"}, layout={"margin": "0 4px", "flex": "0 0 auto"}
     )
-
-
-def _note(text: str) -> widgets.Label:
-    return widgets.Label(text, style={"font_size": "12px"}, layout={"margin": "0 4px", "width": "48px"})
 
 
 def _row(children: list[widgets.Widget], *, align: str = "stretch", gap: str = "4px") -> widgets.HBox:

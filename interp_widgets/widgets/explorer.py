@@ -51,7 +51,7 @@ class Explorer(widgets.VBox):
         self._worker = Worker(self._fail)
         self._closed = False
         self._view: View | None = None
-        self._in_browser = False  # whether the change that is handled now was made there
+        self._led: set[tuple[widgets.Widget, str]] = set()  # what the browser's links have already moved
         self._page = 0
         self._later: dict[object, Callable[[], object]] = {}  # what waits for the model to run, in order
         self._shown = -1  # which recording is on the screen
@@ -151,15 +151,17 @@ class Explorer(widgets.VBox):
 
     def _bind(self) -> None:
         panel = self._panel
+        rows = [(panel.depth, "value"), (panel.channel, "row"), (panel.attribution, "row")]
+        channels = [(panel.channel_slider, "value"), (panel.tiles, "selected"), (panel.channel, "column")]
         self._watch(lambda _: self._guard(self._update), ["trace", "layer", "channel", "target", "explainer"])
         self._watch(lambda change: panel.classes.set_trait("follow", change["new"]), ["follow"])
-        self._on(panel.depth, "value", self._go_to_row)
+        self._on(panel.depth, "value", self._go_to_row, rows)
         self._on(panel.tree, "selected", self._go_to_layer)
         self._on(panel.strip, "selected", self._go_to_layer)
-        self._on(panel.classes, "selected", self._choose_class)
+        self._on(panel.classes, "selected", self._choose_class, [(panel.attribution, "column")])
         self._on(panel.classes, "follow", self._follow)
-        self._on(panel.tiles, "selected", self._choose_channel)
-        self._on(panel.channel_slider, "value", self._choose_channel)
+        self._on(panel.tiles, "selected", self._choose_channel, channels)
+        self._on(panel.channel_slider, "value", self._choose_channel, channels)
         self._on(panel.method, "value", self._choose_method)
         self._on(panel.colormap, "value", lambda _name: self._colour())
         self._on(panel.ranking, "value", lambda _name: self._turn_page(0))
@@ -170,25 +172,32 @@ class Explorer(widgets.VBox):
         panel.attribution.on_need(lambda _row, _column: self._guard(self._serve_again))
         panel.channel.on_need(lambda _row, _column: self._guard(self._serve_again))
         panel.stop.on_click(lambda _button: self._stop())
-        panel.strip.on_leave(panel.depth.focus)
+        panel.strip.on_leave(panel.depth.take_focus)
 
     def _watch(self, handler: Callable[[Any], None], names: list[str]) -> None:
         self.session.observe(handler, names)
         self._observers.append((handler, names))
 
-    def _on(self, widget: widgets.Widget, name: str, action: Callable[[Any], object]) -> None:
+    def _on(
+        self,
+        widget: widgets.Widget,
+        name: str,
+        action: Callable[[Any], object],
+        leads: Sequence[tuple[widgets.Widget, str]] = (),
+    ) -> None:
         """Call ``action(new value)`` when a control moves.
 
-        When the browser moved it, the links there have already moved the pictures, maybe further than is known here.
+        When the browser moved it, the links there have already moved the traits that it ``leads``, maybe further than
+        is known here: those are not sent back.
         """
 
         def moved(change: dict[str, Any]) -> None:
             with self._lock:
-                before, self._in_browser = self._in_browser, bool(widget._property_lock)  # noqa: SLF001 - only there
+                before, self._led = self._led, set(leads) if self._clicked(widget) else set()
                 try:
                     self._guard(lambda: action(change["new"]))
                 finally:
-                    self._in_browser = before
+                    self._led = before
 
         widget.observe(moved, name)
 
@@ -219,8 +228,9 @@ class Explorer(widgets.VBox):
             self._view = None
             self._panel.thumbnails.selected = self.session.example
 
-    def _go_to_row(self, row: int) -> None:
-        if self._outline.row(self.session.layer) != row:
+    def _go_to_row(self, place: float) -> None:
+        row = int(place)
+        if self._outline.row(self.session.layer) != row and 0 <= row < len(self._outline.rows):
             self.session.layer = self._outline.rows[row]
 
     def _go_to_layer(self, path: str) -> None:
@@ -242,7 +252,8 @@ class Explorer(widgets.VBox):
         if follow:
             self.session.target = self.session.ready().prediction
 
-    def _choose_channel(self, channel: int) -> None:
+    def _choose_channel(self, number: float) -> None:
+        channel = int(number)
         if 0 <= channel < self.session.ready().channels(self.session.layer):
             self.session.channel = channel
 
@@ -251,8 +262,13 @@ class Explorer(widgets.VBox):
         self._update()
 
     def _look_at(self, example: int) -> None:
-        if self._in_browser and (example != self.session.example or self._worker.first_pending):
+        if self._clicked(self._panel.thumbnails) and (example != self.session.example or self._worker.first_pending):
             self._slowly(lambda: self.session.set_trait("example", example), kind="example")
+
+    @staticmethod
+    def _clicked(widget: widgets.Widget) -> bool:
+        """Whether the change that is handled now came from the browser."""
+        return bool(widget._property_lock)  # noqa: SLF001 - only there
 
     def _take_upload(self, files: Sequence[Any]) -> None:
         if files:
@@ -362,8 +378,8 @@ class Explorer(widgets.VBox):
         panel.method.value = name if name in EXPLAINERS else ""
 
     def _mirror(self, widget: widgets.Widget, name: str, value: Any) -> None:
-        """Set a trait that a link in the browser sets too: not sent back while the browser leads."""
-        if self._in_browser:
+        """Set a trait that a link in the browser sets too: not sent back while the browser leads it."""
+        if (widget, name) in self._led:
             with widget._lock_property(**{name: value}):  # noqa: SLF001 - ipywidgets' own way not to echo
                 setattr(widget, name, value)
         else:

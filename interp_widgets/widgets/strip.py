@@ -13,6 +13,7 @@ import traitlets as t
 
 from interp_widgets.widgets._canvas import Command, Surface
 from interp_widgets.widgets._outline import Module, Outline
+from interp_widgets.widgets.canvas_aid import CanvasAid
 
 __all__ = ["Block", "NetworkStrip", "arrange", "first_open"]
 
@@ -163,7 +164,7 @@ class NetworkStrip(widgets.VBox):
     """The network as blocks; ``selected`` is the chosen module's path.
 
     A click selects, a click on the selected block opens it into its parts, a click on the line above closes a stage.
-    With the keyboard: arrows walk, Enter opens, Backspace closes, Tab or Escape leave (``on_leave``).
+    With the keyboard: arrows walk, Enter opens, Backspace closes, Tab and Escape leave.
     """
 
     selected = t.Unicode(help="path of the chosen module")
@@ -177,7 +178,11 @@ class NetworkStrip(widgets.VBox):
         self._leave: Callable[[], None] = lambda: None
         self._surface = Surface(width, height)
         self._about = widgets.Label("", layout={"height": "20px", "margin": "0"}, style={"font_size": "12px"})
-        super().__init__([self._surface.canvas, self._about], layout={"overflow": "hidden", "width": f"{width + 4}px"})
+        self._aid = CanvasAid()
+        super().__init__(
+            [self._surface.canvas, self._aid, self._about], layout={"overflow": "hidden", "width": f"{width + 4}px"}
+        )
+        self.add_class("iw-strip")
         self._surface.on_hover(self._hover)
         self._surface.on_click(self._click)
         self._surface.on_key(self._key)
@@ -195,7 +200,7 @@ class NetworkStrip(widgets.VBox):
         self._draw()
 
     def on_leave(self, callback: Callable[[], None]) -> None:
-        """What to do when Tab or Escape is pressed in the canvas, which keeps all keys to itself: move the focus on."""
+        """What to do when Escape is pressed in the canvas: move the focus on."""
         self._leave = callback
 
     @t.observe("opened")
@@ -248,6 +253,12 @@ class NetworkStrip(widgets.VBox):
 
     def _say(self, path: str) -> None:
         if self._outline is not None and path in self._outline.index:
+            words = (
+                self._outline.modules[self._outline.index[self.selected]].describe()
+                if self.selected in self._outline.index
+                else self.selected
+            )
+            self._aid.label = f"The network as {len(self._blocks)} blocks in execution order; chosen: {words}"
             self._about.value = self._outline.modules[self._outline.index[path]].describe()
 
     def _at(self, x: float, y: float) -> Block | None:
@@ -288,11 +299,12 @@ class NetworkStrip(widgets.VBox):
             self._open(self._marked())
         elif key == "Backspace":
             self._close(self._marked().rpartition(".")[0])
-        elif key in ("Tab", "Escape"):
+        elif key == "Escape":
             self._leave()
 
     def close(self) -> None:
         """Close the widget and its canvas."""
         self._surface.close()
+        self._aid.close()
         self._about.close()
         super().close()

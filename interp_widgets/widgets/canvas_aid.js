@@ -1,0 +1,37 @@
+// ipycanvas takes every key of its canvas, Tab too, and gives it no name. This neighbour mends both.
+
+function render({ model, el, signal }) {
+  el.style.display = "none";
+  let canvas = null, waiting = 0;
+
+  function name() {
+    canvas?.setAttribute("aria-label", model.get("label"));
+  }
+
+  /** Tab leaves the canvas: ipycanvas, which would keep the key, never hears of it. */
+  function keep(event) {
+    if (event.key === "Tab") event.stopImmediatePropagation();
+  }
+
+  /** The canvas is put into the page by its own view, sooner or later. */
+  function find() {
+    canvas = el.closest(".iw-strip")?.querySelector("canvas");
+    if (!canvas) {
+      waiting = requestAnimationFrame(find);
+      return;
+    }
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("data-lm-suppress-shortcuts", "true");
+    canvas.parentElement.addEventListener("keydown", keep, { capture: true, signal });
+    name();
+  }
+
+  model.on("change:label", name);
+  signal?.addEventListener("abort", () => {
+    cancelAnimationFrame(waiting);
+    model.off(null, name);
+  });
+  find();
+}
+
+export default { render };

@@ -1,0 +1,19 @@
+"""``CanvasAid``: what ipycanvas does not give its canvas: a name for screen readers, and the Tab key back."""
+
+from __future__ import annotations
+
+import anywidget
+import traitlets as t
+
+from interp_widgets.widgets._assets import STYLE, module
+
+__all__ = ["CanvasAid"]
+
+
+class CanvasAid(anywidget.AnyWidget):
+    """An invisible neighbour of an ipycanvas, in a box with the class ``iw-strip``."""
+
+    _esm = module("canvas_aid")
+    _css = STYLE
+
+    label = t.Unicode(help="what the canvas shows").tag(sync=True)
