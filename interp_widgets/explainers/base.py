@@ -176,10 +176,10 @@ def _is_allowed(value: Any, field: Field[Any]) -> bool:
 
 def _score(target: Target, trace: Trace, example: int) -> float:
     """The score of one input of a batch, where the target is one whose score adds up over the batch."""
-    if isinstance(target, (ClassScore, Contrast)) and trace.logits.ndim > 1:
-        trace.score(target)  # refuses a wrong class and a score that is not finite
-        return float(target.score(trace, lambda name: pick(trace.activation(name), example)[None]))
-    return float(trace.score(target))
+    score = trace.score(target)  # refuses a wrong class and a score that is not finite
+    if isinstance(target, (ClassScore, Contrast)) and trace.logits.ndim > 1 and trace.logits.shape[0] > 1:
+        score = target.score(trace, lambda name: pick(trace.activation(name), example)[None])
+    return float(score)
 
 
 def _prediction(trace: Trace, example: int) -> int:

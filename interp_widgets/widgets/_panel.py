@@ -49,7 +49,10 @@ class Panel:
         self.thumbnails = Thumbnails(layout={"width": "100%"})
         self.status = StatusLine(layout={"flex": "1 1 0%", "min_width": "0"})
         self.stop = widgets.Button(
-            description="Stop", tooltip="stop what is being computed", layout={"width": "56px", "visibility": "hidden"}
+            description="Stop",
+            disabled=True,
+            tooltip="stop what is being computed",
+            layout={"width": "56px", "visibility": "hidden"},
         )
         self.method = _menu([(kind.title, name) for name, kind in EXPLAINERS.items()], "method")
         self.colormap = _menu([(name, name) for name in SEQUENTIAL], "colours")
@@ -65,11 +68,11 @@ class Panel:
         )
         self.path = widgets.Text(
             continuous_update=False,
-            description="or path",
-            placeholder="then Enter",
+            description="or",
+            placeholder="path, then Enter",
             tooltip="path of an image file",
-            style={"description_width": "48px"},
-            layout={"width": "192px", "flex": "0 0 auto"},
+            style={"description_width": "16px"},
+            layout={"width": "180px", "flex": "0 0 auto"},
         )
         self.layer_name = _heading("")
         self.layer_name.layout.flex = "1 1 0%"
@@ -197,6 +200,7 @@ class Panel:
     def set_busy(self, *, busy: bool) -> None:
         """Say that something is being computed."""
         self.attribution.busy = busy
+        self.stop.disabled = not busy
         self.stop.layout.visibility = "visible" if busy else "hidden"
 
     def close(self) -> None:

@@ -353,29 +353,36 @@ class Explorer(widgets.VBox):
                 self._change_method()
             elif before is not None and view.column == -1 and view.target != before.target:
                 self._panel.attribution.clear()
-            self._move_controls(view)
+            self._move_controls(view, before)
             self._panel.link_depth(linked=view.explainer.at_layer)
             self._maps.draw(view, self._outline)
 
-    def _move_controls(self, view: View) -> None:
-        panel, session = self._panel, self.session
+    def _move_controls(self, view: View, before: View | None) -> None:
+        """Move what stands for something that changed, and nothing else: a control that is being dragged in the browser
+        may be further than is known here.
+        """
+        panel = self._panel
+        if before is None or (view.layer, view.channel) != (before.layer, before.channel):
+            self._move_channel(view)
+        if before is None or (view.layer_row, view.row) != (before.layer_row, before.row):
+            if view.layer_row >= 0:
+                self._mirror(panel.depth, "value", view.layer_row)
+            self._mirror(panel.channel, "row", view.layer_row)
+            self._mirror(panel.attribution, "row", view.row)
+        if before is None or view.column != before.column:
+            self._mirror(panel.attribution, "column", view.column)
+            panel.classes.selected = view.column
         panel.strip.selected = panel.tree.selected = view.layer
-        channels = session.ready().channels(view.layer)
-        with panel.channel_slider.hold_sync():
-            if panel.channel_slider.max != channels - 1:
-                panel.channel_slider.value = min(panel.channel_slider.value, channels - 1)
-                panel.channel_slider.max = channels - 1
-            self._mirror(panel.channel_slider, "value", view.channel)
-        if view.layer_row >= 0:
-            self._mirror(panel.depth, "value", view.layer_row)
-        self._mirror(panel.tiles, "selected", view.channel)
-        self._mirror(panel.channel, "row", view.layer_row)
-        self._mirror(panel.channel, "column", view.channel)
-        self._mirror(panel.attribution, "row", view.row)
-        self._mirror(panel.attribution, "column", view.column)
-        panel.classes.selected = view.column
         name = type(view.explainer).__name__
         panel.method.value = name if name in EXPLAINERS else ""
+
+    def _move_channel(self, view: View) -> None:
+        panel, last = self._panel, self.session.ready().channels(view.layer) - 1
+        with panel.channel_slider.hold_sync():
+            panel.channel_slider.max = last
+            self._mirror(panel.channel_slider, "value", view.channel)
+        self._mirror(panel.tiles, "selected", view.channel)
+        self._mirror(panel.channel, "column", view.channel)
 
     def _mirror(self, widget: widgets.Widget, name: str, value: Any) -> None:
         """Set a trait that a link in the browser sets too: not sent back while the browser leads it."""

@@ -109,13 +109,13 @@ class Desk:
     def control(self, name: str) -> Locator:
         """What takes the keys."""
         if name in SLIDERS:
-            return self.page.locator(".iw-explorer .noUi-handle").nth(SLIDERS.index(name))
+            return self.page.locator(".iw-explorer .iw-slider input").nth(SLIDERS.index(name))
         return self.page.locator(CLASSES if name == "class" else METHOD)
 
     def slider(self, name: str) -> tuple[float, float]:
         """A slider's value and its largest."""
         handle = self.control(name)
-        return float(handle.get_attribute("aria-valuenow") or 0), float(handle.get_attribute("aria-valuemax") or 0)
+        return float(handle.input_value()), float(handle.get_attribute("max") or 0)
 
     def ranked(self) -> list[int]:
         """Classes by falling probability, as the list shows them."""
@@ -142,20 +142,9 @@ class Desk:
         return _move(self.page.evaluate("watch.end()"))
 
     def sweep(self, picture: int, slider: str, between: tuple[float, float], steps: int, seconds: float) -> Drag:
-        """Drag a slider to and fro between two places (0..1) of its track, one step (or pixel) at each frame."""
-        handle = self.control(slider)
-        knob = handle.bounding_box()
-        track = handle.locator("xpath=ancestor::*[contains(@class, 'noUi-base')]").bounding_box()
-        assert knob is not None
-        assert track is not None
-        height = knob["y"] + knob["height"] / 2
-        self.page.mouse.move(knob["x"] + knob["width"] / 2, height)
-        self.page.mouse.down()
-        ends = [track["x"] + track["width"] * part for part in between]
-        steps = min(steps, round(ends[1] - ends[0]))
-        drag = self._drag(picture, lambda: self.notebook.call("watch.sweep", [*ends, height, steps, 1000 * seconds]))
-        self.page.mouse.up()
-        return drag
+        """Drag a slider to and fro between two places (0..1) of its track, one step at each frame."""
+        place = SLIDERS.index(slider)
+        return self._drag(picture, lambda: self.notebook.call("watch.sweep", [place, *between, steps, 1000 * seconds]))
 
     def hold(self, picture: int, keys: Iterable[str], seconds: float) -> Drag:
         """Press one key after another, as often as a key that is held down repeats."""

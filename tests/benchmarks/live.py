@@ -4,13 +4,15 @@
 Nothing here fails: it is a measurement, and it says which targets were missed. What each part measures:
 
 - cold: ``record`` and a first Grad-CAM, over a plain forward pass with a backward pass to the input.
-- warm: an answer that is in the recording's cache, each question asked once: a channel of some layer; another layer, method or
-  class whose gradient was prefetched. The time is everything the kernel does: the map, its quantising to bytes, the message.
-- class: a class never asked before, at the last and at a middle layer: one backward pass from the recorded graph, over a plain
-  ``torch.autograd.grad`` to that layer.
+- warm: an answer that is in the recording's cache, each question asked once: a channel of some layer; another layer,
+  method or class whose gradient was prefetched. The time is everything the kernel does: the map, its quantising to
+  bytes, the message.
+- class: a class never asked before, at the last and at a middle layer: one backward pass from the recorded graph, over
+  a plain ``torch.autograd.grad`` to that layer.
 - memory: the peak of torch's allocations on top of model and input, and of the resident set, in fresh processes.
 - import: ``import interp_widgets`` over ``import torch, torchvision``, in fresh processes.
-- bytes: what ``Picture`` sends for a change of class or layer.
+- bytes, explorer: what one ``Picture``, and what the whole Explorer, sends for a change of class or layer; the
+  Explorer's answer, and with everything that it prefetches afterwards.
 """
 
 from __future__ import annotations
@@ -19,23 +21,27 @@ import argparse
 import gc
 import json
 import statistics
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
-import torchvision
+from ipywidgets import Widget
 from torch import nn
 
 import interp_widgets as iw
 from interp_widgets.widgets.picture import Picture
-from tests.benchmarks.measure import describe_machine, fresh_process, interleaved, p95, seconds
+from tests.benchmarks.fresh import imports, memory
+from tests.benchmarks.measure import Row, describe_machine, interleaved, p95, seconds
 from tests.benchmarks.peers import (
     PEERS,
     PGC_METHODS,
     activation_of,
+    build,
     plain_backward_to,
     plain_pass,
     pytorch_grad_cam_call,
@@ -43,40 +49,6 @@ from tests.benchmarks.peers import (
 
 RESULTS = Path(__file__).parent / "results"
 MIDDLE = {"resnet18": "layer2", "resnet50": "layer2", "vit_b_16": "encoder.layers.encoder_layer_5"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One number: ``limit`` is its target, ``None`` for what is only reported."""
-
-    what: str
-    model: str
-    value: float
-    unit: str
-    limit: float | None = None
-    at_least: bool = False
-    note: str = ""
-
-    @property
-    def met(self) -> bool | None:
-        if self.limit is None:
-            return None
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
-
-    def __str__(self) -> str:
-        goal = "" if self.limit is None else f"{'>=' if self.at_least else '<='} {self.limit:g} {self.unit}"
-        verdict = {None: "", True: "met", False: "MISSED"}[self.met]
-        return f"{self.model:<10} {self.what:<52} {self.value:>10.3g} {self.unit:<3} {goal:<12} {verdict:<7}{self.note}"
-
-
-def build(name: str) -> tuple[nn.Module, torch.Tensor]:
-    """Random weights, none of them zero (ViT's head starts at zero, and then every gradient is zero too)."""
-    torch.manual_seed(0)
-    model = torchvision.models.get_model(name, weights=None).eval()
-    for parameter in model.parameters():
-        if not parameter.detach().any():
-            nn.init.normal_(parameter, std=0.02)
-    return model, torch.randn(1, 3, 224, 224)
 
 
 class Listener:
@@ -104,14 +76,16 @@ def cold(name: str, model: nn.Module, image: torch.Tensor, rounds: int) -> Itera
     calls: dict[str, Callable[[int], object]] = {
         "plain": lambda _: plain_pass(model, image, 7),
         "ours": lambda _: _first_map(model, image),
+        "ours, to the input": lambda _: iw.Gradient()(iw.record(model, image), 7),
+        "ours, record alone": lambda _: iw.record(model, image),
         **{peer: lambda _, call=call: call(model, image, layer, 7) for peer, call in PEERS.items()},
     }
     times = interleaved(_that_work(calls), rounds)
     plain = statistics.median(times["plain"])
     ratio = statistics.median(ours / base for ours, base in zip(times["ours"], times["plain"], strict=True))
     yield Row("cold: record + first Grad-CAM, over plain", name, ratio, "x", 1.3, note=f"plain {plain * 1e3:.0f} ms")
-    for peer in PEERS.keys() & times.keys():
-        yield Row(f"cold: {peer}, over plain", name, statistics.median(times[peer]) / plain, "x")
+    for other in times.keys() - {"plain", "ours"}:
+        yield Row(f"cold: {other}, over plain", name, statistics.median(times[other]) / plain, "x")
 
 
 def _first_map(model: nn.Module, image: torch.Tensor) -> iw.Attribution:
@@ -162,8 +136,8 @@ def warm(name: str, model: nn.Module, image: torch.Tensor, rounds: int, peer_rou
             f"warm: {what}, faster than pytorch-grad-cam", name, theirs["pytorch-grad-cam"] / typical, "x", 200, True
         )
         yield Row(f"warm: {what}, faster than {fastest}", name, theirs[fastest] / typical, "x", 50, True)
-    for peer, time in theirs.items():
-        yield Row(f"warm: {peer}, one Grad-CAM", name, time * 1e3, "ms")
+    for peer, typical in theirs.items():
+        yield Row(f"warm: {peer}, one Grad-CAM", name, typical * 1e3, "ms")
     captum_activation = interleaved({"activation": lambda i: activation_of(model, image, layers[i % len(layers)])}, 5)
     yield Row(
         "warm: captum, one layer's activation", name, statistics.median(captum_activation["activation"]) * 1e3, "ms"
@@ -230,96 +204,8 @@ def new_class(name: str, model: nn.Module, image: torch.Tensor, rounds: int, pee
             yield Row(f"class: new, {place} layer, faster than {peer}", name, statistics.median(measured) / ours, "x")
 
 
-MEMORY = """
-import ctypes, gc, json, sys, torch
-torch.set_num_threads({threads})
-import interp_widgets as iw
-from tests.benchmarks.live import build
-from tests.benchmarks.peers import PEERS, plain_pass
-from torch.profiler import ProfilerActivity, profile
-
-def status(key):
-    with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
-
-def run(what, small):
-    model, image = small
-    if what == "plain":
-        return plain_pass(model, image, 7)
-    if what == "ours":
-        trace = iw.record(model, image)
-        return trace, iw.GradCAM()(trace, 7)
-    return PEERS[what](model, image, {layer!r}, 7)
-
-what = {what!r}
-subject = build({name!r})
-import torchvision
-tiny = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4 * 222 * 222, 8))
-run("ours" if what == "ours" else "plain", (tiny.eval(), subject[1]))  # what libraries allocate once
-gc.collect()
-ctypes.CDLL("libc.so.6").malloc_trim(0)
-if {allocations}:
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        kept = run(what, subject)
-    now = peak = 0
-    memory = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
-    for event in sorted(memory, key=lambda e: e.start_ns()):
-        now += event.nbytes()
-        peak = max(peak, now)
-    print(json.dumps(peak))
-else:
-    open("/proc/self/clear_refs", "w").write("5")
-    before = status("VmRSS")
-    kept = run(what, subject)
-    print(json.dumps(status("VmHWM") - before))
-"""
-
-
-def memory(name: str, threads: int, rounds: int) -> Iterator[Row]:
-    layer = "layer4" if name.startswith("resnet") else "encoder.layers.encoder_layer_10"
-    for what, allocations, repeats in (("allocations", True, 1), ("resident set", False, rounds)):
-        found: dict[str, list[float]] = {"plain": [], "ours": [], "pytorch-grad-cam": [], "captum": []}
-        for _ in range(repeats):
-            for contender, values in found.items():
-                code = MEMORY.format(name=name, what=contender, layer=layer, threads=threads, allocations=allocations)
-                values += fresh_process(code)
-        plain = statistics.median(found.pop("plain"))
-        for contender, values in found.items():
-            ours = contender == "ours"
-            label = "record + first Grad-CAM" if ours else contender
-            yield Row(
-                f"memory: peak {what}, {label}, over plain",
-                name,
-                statistics.median(values) / plain,
-                "x",
-                1.4 if ours else None,
-                note=f"plain {plain / 2**20:.0f} MiB",
-            )
-
-
-IMPORT = """
-import json, sys, time
-started = time.perf_counter()
-import {what}
-took = time.perf_counter() - started
-loaded = [name for name in ("matplotlib", "ipywidgets", "IPython", "ipycanvas", "scipy", "torchvision") if name in sys.modules]
-print(json.dumps([took, loaded]))
-"""
-
-
-def imports(rounds: int) -> Iterator[Row]:
-    base, ours, loaded = [], [], []
-    for _ in range(rounds):
-        base.append(fresh_process(IMPORT.format(what="torch, torchvision"))[0][0])
-        took, loaded = fresh_process(IMPORT.format(what="torch, torchvision, interp_widgets"))[0]
-        ours.append(took)
-    more = statistics.median(ours) - statistics.median(base)
-    note = f"torch, torchvision {statistics.median(base):.2f} s; loaded besides: {', '.join(loaded) or 'nothing'}"
-    yield Row("import: interp_widgets, over torch and torchvision", "", more, "s", 0.5, note=note)
-
-
 def message_bytes(name: str, model: nn.Module, image: torch.Tensor) -> Iterator[Row]:
-    """One map per change, as ``Picture`` sends it; ``explorer_bytes`` counts all that the Explorer sends."""
+    """One map per change, as ``Picture`` sends it."""
     trace = iw.record(model, image)
     last = trace.default_layer()
     sizes: dict[str, list[int]] = {"class": [], "layer": []}
@@ -340,11 +226,64 @@ def _bytes_of(values: Any) -> int:
     return listener.bytes
 
 
+def explorer_bytes(name: str, model: nn.Module, image: torch.Tensor) -> Iterator[Row]:
+    """All messages of an Explorer, JSON and buffers: until the answer is drawn, and until all is quiet."""
+    sent = [0]
+
+    def count(_widget: Widget, message: Any, buffers: Any = None) -> None:
+        sent[0] += len(json.dumps(message, default=str)) + sum(memoryview(buffer).nbytes for buffer in buffers or [])
+
+    with patch.object(Widget, "_send", count), iw.explore(model, image) as explorer:
+        for widget in list(widgets_of(explorer)):
+            if isinstance(widget, Picture):
+                widget._greeted = True
+        explorer.wait()
+        layers = [layer for layer in explorer.session.trace.layers if explorer.session.trace.is_spatial(layer)]
+        changes: dict[str, list[Any]] = {"target": list(range(40, 50)), "layer": layers[:: max(1, len(layers) // 10)]}
+        for trait, values in changes.items():
+            answers, totals = [], []
+            for value in values:
+                sent[0] = 0
+                setattr(explorer.session, trait, value)
+                answers.append(_sent_with_the_answer(explorer, sent))
+                explorer.wait()
+                totals.append(sent[0])
+            what = "class" if trait == "target" else trait
+            for label, counts, limit in (("answer", answers, 20), ("with prefetching", totals, None)):
+                note = f"largest {max(counts) / 1e3:.1f} kB"
+                size = statistics.median(counts) / 1e3
+                yield Row(f"bytes: Explorer, a {what} change, {label}", name, size, "kB", limit, note=note)
+
+
+def _sent_with_the_answer(explorer: iw.Explorer, sent: list[int]) -> int:
+    """Bytes until the picture shows what was asked for."""
+    picture = explorer._panel.attribution
+    while picture.busy or not picture.has(picture.row, picture.column):
+        time.sleep(0.0005)
+    return sent[0]
+
+
+def widgets_of(widget: Widget) -> Iterator[Widget]:
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from widgets_of(child)
+
+
+PARTS: dict[str, Callable[[str, nn.Module, torch.Tensor, argparse.Namespace], Iterator[Row]]] = {
+    "cold": lambda name, model, image, options: cold(name, model, image, options.rounds),
+    "warm": lambda name, model, image, options: warm(name, model, image, 40, max(5, options.rounds // 3)),
+    "class": lambda name, model, image, options: new_class(name, model, image, 30, max(5, options.rounds // 3)),
+    "bytes": lambda name, model, image, _options: message_bytes(name, model, image),
+    "explorer": lambda name, model, image, _options: explorer_bytes(name, model, image),
+    "memory": lambda name, _model, _image, options: memory(name, options.threads, 3),
+}
+
+
 def main() -> None:
     """Run everything asked for, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(MIDDLE), choices=list(MIDDLE))
-    parser.add_argument("--parts", nargs="+", default=["cold", "warm", "class", "memory", "import", "bytes"])
+    parser.add_argument("--parts", nargs="+", default=[*PARTS, "import"], choices=[*PARTS, "import"])
     parser.add_argument("--rounds", type=int, default=15, help="of what is slow; quick questions are asked more often")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -359,17 +298,9 @@ def main() -> None:
             print(row, flush=True)
 
     for name in options.models:
-        model, image = build(name)
-        if "cold" in options.parts:
-            report(cold(name, model, image, options.rounds))
-        if "warm" in options.parts:
-            report(warm(name, model, image, 40, max(5, options.rounds // 3)))
-        if "class" in options.parts:
-            report(new_class(name, model, image, 30, max(5, options.rounds // 3)))
-        if "bytes" in options.parts:
-            report(message_bytes(name, model, image))
-        if "memory" in options.parts:
-            report(memory(name, options.threads, 3))
+        for part in options.parts:
+            if part in PARTS:
+                report(PARTS[part](name, *build(name), options))
     if "import" in options.parts:
         report(imports(7))
     judged = [row for row in rows if row.met is not None]

@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import gc
 import json
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_machine", "fresh_process", "interleaved", "p95", "seconds"]
+__all__ = ["Row", "describe_machine", "fresh_process", "interleaved", "p95", "seconds"]
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number: ``limit`` is its target, ``None`` for what is only reported."""
+
+    what: str
+    model: str
+    value: float
+    unit: str
+    limit: float | None = None
+    at_least: bool = False
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        if self.limit is None:
+            return None
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    def __str__(self) -> str:
+        goal = "" if self.limit is None else f"{'>=' if self.at_least else '<='} {self.limit:g} {self.unit}"
+        verdict = {None: "", True: "met", False: "MISSED"}[self.met]
+        return f"{self.model:<10} {self.what:<52} {self.value:>10.3g} {self.unit:<3} {goal:<12} {verdict:<7}{self.note}"
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -78,7 +102,3 @@ def describe_machine(threads: int) -> dict[str, object]:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-
-
-def median(times: list[float]) -> float:
-    return statistics.median(times)

@@ -9,12 +9,23 @@ import captum.attr
 import pytorch_grad_cam
 import torch
 import torchcam.methods
+import torchvision
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-__all__ = ["PEERS", "activation_of", "plain_backward_to", "plain_pass"]
+__all__ = ["PEERS", "PGC_METHODS", "activation_of", "build", "plain_backward_to", "plain_pass", "pytorch_grad_cam_call"]
 
 PGC_METHODS = ("GradCAM", "GradCAMPlusPlus", "XGradCAM", "HiResCAM", "LayerCAM")
+
+
+def build(name: str) -> tuple[nn.Module, torch.Tensor]:
+    """Random weights, none of them zero (ViT's head starts at zero, and then every gradient is zero too)."""
+    torch.manual_seed(0)
+    model = torchvision.models.get_model(name, weights=None).eval()
+    for parameter in model.parameters():
+        if not parameter.detach().any():
+            nn.init.normal_(parameter, std=0.02)
+    return model, torch.randn(1, 3, 224, 224)
 
 
 def _tokens_to_maps(tensor: torch.Tensor) -> torch.Tensor:

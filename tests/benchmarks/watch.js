@@ -97,14 +97,16 @@ window.watch = (() => {
   /** Both pictures show what they are set to. */
   const current = () => [...document.querySelectorAll(CANVASES)].every((canvas, picture) => canvas.dataset.shown === at(picture).join());
 
-  /** The pressed mouse goes to and fro between two places, one event a frame as from a real one, `steps` a way. */
-  async function sweep([left, right, height, steps, milliseconds]) {
+  /** A slider goes to and fro between two places (0..1), one `input` event a frame as a dragging mouse makes them. */
+  async function sweep([place, left, right, steps, milliseconds]) {
+    const input = document.querySelectorAll(".iw-explorer .iw-slider input")[place], range = Number(input.max) - Number(input.min);
     const begun = performance.now();
     let events = 0;
     while (performance.now() - begun < milliseconds) {
       await new Promise(requestAnimationFrame);
-      const part = 1 - Math.abs((events / steps) % 2 - 1), clientX = left + (right - left) * part;
-      document.documentElement.dispatchEvent(new MouseEvent("mousemove", { clientX, clientY: height, buttons: 1, bubbles: true, cancelable: true, view: window }));
+      const part = 1 - Math.abs((events / steps) % 2 - 1);
+      input.value = Number(input.min) + range * (left + (right - left) * part);
+      input.dispatchEvent(new Event("input", { bubbles: true }));
       events += 1;
     }
     return events;

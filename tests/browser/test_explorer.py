@@ -183,8 +183,8 @@ SLIDERS = ("opacity", "channel", "depth")  # in the order of the page
 
 
 def _slider(notebook: NotebookPage, name: str) -> Locator:
-    """The handle of a slider."""
-    handles = notebook.page.locator(".iw-explorer .noUi-handle")
+    """A slider's range input."""
+    handles = notebook.page.locator(".iw-explorer .iw-slider input")
     assert handles.count() == len(SLIDERS)
     return handles.nth(SLIDERS.index(name))
 
@@ -194,10 +194,10 @@ def test_the_channel_slider_is_dragged_and_moved_with_the_arrows(notebook: Noteb
     box = handle.bounding_box()
     assert box is not None
     mouse = notebook.page.mouse
-    mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    mouse.move(box["x"] + 8, box["y"] + box["height"] / 2)
     mouse.down()
     for step in range(1, 8):
-        mouse.move(box["x"] + box["width"] / 2 + 8 * step, box["y"] + box["height"] / 2)
+        mouse.move(box["x"] + 8 + 5 * step, box["y"] + box["height"] / 2)
     mouse.up()
     notebook.wait_for_python("session.channel > 3")
     _agrees(notebook, "channel")
@@ -341,7 +341,7 @@ def test_prefetched_channels_classes_and_layers_are_drawn_while_the_kernel_is_st
     _agrees(notebook, "channel")
     notebook.wait_for_python("panel.channel.has(panel.channel.row, 12) and panel.attribution._greeted")
     assert int(notebook.execute("len(panel.attribution._frames)")) >= 5 + 2
-    row, before = int(notebook.execute("panel.depth.value")), notebook.execute("print(session.target)")
+    row, before = int(notebook.execute("int(panel.depth.value)")), notebook.execute("print(session.target)")
     with _stopped_kernel(notebook):
         channels = _scrub(notebook, "channel", 1, ("ArrowRight",) * 5)
         assert [key.split(",")[1] for key in channels] == ["1", "2", "3", "4", "5"]
@@ -456,9 +456,9 @@ LAYOUT = """() => {
     const name = e => `${e.tagName.toLowerCase()}.${[...e.classList].slice(0, 3).join('.')}`
         + `"${(e.getAttribute('aria-label') ?? e.title ?? e.textContent ?? '').slice(0, 24)}"`;
     const seen = e => e.checkVisibility({ checkOpacity: false, checkVisibilityCSS: true });
-    const within = '.iw-scroll, .iw-thumbs, select, .iw-hidden, svg, .noUi-target, .iw-busy, .iw-cross';
+    const within = '.iw-scroll, .iw-thumbs, select, .iw-hidden, svg, .iw-slider, .iw-busy, .iw-cross';
     for (const e of root.querySelectorAll('*')) {
-        if (!seen(e) || e.closest(within) && !e.matches('.iw-scroll, .iw-thumbs, select, .noUi-target')) continue;
+        if (!seen(e) || e.closest(within) && !e.matches('.iw-scroll, .iw-thumbs, select, .iw-slider')) continue;
         const box = e.getBoundingClientRect();
         if (!box.width || !box.height) continue;
         if (box.right > outer.right + 1 || box.left < outer.left - 1 || box.bottom > outer.bottom + 1)
@@ -478,7 +478,7 @@ LAYOUT = """() => {
 }"""
 OVERLAPS = """() => {
     const own = '.iw-picture, .iw-classes, .iw-tiles, .iw-tree, .iw-thumbs, .iw-status, select';
-    const theirs = 'button:not(.iw *), .noUi-target, input:not(.iw *), .widget-label';
+    const theirs = 'button:not(.iw *), .iw-slider, input:not(.iw *), .widget-label';
     const all = document.querySelectorAll(`.iw-explorer :is(${own}, ${theirs})`);
     const parts = [...all].filter(e => e.checkVisibility());
     parts.push([...document.querySelectorAll('.iw-explorer canvas')].find(each => !each.closest('.iw')));

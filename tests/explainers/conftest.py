@@ -12,8 +12,8 @@ import torch
 def close() -> Callable[..., None]:
     """Compare two maps relative to the larger one's maximum.
 
-    Maps of random models differ in size by orders of magnitude, and near zero a sum over hundreds of channels holds rounding
-    errors only: what a person sees is the difference as a share of the strongest value.
+    Maps of random models differ in size by orders of magnitude, and near zero a sum over hundreds of channels holds
+    rounding errors only: what a person sees is the difference as a share of the strongest value.
     """
 
     def compare(found: object, expected: object, tolerance: float = 1e-4) -> None:

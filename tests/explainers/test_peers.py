@@ -1,4 +1,5 @@
-"""Each explainer against pytorch-grad-cam or Captum where these are right, and where they are wrong against a plain reference.
+"""Each explainer against pytorch-grad-cam or Captum where these are right, and where they are wrong against a plain
+reference.
 
 A peer's map is taken before the peer scales it to the image and to 0..1: its own formula on what its own hooks caught.
 The tolerance is 1e-4 of the map's maximum (see ``close``).
@@ -85,7 +86,7 @@ def trace_of(name: str) -> iw.Trace:
 
 @cache
 def caught_by_the_peer(name: str, layer: str) -> tuple[np.ndarray, np.ndarray]:
-    """Activation and gradient of a layer as pytorch-grad-cam's hooks see them; they are the same for all its methods."""
+    """Activation and gradient of a layer as pytorch-grad-cam's hooks see them, the same for all its methods."""
     model = subject(name)
     transform = partial(grid_of, name) if name in ("vit_b_16", "swin_t") else None
     with peers.GradCAM(model, [model.get_submodule(layer)], reshape_transform=transform) as cam:
@@ -104,7 +105,7 @@ def formula(kind: type[Any], activation: np.ndarray, gradient: np.ndarray) -> np
 
 
 def positive(explainer: iw.Explainer, raw: np.ndarray, ours: torch.Tensor) -> np.ndarray:
-    """The positive part of a peer's map, as it takes it; of a component, whose sign it leaves to chance, in our sign."""
+    """The positive part of a peer's map; of a component, whose sign the peer leaves to chance, in our sign."""
     if isinstance(explainer, (iw.EigenCAM, iw.EigenGradCAM)):
         raw = raw * np.sign((raw * ours.numpy()).sum())
     return raw if explainer.signed else np.maximum(raw, 0)
@@ -116,8 +117,8 @@ def test_a_map_agrees_with_pytorch_grad_cam(method: str, name: str, layer: str, 
     kind, explainer = CAMS[method]
     activation, gradient = caught_by_the_peer(name, layer)
     if method == "GradCAMPlusPlus" and activation.min() < 0:
-        # A negative sum of activations brings the formula near a pole, where rounding in single precision, and the peer's
-        # constant, are all there is: the same numbers in double precision, and louder.
+        # A negative sum of activations brings the formula near a pole, where rounding in single precision and the
+        # peer's constant are all there is: the same numbers in double precision, and louder.
         activation, gradient = activation.astype(np.float64), gradient.astype(np.float64) * LOUD
         assert isinstance(explainer, iw.GradCAMPlusPlus)
         ours = explainer.attribute(torch.from_numpy(activation[0]), torch.from_numpy(gradient[0]))
@@ -131,7 +132,7 @@ def test_a_map_agrees_with_pytorch_grad_cam(method: str, name: str, layer: str, 
 def test_where_the_layer_is_overwritten_pytorch_grad_cam_is_wrong_and_we_are_not(
     method: str, name: str, layer: str, overwritten_by: str, close: Callable[..., None]
 ) -> None:
-    """The peer's hook keeps the tensor that the next operation writes into: it shows values from after that operation."""
+    """The peer's hook keeps the tensor that the next operation writes into, and shows values from after it."""
     kind, explainer = CAMS[method]
     ours = explainer(trace_of(name), score_of(name), layer).values
     activation, gradient = at_layer(subject(name), layer, image_for(name), target_of(name))

@@ -57,7 +57,12 @@ class Snapshot:
             "buffers": [(name, id(buffer), buffer.clone()) for name, buffer in model.named_buffers()],
             "parameters": [(name, id(parameter), parameter._version) for name, parameter in model.named_parameters()],
             "hooks": [
-                (*module._forward_hooks, *module._forward_pre_hooks, *module._backward_hooks, *module._backward_pre_hooks)
+                (
+                    *module._forward_hooks,
+                    *module._forward_pre_hooks,
+                    *module._backward_hooks,
+                    *module._backward_pre_hooks,
+                )
                 for module in model.modules()
             ],
             "forwards": ["forward" in vars(module) for module in model.modules()],

@@ -25,9 +25,27 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "vit_h_14": {"image_size": 42},
     "googlenet": {"init_weights": False},
     "inception": {"init_weights": False},
-    "fasterrcnn": {"min_size": 96, "max_size": 128, "box_score_thresh": 0.0, "box_detections_per_img": 5, "rpn_post_nms_top_n_test": 20},
-    "maskrcnn": {"min_size": 96, "max_size": 128, "box_score_thresh": 0.0, "box_detections_per_img": 5, "rpn_post_nms_top_n_test": 20},
-    "keypointrcnn": {"min_size": 96, "max_size": 128, "box_score_thresh": 0.0, "box_detections_per_img": 5, "rpn_post_nms_top_n_test": 20},
+    "fasterrcnn": {
+        "min_size": 96,
+        "max_size": 128,
+        "box_score_thresh": 0.0,
+        "box_detections_per_img": 5,
+        "rpn_post_nms_top_n_test": 20,
+    },
+    "maskrcnn": {
+        "min_size": 96,
+        "max_size": 128,
+        "box_score_thresh": 0.0,
+        "box_detections_per_img": 5,
+        "rpn_post_nms_top_n_test": 20,
+    },
+    "keypointrcnn": {
+        "min_size": 96,
+        "max_size": 128,
+        "box_score_thresh": 0.0,
+        "box_detections_per_img": 5,
+        "rpn_post_nms_top_n_test": 20,
+    },
     "retinanet": {"min_size": 96, "max_size": 128, "score_thresh": 0.0, "topk_candidates": 20, "detections_per_img": 5},
     "fcos": {"min_size": 96, "max_size": 128, "score_thresh": 0.0, "topk_candidates": 20, "detections_per_img": 5},
     "ssd": {"score_thresh": 0.0, "topk_candidates": 20, "detections_per_img": 5},
@@ -91,7 +109,10 @@ def build(name: str) -> nn.Module:
 
 def build_without_values(name: str) -> nn.Module:
     """The model at its full size on the meta device: shapes only."""
-    with warnings.catch_warnings(action="ignore"), _small_and_uninitialised():  # two builders warn about their slow initialisation
+    with (
+        warnings.catch_warnings(action="ignore"),
+        _small_and_uninitialised(),
+    ):  # two builders warn about their slow initialisation
         builder = models.get_model_builder(name)
         if name.startswith("regnet"):  # computes with numbers while it is built
             return builder(weights=None).to("meta").eval()

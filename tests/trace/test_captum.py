@@ -34,12 +34,17 @@ def test_gradients_agree_with_captum(name: str) -> None:
         assert torch.allclose(trace.gradient("input", target), expected, atol=1e-5 * float(expected.abs().max()))
         for layer in trace.layers:
             module = model.get_submodule(layer)
-            if not isinstance(module, (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.LayerNorm)) or not trace.site(layer).differentiable:
+            if (
+                not isinstance(module, (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.LayerNorm))
+                or not trace.site(layer).differentiable
+            ):
                 continue
             activation = LayerActivation(model, module).attribute(inputs)
             product = LayerGradientXActivation(model, module).attribute(inputs, target=target).detach()
             if isinstance(activation, tuple):
                 continue
-            assert torch.allclose(trace.activation(layer), activation, atol=1e-5 * float(activation.abs().max() + 1e-12)), layer
+            assert torch.allclose(
+                trace.activation(layer), activation, atol=1e-5 * float(activation.abs().max() + 1e-12)
+            ), layer
             found = trace.activation(layer) * trace.gradient(layer, target)
             assert torch.allclose(found, product, atol=1e-5 * float(product.abs().max() + 1e-12)), layer

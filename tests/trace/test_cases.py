@@ -56,7 +56,9 @@ def total(output: Any) -> torch.Tensor:
     return (output * torch.arange(1.0, 1 + output.shape[-1], dtype=output.dtype)).sum()
 
 
-def assert_agrees(model: nn.Module, inputs: Any, score: Callable[[Any], torch.Tensor] = total, tolerance: float = 1e-6) -> Trace:
+def assert_agrees(
+    model: nn.Module, inputs: Any, score: Callable[[Any], torch.Tensor] = total, tolerance: float = 1e-6
+) -> Trace:
     """Output, every activation and every gradient as plain hooks see them; the model as it was."""
     model.eval()
     before = Snapshot(model)
@@ -66,7 +68,13 @@ def assert_agrees(model: nn.Module, inputs: Any, score: Callable[[Any], torch.Te
     for layer, expected in reference.activations.items():
         assert relative_error(trace.activation(layer), expected) <= tolerance, layer
     for layer, expected in reference.gradients.items():
-        assert relative_error(trace.gradient(layer, score), torch.zeros_like(reference.activations[layer]) if expected is None else expected) <= tolerance, layer
+        assert (
+            relative_error(
+                trace.gradient(layer, score),
+                torch.zeros_like(reference.activations[layer]) if expected is None else expected,
+            )
+            <= tolerance
+        ), layer
     for name, expected in zip(trace.input_sites, reference.input_gradients, strict=True):
         if expected is not None:
             assert relative_error(trace.gradient(name, score), expected) <= tolerance, name
@@ -91,7 +99,9 @@ def test_a_chain_of_in_place_layers_keeps_each_of_their_values() -> None:
 
 def test_what_autograd_itself_cannot_go_back_through_is_said_in_words() -> None:
     trace = record(nn.Sequential(conv(), nn.Sigmoid(), nn.ReLU(inplace=True)), image())
-    with pytest.raises(GradientError, match="autograd cannot go back from the score of .* through this Sequential: .*inplace operation"):
+    with pytest.raises(
+        GradientError, match="autograd cannot go back from the score of .* through this Sequential: .*inplace operation"
+    ):
         trace.gradient("0", 0)
 
 
@@ -341,7 +351,9 @@ def test_weights_shared_by_two_layers() -> None:
 
 
 def test_a_batch_of_several_inputs_gives_each_its_own_gradient() -> None:
-    model = nn.Sequential(conv(), norm(), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5)).eval()
+    model = nn.Sequential(
+        conv(), norm(), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5)
+    ).eval()
     batch = image(3, 3, 6, 6)
     whole = record(model, batch)
     for i in range(3):
@@ -366,7 +378,9 @@ def test_a_custom_autograd_function() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return Double.apply(x)
 
-    trace = assert_agrees(nn.Sequential(conv(), Layer(), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()), image())
+    trace = assert_agrees(
+        nn.Sequential(conv(), Layer(), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()), image()
+    )
     assert torch.allclose(trace.gradient("0", total), 20 * trace.gradient("1", total))
 
 
@@ -386,7 +400,9 @@ class Scale(nn.Module):
 @pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 def test_gradient_checkpointing(reentrant: bool, training: bool, frozen: bool) -> None:
-    plain = nn.Sequential(conv(), torch.nn.utils.parametrizations.weight_norm(conv(4)), norm(), nn.ReLU(inplace=True), nn.Dropout(0.5))
+    plain = nn.Sequential(
+        conv(), torch.nn.utils.parametrizations.weight_norm(conv(4)), norm(), nn.ReLU(inplace=True), nn.Dropout(0.5)
+    )
     plain.append(Scale())
     blocks = copy.deepcopy(plain)
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -405,7 +421,11 @@ def test_gradient_checkpointing(reentrant: bool, training: bool, frozen: bool) -
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
 def test_recurrent_layers(kind: type[nn.RNNBase]) -> None:
-    model = Net(lambda net, x: net.head(net.rnn(x)[0][:, -1]), rnn=kind(5, 6, num_layers=2, batch_first=True, bidirectional=True), head=nn.Linear(12, 3))
+    model = Net(
+        lambda net, x: net.head(net.rnn(x)[0][:, -1]),
+        rnn=kind(5, 6, num_layers=2, batch_first=True, bidirectional=True),
+        head=nn.Linear(12, 3),
+    )
     trace = assert_agrees(model, torch.rand(2, 7, 5))
     assert "rnn[1]" in trace.sites or "rnn[1][0]" in trace.sites
 
@@ -424,7 +444,12 @@ def test_multi_head_attention_and_transformer_encoders_despite_their_fast_path()
 
 def test_weight_norm_and_spectral_norm() -> None:
     parametrizations = torch.nn.utils.parametrizations
-    model = nn.Sequential(parametrizations.weight_norm(conv()), parametrizations.spectral_norm(conv(4)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = nn.Sequential(
+        parametrizations.weight_norm(conv()),
+        parametrizations.spectral_norm(conv(4)),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
     model.eval()
     trace = record(model, x := image())
     assert torch.allclose(trace.output, model(x))
@@ -469,7 +494,9 @@ def test_the_score_is_the_one_before_a_final_softmax(head: nn.Module) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision(dtype: torch.dtype) -> None:
-    model = nn.Sequential(conv(), norm(), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)).to(dtype)
+    model = nn.Sequential(
+        conv(), norm(), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
+    ).to(dtype)
     trace = assert_agrees(model, image().to(dtype))
     assert trace.gradient("0", total).dtype is dtype
 
@@ -482,7 +509,15 @@ def test_channels_last() -> None:
 
 
 def test_autocast_around_the_call_and_inside_the_model() -> None:
-    body = nn.Sequential(conv(), nn.ReLU(inplace=True), norm(), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)).eval()
+    body = nn.Sequential(
+        conv(),
+        nn.ReLU(inplace=True),
+        norm(),
+        nn.ReLU(inplace=True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 5),
+    ).eval()
 
     def forward(net: Net, x: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -533,7 +568,12 @@ def test_a_script_module_is_refused_with_the_way_out() -> None:
     scripted = torch.jit.trace(nn.Sequential(conv(), nn.ReLU()), image())
     with pytest.raises(ModelError, match="a ScriptModule .* cannot be recorded.*give the nn.Module it was"):
         record(scripted, image())
-    model = nn.Sequential(conv(), torch.jit.trace(nn.Sequential(nn.ReLU(), conv(4)), image(2, 4, 6, 8)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = nn.Sequential(
+        conv(),
+        torch.jit.trace(nn.Sequential(nn.ReLU(), conv(4)), image(2, 4, 6, 8)),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
     trace = record(model, x := image())
     assert torch.allclose(trace.output, model(x))
     assert trace.gradient("0", 1).any()
@@ -583,7 +623,9 @@ def test_a_forward_pass_under_no_grad_has_activations_and_says_why_it_has_no_gra
     assert torch.equal(trace.activation("a"), model.a(x).detach())
     with pytest.raises(GradientError, match=r"no gradient at 'a': it was computed under torch.no_grad\(\)"):
         trace.gradient("a", 0)
-    with pytest.raises(GradientError, match="the score of .* has no gradient: the model's output was computed without autograd"):
+    with pytest.raises(
+        GradientError, match="the score of .* has no gradient: the model's output was computed without autograd"
+    ):
         trace.gradient("input", 0)
 
 
@@ -601,7 +643,15 @@ def test_a_caller_under_no_grad_or_inference_mode_gets_the_same() -> None:
 
 
 def test_gradients_agree_with_finite_differences() -> None:
-    layers = OrderedDict(a=conv(), bn=norm(), act=nn.SiLU(inplace=True), b=conv(4), pool=nn.AdaptiveAvgPool2d(2), flat=nn.Flatten(), head=nn.Linear(16, 3))
+    layers = OrderedDict(
+        a=conv(),
+        bn=norm(),
+        act=nn.SiLU(inplace=True),
+        b=conv(4),
+        pool=nn.AdaptiveAvgPool2d(2),
+        flat=nn.Flatten(),
+        head=nn.Linear(16, 3),
+    )
     model = nn.Sequential(layers).double().eval()
     trace = record(model, image(1, 3, 4, 4).double())
     for start, layer in enumerate(["input", *layers]):
@@ -612,4 +662,6 @@ def test_gradients_agree_with_finite_differences() -> None:
                 moved = value.clone()
                 moved.view(-1)[position] += step
                 ends.append(model[start:](moved)[0, 2].item())
-            assert gradient.reshape(-1)[position].item() == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-8)
+            assert gradient.reshape(-1)[position].item() == pytest.approx(
+                (ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-8
+            )

@@ -109,7 +109,11 @@ def test_the_default_layer_of_a_classifier_is_its_last_one_that_tells_where(name
     assert height == width
     assert trace.layers.index(layer) > 0.8 * len(trace.layers), "not near the end"
     assert trace.maps(layer).shape == (1, trace.channels(layer), height, width)
-    later = [other for other in trace.layers[trace.layers.index(layer) + 1 :] if trace.is_spatial(other) and trace.site(other).index > trace.site(layer).index]
+    later = [
+        other
+        for other in trace.layers[trace.layers.index(layer) + 1 :]
+        if trace.is_spatial(other) and trace.site(other).index > trace.site(layer).index
+    ]
     weighted = [other for other in later if isinstance(trace.model.get_submodule(other), nn.Conv2d)]
     assert not weighted, "a convolution with maps comes after it"
 
@@ -124,7 +128,15 @@ def test_the_default_layer_of_families_in_timm(name: str) -> None:
 
 
 def test_layers_of_a_flat_model_count_up_to_the_pool() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 2))
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.ReLU(),
+        nn.Conv2d(4, 5, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(5, 2),
+    )
     assert record(model, torch.rand(1, 3, 8, 8)).default_layer() == "3"
 
 
@@ -138,7 +150,9 @@ def test_an_identity_behind_the_trunk_does_not_take_its_name() -> None:
 
 def test_a_model_without_maps_says_so() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2))
-    with pytest.raises(LayoutError, match="no layer of this Sequential has maps .* a method on the input, such as Gradient, needs none"):
+    with pytest.raises(
+        LayoutError, match="no layer of this Sequential has maps .* a method on the input, such as Gradient, needs none"
+    ):
         record(model, torch.rand(1, 3, 2, 2)).default_layer()
 
 
@@ -200,6 +214,9 @@ def assert_corners(model: nn.Module, size: tuple[int, int]) -> None:
 
 def strongest_quadrant(map_: torch.Tensor) -> tuple[int, int]:
     height, width = map_.shape
-    rows, columns = (slice(0, height // 2), slice((height + 1) // 2, height)), (slice(0, width // 2), slice((width + 1) // 2, width))
+    rows, columns = (
+        (slice(0, height // 2), slice((height + 1) // 2, height)),
+        (slice(0, width // 2), slice((width + 1) // 2, width)),
+    )
     sums = [[float(map_[row, column].mean()) for column in columns] for row in rows]
     return max(CORNERS, key=lambda corner: sums[corner[0]][corner[1]])

@@ -36,7 +36,9 @@ def trace_of(forward: Callable[..., Any], **layers: nn.Module) -> Trace:
     return record(Net(forward, out=nn.Identity(), **layers).eval(), torch.rand(2, 3, HEIGHT, WIDTH))
 
 
-def assert_lies_right(forward: Callable[..., Any], grid: tuple[int, int] = (2, 3), layer: str = "out", **layers: nn.Module) -> Trace:
+def assert_lies_right(
+    forward: Callable[..., Any], grid: tuple[int, int] = (2, 3), layer: str = "out", **layers: nn.Module
+) -> Trace:
     """Only the map's position over a changed patch may change (the operations under test do not mix positions)."""
     model = Net(forward, out=nn.Identity(), **layers).eval()
     plain = torch.rand(2, 3, HEIGHT, WIDTH)
@@ -206,7 +208,10 @@ def test_where_the_axes_are_lost_it_says_so_and_set_layout_tells_them() -> None:
 
     trace = trace_of(forward, embed=patches())
     assert not trace.is_spatial("out")
-    with pytest.raises(LayoutError, match=r"no axis of 'out' \(shape \(2, 6, 6\)\) is known to be height or width; say .* trace.set_layout"):
+    with pytest.raises(
+        LayoutError,
+        match=r"no axis of 'out' \(shape \(2, 6, 6\)\) is known to be height or width; say .* trace.set_layout",
+    ):
         trace.maps("out")
     trace.set_layout("out", Layout.tokens(grid=(2, 3)))
     assert trace.is_spatial("out")

@@ -18,7 +18,13 @@ from tests.trace.reference import Snapshot
 
 def small(classes: int = 5) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes)
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(inplace=True),
+        nn.Dropout(0.5),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, classes),
     )
 
 
@@ -156,9 +162,13 @@ def test_targets_are_classes_names_differences_sites_and_functions(image: torch.
     assert torch.allclose(trace.score(Contrast(0, 2)), scores[0] - scores[2])
     assert torch.allclose(trace.score(lambda output: output[0, 1] * 2), trace.output[0, 1] * 2)
     assert torch.allclose(trace.score(SiteScore("0", channel=3)), trace.activation("0")[:, 3].sum())
-    assert torch.allclose(trace.gradient("0", SiteScore("0", channel=3)).sum(dim=(0, 2, 3)), torch.tensor([0.0, 0, 0, 84]))
+    assert torch.allclose(
+        trace.gradient("0", SiteScore("0", channel=3)).sum(dim=(0, 2, 3)), torch.tensor([0.0, 0, 0, 84])
+    )
     assert trace.prediction == trace.probabilities[0].argmax()
-    assert torch.allclose(trace.gradient("1", Contrast(0, 2)), trace.gradient("1", 0) - trace.gradient("1", 2), atol=1e-7)
+    assert torch.allclose(
+        trace.gradient("1", Contrast(0, 2)), trace.gradient("1", 0) - trace.gradient("1", 2), atol=1e-7
+    )
     assert not trace.gradient("6", SiteScore("0")).any()
 
 
@@ -167,11 +177,20 @@ def test_targets_are_classes_names_differences_sites_and_functions(image: torch.
     [
         (1203, r"^target must be in 0\.\.999 \(the model has 1000 classes\), got 1203$"),
         (-1, r"^target must be in 0\.\.999 \(the model has 1000 classes\), got -1$"),
-        (2.0, "target must be a class index, a class name, a target object or a function of the output, got 2.0 .float."),
+        (
+            2.0,
+            "target must be a class index, a class name, a target object or a function of the output, got 2.0 .float.",
+        ),
         (True, "target must be a class index.*got True .bool."),
-        ("cat", "target 'cat' is a class name, but the trace has no class names: give class_names= to record, or an index"),
+        (
+            "cat",
+            "target 'cat' is a class name, but the trace has no class names: give class_names= to record, or an index",
+        ),
         (Contrast(1, 1000), r"target must be in 0\.\.999"),
-        (lambda output: output, r"a target function must return a tensor with one element, got \(1, 1000\): sum or select first"),
+        (
+            lambda output: output,
+            r"a target function must return a tensor with one element, got \(1, 1000\): sum or select first",
+        ),
         (lambda output: output.argmax() * 1j, "is complex; a target must be real"),
     ],
 )
@@ -273,7 +292,10 @@ def test_a_trace_knows_that_its_model_has_changed(change: str, image: torch.Tens
     else:
         model[0].weight.data = model[0].weight.data * 2
     assert trace.stale
-    with pytest.raises(StaleError, match="a gradient cannot be taken from this trace: '.*' has changed since the recording; record again"):
+    with pytest.raises(
+        StaleError,
+        match="a gradient cannot be taken from this trace: '.*' has changed since the recording; record again",
+    ):
         trace.gradient("1", 1)
     assert trace.gradient("1", 0) is kept[0]
     assert trace.activation("0") is kept[1]
@@ -291,7 +313,9 @@ def test_a_value_that_was_overwritten_and_not_yet_computed_again_is_refused_when
 def test_values_overwritten_by_the_user_are_refused(image: torch.Tensor) -> None:
     trace = record(small(), image)
     trace.activation("0").zero_()
-    with pytest.raises(OverwrittenError, match="the recorded value of '0' was overwritten after the recording.* record again"):
+    with pytest.raises(
+        OverwrittenError, match="the recorded value of '0' was overwritten after the recording.* record again"
+    ):
         trace.activation("0")
     trace.output.zero_()
     with pytest.raises(OverwrittenError, match="the recorded value of '6' was overwritten"):
@@ -318,7 +342,13 @@ def test_a_closed_trace_frees_its_memory_and_says_that_it_is_closed(image: torch
     trace.close()
     gc.collect()
     assert all(value() is None for value in values)
-    for ask in (lambda: trace.output, lambda: trace.activation("1"), lambda: trace.gradient("1", 0), lambda: trace.score(0), lambda: trace.logits):
+    for ask in (
+        lambda: trace.output,
+        lambda: trace.activation("1"),
+        lambda: trace.gradient("1", 0),
+        lambda: trace.score(0),
+        lambda: trace.logits,
+    ):
         with pytest.raises(ClosedError, match="this trace is closed: record again"):
             ask()
     assert repr(trace) == "<Trace: closed>"
@@ -337,7 +367,14 @@ def test_a_trace_that_is_dropped_leaves_nothing_behind(image: torch.Tensor) -> N
 
 def test_what_a_trace_hands_out_is_detached(image: torch.Tensor) -> None:
     trace = record(small(), image)
-    tensors = [trace.output, trace.activation("1"), trace.gradient("1", 0), trace.score(0), trace.logits, trace.probabilities]
+    tensors = [
+        trace.output,
+        trace.activation("1"),
+        trace.gradient("1", 0),
+        trace.score(0),
+        trace.logits,
+        trace.probabilities,
+    ]
     assert not any(tensor.requires_grad for tensor in tensors)
 
 

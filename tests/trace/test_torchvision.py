@@ -35,10 +35,14 @@ def test_a_recording_agrees_with_plain_hooks_and_one_plain_backward(name: str, t
         before.assert_unchanged(model)
         assert_same_output(trace.output, plain)
         assert set(trace.layers) == set(reference.activations)
-        activation_error = max(relative_error(trace.activation(layer), reference.activations[layer]) for layer in trace.layers)
+        activation_error = max(
+            relative_error(trace.activation(layer), reference.activations[layer]) for layer in trace.layers
+        )
         assert activation_error <= ACTIVATION_TOLERANCE
         differentiable = [site for site in trace.sites.values() if site.differentiable]
-        gradients = dict(zip(differentiable, trace.gradients([site.name for site in differentiable], score), strict=True))
+        gradients = dict(
+            zip(differentiable, trace.gradients([site.name for site in differentiable], score), strict=True)
+        )
         for site, gradient in gradients.items():
             assert gradient.shape == site.shape, site
             assert torch.isfinite(gradient).all(), site
