@@ -25,6 +25,8 @@ def first_component(maps: torch.Tensor, *, centred: bool) -> torch.Tensor:
     A singular vector has no sign of its own: the one whose projection grows with the positions' norm is taken.
     """
     channels = maps.flatten(1).cpu().numpy().astype(np.float64)  # (C, H'W')
+    if not np.isfinite(channels).all():
+        return maps.new_full(maps.shape[1:], torch.nan)  # which a decomposition would refuse in its own words
     seen = channels - channels.mean(axis=1, keepdims=True) if centred else channels
     if seen.shape[1] <= seen.shape[0]:
         left = leading_eigenvector(seen.T)

@@ -160,6 +160,22 @@ def test_a_nan_is_refused_and_the_layer_where_it_starts_is_named(explainer: iw.E
         explainer(iw.record(model, BATCH[:1]), 2)
 
 
+def test_a_map_that_is_not_finite_is_refused_though_the_score_is(explainer: iw.Explainer) -> None:
+    class Root(nn.Module):
+        """The slope of a square root at zero is infinite."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (self.conv(x) * 0).sqrt().mean(dim=(2, 3))
+
+    if explainer.needs_gradient:
+        with pytest.raises(errors.NonFiniteError, match=f"the {type(explainer).__name__} map of '.*' is not finite"):
+            explainer(iw.record(Root(), BATCH[:1]), 2)
+
+
 def test_a_score_that_ignores_the_layer_gives_a_map_of_zeros(explainer: iw.Explainer) -> None:
     model = SmallNet()
     with torch.no_grad():

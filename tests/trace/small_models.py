@@ -69,8 +69,9 @@ SHAPES: dict[str, tuple[int, ...]] = {
 }
 DETECTORS = ("fasterrcnn", "maskrcnn", "keypointrcnn", "retinanet", "fcos", "ssd")
 RANDOM_INITIALISERS = (
-    "uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_", "orthogonal_",
-)  # fmt: skip
+    *("uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_"),
+    *("kaiming_uniform_", "kaiming_normal_", "orthogonal_"),
+)
 
 
 def _for(name: str, table: dict[str, Any]) -> Any:
@@ -85,7 +86,7 @@ def _zero(tensor: torch.Tensor, *_args: Any, **_options: Any) -> torch.Tensor:
 
 @contextmanager
 def _small_and_uninitialised() -> Iterator[None]:
-    """Building a model draws each weight several times; here ``_randomise`` draws it once, at the end. And MViT gets smaller."""
+    """Building draws each weight several times; here ``_randomise`` draws it once, at the end. And MViT gets smaller."""
     with pytest.MonkeyPatch.context() as patch:
         for name in RANDOM_INITIALISERS:
             patch.setattr(nn.init, name, _zero)

@@ -100,7 +100,7 @@ def test_a_chain_of_in_place_layers_keeps_each_of_their_values() -> None:
 def test_what_autograd_itself_cannot_go_back_through_is_said_in_words() -> None:
     trace = record(nn.Sequential(conv(), nn.Sigmoid(), nn.ReLU(inplace=True)), image())
     with pytest.raises(
-        GradientError, match="autograd cannot go back from the score of .* through this Sequential: .*inplace operation"
+        GradientError, match=r"autograd cannot go back from the score .* through this Sequential: .*inplace operation"
     ):
         trace.gradient("0", 0)
 
@@ -254,7 +254,7 @@ def test_functional_calls_are_sites() -> None:
 
 def test_a_layer_that_never_ran_is_named_as_such() -> None:
     trace = record(Net(lambda net, x: net.a(x), a=conv(), unused=conv()), image())
-    with pytest.raises(LayerError, match="layer 'unused' is in the model but did not run.*Recorded: a"):
+    with pytest.raises(LayerError, match=r"layer 'unused' is in the model but did not run.*Recorded: a"):
         trace.activation("unused")
 
 
@@ -566,7 +566,7 @@ def test_data_parallel_is_looked_through() -> None:
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_a_script_module_is_refused_with_the_way_out() -> None:
     scripted = torch.jit.trace(nn.Sequential(conv(), nn.ReLU()), image())
-    with pytest.raises(ModelError, match="a ScriptModule .* cannot be recorded.*give the nn.Module it was"):
+    with pytest.raises(ModelError, match=r"a ScriptModule .* cannot be recorded.*give the nn.Module it was"):
         record(scripted, image())
     model = nn.Sequential(
         conv(),
@@ -581,7 +581,7 @@ def test_a_script_module_is_refused_with_the_way_out() -> None:
 
 
 def test_what_is_not_a_model_or_not_an_input_is_refused() -> None:
-    with pytest.raises(ModelError, match="model must be a torch.nn.Module, got function"):
+    with pytest.raises(ModelError, match=r"model must be a torch.nn.Module, got function"):
         record(total, image())
     with pytest.raises(InputError, match="inputs must hold at least one tensor, got dict"):
         record(conv(), {"path": "cat.png"})
@@ -606,7 +606,7 @@ def test_nan_and_infinity_are_traced_to_the_layer_where_they_first_appear() -> N
 
     trace = record(Net(forward, a=conv(), b=nn.ReLU(inplace=True), c=Divide(), d=conv(4)), image())
     assert trace.first_nonfinite() == "c"
-    with pytest.raises(NonFiniteError, match="the score of .* is nan: NaN or infinity first appears at 'c'"):
+    with pytest.raises(NonFiniteError, match=r"the score of .* is nan: NaN or infinity first appears at 'c'"):
         trace.score(0)
     with pytest.raises(NonFiniteError, match="first appears at 'c'"):
         trace.gradient("a", 0)
@@ -624,7 +624,7 @@ def test_a_forward_pass_under_no_grad_has_activations_and_says_why_it_has_no_gra
     with pytest.raises(GradientError, match=r"no gradient at 'a': it was computed under torch.no_grad\(\)"):
         trace.gradient("a", 0)
     with pytest.raises(
-        GradientError, match="the score of .* has no gradient: the model's output was computed without autograd"
+        GradientError, match=r"the score of .* has no gradient: the model's output was computed without autograd"
     ):
         trace.gradient("input", 0)
 

@@ -220,7 +220,7 @@ def test_where_the_axes_are_lost_it_says_so_and_set_layout_tells_them() -> None:
     assert torch.equal(trace.maps("embed"), trace.activation("embed").transpose(2, 3))
     with pytest.raises(LayoutError, match="layout NCHW has 4 axes, but 'out' has shape"):
         trace.set_layout("out", "NCHW")
-    with pytest.raises(LayoutError, match="a layout is written with the letters N, C, T, H, W once each .* got 'NCHX'"):
+    with pytest.raises(LayoutError, match=r"a layout is written with the letters N, C, T, H, W .* got 'NCHX'"):
         trace.set_layout("embed", "NCHX")
     trace.set_layout("out", Layout.tokens(grid=(2, 2), prefix=1))
     with pytest.raises(LayoutError, match=r"out has 6 tokens; the layout says 1 \+ \(2, 2\) \+ 0"):
@@ -229,7 +229,7 @@ def test_where_the_axes_are_lost_it_says_so_and_set_layout_tells_them() -> None:
 
 def test_maps_of_a_layer_without_height_and_width_are_refused() -> None:
     trace = record(nn.Sequential(nn.Flatten(), nn.Linear(12, 4)), torch.rand(1, 3, 2, 2))
-    with pytest.raises(LayoutError, match="'?1'?.*"):
+    with pytest.raises(LayoutError, match=r"'?1'?.*"):
         trace.maps("1")
     assert trace.channels("1") == 4
 

@@ -56,7 +56,8 @@ def test_the_model_is_as_it_was_however_the_recording_ends(ending: str, evaluati
         with pytest.raises(KeyError, match="broken on purpose") as caught:
             record(model, image, evaluation=evaluation)
         assert caught.value.__notes__ == [
-            "interp_widgets: raised in layer '4.1' while Sequential was recorded on a float32 tensor of shape (2, 3, 8, 9)"
+            "interp_widgets: raised in layer '4.1' while Sequential was recorded "
+            "on a float32 tensor of shape (2, 3, 8, 9)"
         ]
     else:
         trace = record(model, image, evaluation=evaluation)
@@ -214,11 +215,14 @@ def test_a_misspelt_layer_gets_a_suggestion_and_the_first_names() -> None:
     for name in names:
         model.add_module(name, nn.Identity())
     trace = record(model, torch.rand(1, 3))
-    sentence = r"^layer 'layer5' was not recorded; did you mean 'layer4'\? Recorded: conv1, bn1, relu, maxpool, \.\.\. \(8 in all: trace.layers\)$"
+    sentence = (
+        r"^layer 'layer5' was not recorded; did you mean 'layer4'\? "
+        r"Recorded: conv1, bn1, relu, maxpool, \.\.\. \(8 in all: trace.layers\)$"
+    )
     for ask in (trace.activation, trace.gradient, trace.layout, trace.site, trace.channels):
         with pytest.raises(LayerError, match=sentence):
             ask("layer5")
-    with pytest.raises(LayerError, match="layer must be a module path such as 'conv1', got 3 .int."):
+    with pytest.raises(LayerError, match=r"layer must be a module path such as 'conv1', got 3 .int."):
         trace.activation(3)  # type: ignore[arg-type]
     with pytest.raises(LookupError, match="was not recorded"):
         trace.activation("zzz")
@@ -228,7 +232,7 @@ def test_target_output_that_selects_nothing_is_refused(image: torch.Tensor) -> N
     with pytest.raises(TargetError, match="target_output='boxes' does not select from the model's output"):
         record(small(), image, target_output="boxes")
     with pytest.raises(TargetError, match="target_output must select a tensor, got int"):
-        record(small(), image, target_output=lambda output: len(output))
+        record(small(), image, target_output=len)
 
 
 # Caches and their budget
@@ -294,7 +298,7 @@ def test_a_trace_knows_that_its_model_has_changed(change: str, image: torch.Tens
     assert trace.stale
     with pytest.raises(
         StaleError,
-        match="a gradient cannot be taken from this trace: '.*' has changed since the recording; record again",
+        match=r"a gradient cannot be taken from this trace: '.*' has changed since the recording; record again",
     ):
         trace.gradient("1", 1)
     assert trace.gradient("1", 0) is kept[0]
@@ -306,7 +310,7 @@ def test_a_value_that_was_overwritten_and_not_yet_computed_again_is_refused_when
     trace = record(model, image)
     with torch.no_grad():
         model[1].weight.mul_(2)
-    with pytest.raises(StaleError, match="the value of '1' cannot be taken from this trace: '1.weight' has changed"):
+    with pytest.raises(StaleError, match=r"the value of '1' cannot be taken from this trace: '1.weight' has changed"):
         trace.activation("1")
 
 
@@ -314,7 +318,7 @@ def test_values_overwritten_by_the_user_are_refused(image: torch.Tensor) -> None
     trace = record(small(), image)
     trace.activation("0").zero_()
     with pytest.raises(
-        OverwrittenError, match="the recorded value of '0' was overwritten after the recording.* record again"
+        OverwrittenError, match=r"the recorded value of '0' was overwritten after the recording.* record again"
     ):
         trace.activation("0")
     trace.output.zero_()

@@ -15,8 +15,8 @@ from tests.trace import small_models
 from tests.trace.conftest import Row
 from tests.trace.reference import Reference, Snapshot, relative_error
 
-# The same kernels run on the same numbers. What differs: the memory format a copy may get, and the order in which autograd
-# adds up the branches of a fork; both in the last bits of float32, and more where 150 layers amplify them.
+# The same kernels run on the same numbers. What differs: the memory format a copy may get, and the order in which
+# autograd adds up the branches of a fork; both in the last bits of float32, and more where 150 layers amplify them.
 ACTIVATION_TOLERANCE = 1e-5
 GRADIENT_TOLERANCE = 1e-4
 
@@ -52,8 +52,8 @@ def test_a_recording_agrees_with_plain_hooks_and_one_plain_backward(name: str, t
         before.assert_unchanged(model)
         sites = trace.sites
         row = Row(
-            name, len(trace.layers), len(sites), len(differentiable), activation_error, gradient_error, nonzero, default_layer(trace),
-            time.perf_counter() - start,
+            name, len(trace.layers), len(sites), len(differentiable), activation_error, gradient_error, nonzero,
+            default_layer(trace), time.perf_counter() - start,
         )  # fmt: skip
     table.append(row)
 
