@@ -193,7 +193,7 @@ def _steps(start: int, last: int, moves: int | None = None, *, first: int = 0) -
         before = after
 
 
-def _arrow(forward: str, back: str, is_forward: bool) -> str:  # noqa: FBT001 - a condition, and the words for it
+def _arrow(forward: str, back: str, is_forward: bool) -> str:
     return f"Arrow{forward if is_forward else back}"
 
 

@@ -56,7 +56,7 @@ def test_a_diverging_table_is_lightest_in_the_middle_and_falls_to_both_ends(name
 
 
 @pytest.mark.parametrize(("signed", "kind"), [(True, DIVERGING), (False, SEQUENTIAL)])
-def test_the_default_table_fits_the_sign(signed: bool, kind: tuple[str, ...]) -> None:  # noqa: FBT001 - a parameter
+def test_the_default_table_fits_the_sign(signed: bool, kind: tuple[str, ...]) -> None:
     assert default_colormap(signed=signed) in kind
 
 
@@ -81,7 +81,7 @@ def test_an_unknown_table_is_refused_with_those_there_are() -> None:
 )
 def test_limits_hold_zero_and_are_symmetric_when_signed(
     values: list[float],
-    signed: bool,  # noqa: FBT001 - a parameter
+    signed: bool,
     limits: tuple[float, float],
 ) -> None:
     assert colour_limits(np.array([values], dtype=np.float32), signed=signed) == limits

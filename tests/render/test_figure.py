@@ -37,7 +37,7 @@ def test_without_a_picture_the_map_stands_alone() -> None:
 
 
 @pytest.mark.parametrize(("signed", "limits"), [(False, (-1, 3)), (True, (-3, 3))])
-def test_the_colour_bar_shows_the_limits_of_the_map(signed: bool, limits: tuple[float, float]) -> None:  # noqa: FBT001 - a parameter
+def test_the_colour_bar_shows_the_limits_of_the_map(signed: bool, limits: tuple[float, float]) -> None:
     figure, _ = drawn(signed=signed, colormap="RdBu_r")
     assert figure.axes[1].images[0].get_clim() == limits
 

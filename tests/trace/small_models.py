@@ -86,7 +86,7 @@ def _zero(tensor: torch.Tensor, *_args: Any, **_options: Any) -> torch.Tensor:
 
 @contextmanager
 def _small_and_uninitialised() -> Iterator[None]:
-    """Building draws each weight several times; here ``_randomise`` draws it once, at the end. And MViT gets smaller."""
+    """Building draws each weight often; here ``_randomise`` draws it once, at the end; and MViT gets smaller."""
     with pytest.MonkeyPatch.context() as patch:
         for name in RANDOM_INITIALISERS:
             patch.setattr(nn.init, name, _zero)

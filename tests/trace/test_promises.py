@@ -56,8 +56,10 @@ def test_the_model_is_as_it_was_however_the_recording_ends(ending: str, evaluati
         with pytest.raises(KeyError, match="broken on purpose") as caught:
             record(model, image, evaluation=evaluation)
         assert caught.value.__notes__ == [
-            "interp_widgets: raised in layer '4.1' while Sequential was recorded "
-            "on a float32 tensor of shape (2, 3, 8, 9)"
+            (
+                "interp_widgets: raised in layer '4.1' while Sequential was recorded "
+                "on a float32 tensor of shape (2, 3, 8, 9)"
+            )
         ]
     else:
         trace = record(model, image, evaluation=evaluation)
