@@ -17,9 +17,8 @@ __all__ = ["choose"]
 def choose(trace: Trace) -> str:
     """The last layer whose map tells where, see ``Trace.default_layer``.
 
-    Candidates are the module outputs with a height and a width whose positions the output reads: in a ViT with a
-    class token
-    the last block's output does not qualify, because only its class token is read, and what enters the last
+    Candidates are the module outputs with a height and a width whose positions the output reads: in a ViT with a class
+    token the last block's output does not qualify, because only its class token is read, and what enters the last
     attention does. Where several modules share one value, the outermost names it.
     """
     spatial = [layer for layer in trace.layers if _tells_where(trace, layer)]
@@ -31,9 +30,8 @@ def choose(trace: Trace) -> str:
         )
     nested = any("." in layer for layer in spatial)
     trunk = [layer for layer in spatial if not (nested and _in_head(trace, layer))] or spatial
-    by_value = {
-        trace.site(layer).index: layer for layer in trunk
-    }  # an outer module ends after the inner one, so it wins
+    # an outer module ends after the inner one, so it wins
+    by_value = {trace.site(layer).index: layer for layer in trunk}
     layers = [by_value[index] for index in sorted(by_value)]
     return _outermost(trace, layers)
 

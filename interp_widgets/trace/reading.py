@@ -36,7 +36,10 @@ def readings(
         reading = max((found[index] for index in made), default=Reading.NOTHING)
         if reading is Reading.NOTHING:
             continue
+        unread = _behind_prefix(operation, labels[made[0]], values) if reading is Reading.PREFIX else set()
         for position, ref in enumerate(refs_in((operation.args, operation.kwargs))):
+            if ref.index in unread:
+                continue
             found[ref.index] = max(found[ref.index], _of_input(operation, position, ref, reading, labels))
     return found
 
@@ -50,6 +53,20 @@ def _of_input(operation: Operation, position: int, ref: Ref, reading: Reading, l
     if reading is Reading.POSITIONS or operation.name in MIXING:
         return Reading.POSITIONS
     return Reading.PREFIX if operation.name not in ATTENTION or position == 0 else Reading.POSITIONS
+
+
+def _behind_prefix(operation: Operation, labels: Labels | None, values: list[Value]) -> set[int]:
+    """The pieces of a concatenation that lie behind the prefix: patch tokens that are carried along, not read."""
+    tokens = _tokens(labels)
+    if operation.name not in ("cat", "concat", "concatenate") or tokens is None:
+        return set()
+    axis, start, behind = tokens[0], 0, set()
+    for piece in operation.args[0] if operation.args else operation.kwargs["tensors"]:
+        shape = values[piece.index].shape if isinstance(piece, Ref) else piece.shape
+        if isinstance(piece, Ref) and start >= tokens[1].prefix:
+            behind.add(piece.index)
+        start += shape[axis]
+    return behind
 
 
 def _tokens(labels: Labels | None) -> tuple[int, Tokens] | None:
