@@ -143,25 +143,31 @@ def _without_checkpoints() -> Iterator[None]:
 
 
 class Fingerprint:
-    """Which values the parameters and buffers had, told cheaply: by identity, address and version counter."""
+    """Which parameters and buffers a model had, told cheaply: by identity, address and version counter.
+
+    It is asked before every backward pass, so it keeps the modules' own tables instead of walking the model again.
+    """
 
     def __init__(self, model: nn.Module) -> None:
-        self._marks = {name: _mark(tensor) for name, tensor in _tensors(model)}
+        self._tables = [
+            (path, table, {name: (entry, _mark(entry)) for name, entry in table.items()})
+            for path, module in model.named_modules()
+            for table in cast("list[dict[str, Any]]", [module._parameters, module._buffers, module._modules])
+            if table and isinstance(table, dict)  # a scripted submodule has no plain tables
+        ]
 
-    def changed(self, model: nn.Module) -> str | None:
-        """The name of the first parameter or buffer that is no longer what it was, or ``None``."""
-        now = {name: _mark(tensor) for name, tensor in _tensors(model)}
-        if now == self._marks:
-            return None
-        differing = [name for name in now | self._marks if now.get(name) != self._marks.get(name)]
-        return differing[0]
+    def changed(self) -> str | None:
+        """The name of the first parameter, buffer or module that is no longer what it was, or ``None``."""
+        for path, table, entries in self._tables:
+            if len(table) != len(entries):
+                return path or "the model"
+            for name, (entry, mark) in entries.items():
+                if table.get(name) is not entry or (mark is not None and _mark(entry) != mark):
+                    return f"{path}.{name}" if path else name
+        return None
 
 
-def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    yield from model.named_parameters()
-    yield from model.named_buffers()
-
-
-def _mark(tensor: torch.Tensor) -> tuple[Any, ...]:
-    version = -1 if tensor.is_inference() else tensor._version
-    return id(tensor), tensor.data_ptr(), version
+def _mark(entry: Any) -> tuple[int, int] | None:
+    if not isinstance(entry, torch.Tensor):
+        return None
+    return entry.data_ptr(), -1 if entry.is_inference() else entry._version

@@ -110,7 +110,8 @@ def as_target(target: TargetLike, trace: Trace) -> Target:
         return ClassScore(trace.prediction)
     if isinstance(target, str):
         return ClassScore(_class_index(target, trace.class_names))
-    if isinstance(target, Target):
+    # the concrete classes first: a runtime check of the protocol costs more than the rest of a look-up
+    if isinstance(target, (ClassScore, Contrast, SiteScore, OutputScore)) or isinstance(target, Target):  # noqa: SIM101
         return target
     given: Any = target  # numpy's integers and tensors of one element are no ``int``, but stand for one
     if isinstance(given, torch.Tensor) and given.numel() == 1 and not given.is_floating_point():

@@ -455,10 +455,10 @@ class Trace:
     @property
     def stale(self) -> bool:
         """Whether a parameter or buffer has changed since the recording."""
-        return self._fingerprint.changed(self.model) is not None
+        return self._fingerprint.changed() is not None
 
     def _check_fresh(self, what: str) -> None:
-        changed = self._fingerprint.changed(self.model)
+        changed = self._fingerprint.changed()
         if changed is not None:
             raise StaleError(
                 f"{what} cannot be taken from this trace: {changed!r} has changed since the recording; record again"

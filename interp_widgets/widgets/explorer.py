@@ -209,6 +209,7 @@ class Explorer(widgets.VBox):
             self._slowly(lambda: self._guard(action))  # the model has to run first
             return
         try:
+            self.session.ready()  # outside the lock: callbacks do not wait while the model runs
             with self._lock:
                 self._panel.status.error = ""
                 action()

@@ -279,6 +279,15 @@ PARTS: dict[str, Callable[[str, nn.Module, torch.Tensor, argparse.Namespace], It
 }
 
 
+def write(rows: list[Row], machine: dict[str, object]) -> Path:
+    """The rows as JSON, in a folder that git ignores."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / "live.json"
+    document = {"machine": machine, "rows": [{**asdict(row), "met": row.met} for row in rows]}
+    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    return path
+
+
 def main() -> None:
     """Run everything asked for, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -296,6 +305,7 @@ def main() -> None:
         for row in found:
             rows.append(row)
             print(row, flush=True)
+        write(rows, machine)  # after each part, so that a run that is stopped leaves what it had
 
     for name in options.models:
         for part in options.parts:
@@ -308,11 +318,7 @@ def main() -> None:
     for row in judged:
         if not row.met:
             print("missed:", row)
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "live.json"
-    document = {"machine": machine, "rows": [{**asdict(row), "met": row.met} for row in rows]}
-    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    print(f"written to {path}")
+    print(f"written to {write(rows, machine)}")
 
 
 if __name__ == "__main__":

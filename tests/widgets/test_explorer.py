@@ -965,7 +965,6 @@ def test_a_click_back_on_the_input_that_is_shown_wins_too(opened: Open) -> None:
     gate.shut()
     for example in (1, 2, 0):
         _send(explorer._panel.thumbnails, selected=example)
-    assert gate.entered.wait(20)
     gate.open()
     _settle(explorer)
     assert explorer.session.example == explorer._panel.thumbnails.selected == 0
@@ -1042,8 +1041,8 @@ def test_in_a_storm_of_events_the_last_ones_win(opened: Open, seed: int) -> None
         ("target", panel.classes, "selected", lambda: range(5), int),
         ("explainer", panel.method, "value", lambda: methods, str),
         ("example", panel.thumbnails, "selected", lambda: range(3), int),
-        ("channel", panel.channel_slider, "value", lambda: range(panel.channel_slider.max + 1), None),
-        ("tile", panel.tiles, "selected", lambda: range(panel.channel_slider.max + 1), None),
+        ("channel", panel.channel_slider, "value", lambda: range(int(panel.channel_slider.max) + 1), None),
+        ("tile", panel.tiles, "selected", lambda: range(int(panel.channel_slider.max) + 1), None),
         ("ranking", panel.ranking, "value", lambda: rankings, None),
         ("page", panel.tiles, "page", lambda: range(panel.tiles.pages), None),
         ("colour", panel.colormap, "value", lambda: [value for _, value in panel.colormap.options], None),
