@@ -64,7 +64,7 @@ class Panel:
             accept="image/*",
             description="Image",
             tooltip="look at an image of your own",
-            layout={"width": "100px", "flex": "0 0 auto"},
+            layout={"width": "116px", "flex": "0 0 auto"},
         )
         self.path = widgets.Text(
             continuous_update=False,
