@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self, cast
 
@@ -46,7 +47,7 @@ class Explorer(widgets.VBox):
         self.session = session
         self._owned = owned
         self._title = title or type(session.model).__name__
-        self._lock = session.lock
+        self._lock = threading.RLock()
         self._worker = Worker(self._fail)
         self._closed = False
         self._view: View | None = None
@@ -302,8 +303,6 @@ class Explorer(widgets.VBox):
                 action()
             except Exception as error:  # noqa: BLE001 - whatever the model raises is shown, and the next one is tried
                 self._fail(error)
-        if not self.error:
-            self._guard(self._serve_again)  # nothing may have changed: the sign that something is coming goes out
         yield
 
     # From the session to the screen

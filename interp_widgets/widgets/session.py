@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import weakref
 from collections import OrderedDict
@@ -72,7 +71,6 @@ class Session(t.HasTraits):
         **traits: Any,
     ) -> None:
         super().__init__()
-        self.lock = threading.RLock()  # held while several traits change together; widgets change them under it too
         self.model = model
         self.class_names: tuple[str, ...] = tuple(class_names or ())
         self.preprocess = preprocess
@@ -184,7 +182,7 @@ class Session(t.HasTraits):
             found.close()
             raise ClosedError("this session was closed while it recorded")
         before = self.trace
-        with self.lock, self.hold_trait_notifications():
+        with self.hold_trait_notifications():
             self._attributions.clear()
             self.trace = found
             if not (self.layer in found.layers or self.layer in found.sites):
