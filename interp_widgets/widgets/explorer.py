@@ -264,7 +264,12 @@ class Explorer(widgets.VBox):
 
     def _look_at(self, example: int) -> None:
         if self._clicked(self._panel.thumbnails) and (example != self.session.example or self._worker.first_pending):
-            self._slowly(lambda: self.session.set_trait("example", example), kind="example")
+            self._slowly(lambda: self._go_to_example(example), kind="example")
+
+    def _go_to_example(self, example: int) -> None:
+        if example == self.session.example:
+            self._panel.set_busy(busy=False)  # a click back: nothing is coming
+        self.session.example = example
 
     @staticmethod
     def _clicked(widget: widgets.Widget) -> bool:
