@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,6 +13,7 @@ from interp_widgets.explainers import Attribution
 from interp_widgets.widgets._channel_view import ChannelView
 from interp_widgets.widgets._outline import Outline
 from interp_widgets.widgets._panel import Panel
+from interp_widgets.widgets._turn import TURN
 from interp_widgets.widgets._view import View
 from interp_widgets.widgets._worker import Worker
 from interp_widgets.widgets.session import Session
@@ -28,14 +28,11 @@ REST = 0.15  # seconds without a change before prefetching begins
 class AttributionView:
     """Draws the attribution's map and keeps the browser supplied with the maps beside it."""
 
-    def __init__(
-        self, panel: Panel, session: Session, channels: ChannelView, worker: Worker, lock: threading.RLock
-    ) -> None:
+    def __init__(self, panel: Panel, session: Session, channels: ChannelView, worker: Worker) -> None:
         self._panel = panel
         self._session = session
         self._channels = channels
         self._worker = worker
-        self._lock = lock
         self._view: View | None = None
         self._outline: Outline | None = None
 
@@ -62,7 +59,7 @@ class AttributionView:
         if not self._channels.ready(view):
             self._session.ready().gradient(view.layer, view.target)
             yield
-        with self._lock:
+        with TURN:
             current = view.same_method(self._view) and view.recording == self._session.recordings
             if current and view is not self._view and not view.refusal:
                 with contextlib.suppress(InterpError):  # late: what was scrubbed over is shown on the way
@@ -145,7 +142,7 @@ class AttributionView:
                 return
             target = column if column >= 0 else view.target
             found = self._session.attribution(layer, target, view.explainer)
-            with self._lock:
+            with TURN:
                 # The session may have moved on meanwhile: the map belongs to the view it was computed for.
                 if view.same_method(self._view) and view.recording == self._session.recordings:
                     self._put(row, column, found)

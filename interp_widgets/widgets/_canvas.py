@@ -7,11 +7,12 @@ command. So what is drawn is a list of commands made beforehand, checked here, a
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from ipycanvas import Canvas, hold_canvas
+
+from interp_widgets.widgets._turn import TURN
 
 __all__ = ["Command", "Surface"]
 
@@ -19,7 +20,6 @@ Command = tuple[Any, ...]  # ("fill_rect", x, y, width, height) calls a method, 
 _PROPERTIES = frozenset(
     {"fill_style", "stroke_style", "line_width", "font", "text_align"} | {"text_baseline", "global_alpha", "line_cap"}
 )
-_LOCK = threading.RLock()
 SCALE = 2  # canvas pixels per CSS pixel, so that lines and letters are sharp on HiDPI screens too
 
 
@@ -74,7 +74,7 @@ class Surface:
 
     def _send_commands(self, commands: list[Command]) -> None:
         manager = self.canvas._canvas_manager  # noqa: SLF001 - see below
-        with _LOCK:
+        with TURN:
             # A new page has never been told which canvas is current (ipycanvas issue 322).
             manager._current_canvas = None  # noqa: SLF001 - there is no public way
             holding = hold_canvas()

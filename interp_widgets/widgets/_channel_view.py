@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 
 from interp_widgets.widgets._channels import Ranking, channel_maps, channel_scores, channel_values, fit, quantise
 from interp_widgets.widgets._panel import Panel
+from interp_widgets.widgets._turn import TURN
 from interp_widgets.widgets._view import View
 from interp_widgets.widgets.session import Session
 
@@ -23,10 +22,9 @@ STACK_BYTES = 1_000_000
 class ChannelView:
     """Draws channels; knows nothing of targets but their contribution."""
 
-    def __init__(self, panel: Panel, session: Session, lock: threading.RLock) -> None:
+    def __init__(self, panel: Panel, session: Session) -> None:
         self._panel = panel
         self._session = session
-        self._lock = lock
         self._scores = np.zeros(0, dtype=np.float32)
         self._order = np.zeros(0, dtype=np.intp)
         self._drawn: View | None = None
@@ -106,6 +104,6 @@ class ChannelView:
         maps = channel_maps(trace, view.layer)
         if maps.numel() > STACK_BYTES:
             maps = fit(maps, max(4, int((STACK_BYTES / maps.shape[0]) ** 0.5)))
-        with self._lock:
+        with TURN:
             missing = [channel for channel in range(len(maps)) if not picture.has(view.layer_row, channel)]
             picture.put_many([(view.layer_row, channel, maps[channel].numpy()) for channel in missing])

@@ -171,8 +171,7 @@ class Panel:
         count = len(session.inputs)
         if len(self.thumbnails.images) != count:
             shown = [session.picture(i) for i in range(count)]
-            self.thumbnails.show(shown, [session.name_of(i) for i in range(count)], session.example)
-        self.thumbnails.selected = session.example
+            self.thumbnails.show(shown, [session.name_of(i) for i in range(count)], self.thumbnails.selected)
 
     def show_attribution(self, found: Attribution) -> None:
         """The picture for a map, bars for an attribution that is a list of values."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import anywidget
 import traitlets as t
 
-from interp_widgets.widgets._assets import STYLE, module
+from interp_widgets.widgets._assets import module
+from interp_widgets.widgets._turn import BrowserWidget
 
 __all__ = ["CanvasAid"]
 
 
-class CanvasAid(anywidget.AnyWidget):
+class CanvasAid(BrowserWidget):
     """An invisible neighbour of an ipycanvas, in a box with the class ``iw-strip``."""
 
     _esm = module("canvas_aid")
-    _css = STYLE
 
     label = t.Unicode(help="what the canvas shows").tag(sync=True)

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets as t
 from numpy.typing import ArrayLike, NDArray
 
 from interp_widgets.errors import InputError
-from interp_widgets.widgets._assets import STYLE, module
+from interp_widgets.widgets._assets import module
+from interp_widgets.widgets._turn import BrowserWidget
 
 __all__ = ["ClassList"]
 
 
-class ClassList(anywidget.AnyWidget):
+class ClassList(BrowserWidget):
     """Classes by falling probability; ``selected`` is the chosen class, ``follow`` whether it follows the prediction.
 
     >>> classes = ClassList(names=["cat", "dog"])
@@ -29,7 +29,6 @@ class ClassList(anywidget.AnyWidget):
     """
 
     _esm = module("class_list")
-    _css = STYLE
 
     names = t.List(t.Unicode(), help="class names, shown as plain text").tag(sync=True)
     scores = t.Bytes(b"", help="probabilities in the order of names, float32 little-endian; empty: no bars").tag(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self, cast
 
@@ -23,6 +22,7 @@ from interp_widgets.widgets._channel_view import ChannelView
 from interp_widgets.widgets._channels import Ranking
 from interp_widgets.widgets._outline import Outline
 from interp_widgets.widgets._panel import Panel
+from interp_widgets.widgets._turn import TURN
 from interp_widgets.widgets._view import View, resolve
 from interp_widgets.widgets._worker import Worker
 from interp_widgets.widgets.session import Session
@@ -47,7 +47,6 @@ class Explorer(widgets.VBox):
         self.session = session
         self._owned = owned
         self._title = title or type(session.model).__name__
-        self._lock = threading.RLock()
         self._worker = Worker(self._fail)
         self._closed = False
         self._view: View | None = None
@@ -57,8 +56,8 @@ class Explorer(widgets.VBox):
         self._shown = -1  # which recording is on the screen
         self._outline = Outline(session.ready())
         self._panel = Panel(self._title)
-        self._channels = ChannelView(self._panel, session, self._lock)
-        self._maps = AttributionView(self._panel, session, self._channels, self._worker, self._lock)
+        self._channels = ChannelView(self._panel, session)
+        self._maps = AttributionView(self._panel, session, self._channels, self._worker)
         self._observers: list[tuple[Callable[[Any], None], Any]] = []
         super().__init__([self._panel.root], layout={"width": "100%", "overflow": "hidden"})
         self._bind()
@@ -192,7 +191,7 @@ class Explorer(widgets.VBox):
         """
 
         def moved(change: dict[str, Any]) -> None:
-            with self._lock:
+            with TURN:
                 before, self._led = self._led, set(leads) if self._clicked(widget) else set()
                 try:
                     self._guard(lambda: action(change["new"]))
@@ -210,7 +209,7 @@ class Explorer(widgets.VBox):
             return
         try:
             self.session.ready()  # outside the lock: callbacks do not wait while the model runs
-            with self._lock:
+            with TURN:
                 self._panel.status.error = ""
                 action()
         except Exception as error:  # noqa: BLE001 - ipywidgets would swallow it; the user's model can raise anything
@@ -220,14 +219,13 @@ class Explorer(widgets.VBox):
         """Show what went wrong; the user's own model can raise anything, and the sentence says so."""
         if self._closed:
             return
-        with self._lock:
+        with TURN:
             self._panel.set_busy(busy=False)
-            self._panel.show_inputs(self.session)
+            self._show_inputs()
             notes = " ".join(getattr(error, "__notes__", ()))
             own = isinstance(error, InterpError)
             self._panel.status.error = str(error) if own else f"{type(error).__name__}: {error} {notes}".strip()
             self._view = None
-            self._panel.thumbnails.selected = self.session.example
 
     def _go_to_row(self, place: float) -> None:
         row = int(place)
@@ -269,7 +267,7 @@ class Explorer(widgets.VBox):
     def _go_to_example(self, example: int) -> None:
         if example == self.session.example:
             self._panel.set_busy(busy=False)  # a click back: nothing is coming
-        self.session.example = example
+        self.session.look_at(example)
 
     @staticmethod
     def _clicked(widget: widgets.Widget) -> bool:
@@ -290,25 +288,29 @@ class Explorer(widgets.VBox):
         self._worker.cancel()
         self._later.clear()
         self._panel.set_busy(busy=False)
-        self._panel.show_inputs(self.session)
+        self._show_inputs()
         self._panel.status.text = "stopped; what is shown is what was there before"
 
     def _slowly(self, action: Callable[[], object], kind: object = None) -> None:
         """Do something that runs the model, on the worker thread; of one ``kind`` only the newest."""
         kind = object() if kind is None else kind
-        self._later.pop(kind, None)
-        self._later[kind] = action
-        self._panel.set_busy(busy=True)
+        with TURN:
+            self._later.pop(kind, None)
+            self._later[kind] = action
+            self._panel.set_busy(busy=True)
         self._worker.submit(self._catch_up, first=True)
 
     def _catch_up(self) -> Iterator[None]:
-        while self._later:
-            action = self._later.pop(next(iter(self._later)))
+        while action := self._next():
             try:
                 action()
             except Exception as error:  # noqa: BLE001 - whatever the model raises is shown, and the next one is tried
                 self._fail(error)
         yield
+
+    def _next(self) -> Callable[[], object] | None:
+        with TURN:
+            return self._later.pop(next(iter(self._later))) if self._later else None
 
     # From the session to the screen
 
@@ -324,7 +326,7 @@ class Explorer(widgets.VBox):
             panel.attribution.set_base(reduced(picture, BASE_SIDE))
             panel.channel.base_size = (picture.shape[1], picture.shape[0])
         panel.show_network(self._outline, session.layer)
-        panel.show_inputs(session)
+        self._show_inputs()
         probabilities = session.probabilities()
         if probabilities is not None:
             label = session.label_of(session.example)
@@ -332,6 +334,12 @@ class Explorer(widgets.VBox):
             names = session.names_of_classes()
             panel.classes.show(names, probabilities, selected=selected, markers=[] if label is None else [label])
         panel.set_busy(busy=False)
+
+    def _show_inputs(self) -> None:
+        """The inputs, and which is looked at; a newer click that still waits stays the chosen one."""
+        self._panel.show_inputs(self.session)
+        if "example" not in self._later:
+            self._panel.thumbnails.selected = self.session.example
 
     def _serve_again(self) -> None:
         """The browser lacks what is shown: it was dropped, or is on its way."""
@@ -341,7 +349,7 @@ class Explorer(widgets.VBox):
 
     def _update(self) -> None:
         """Draw what has changed since the last time."""
-        with self._lock:
+        with TURN:
             if self._closed:
                 return
             self.session.ready()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import anywidget
 import traitlets as t
 
-from interp_widgets.widgets._assets import STYLE, module
+from interp_widgets.widgets._assets import module
+from interp_widgets.widgets._turn import BrowserWidget
 
 __all__ = ["LayerTree"]
 
@@ -22,7 +22,7 @@ _FIELDS: dict[str, type] = {
 }
 
 
-class LayerTree(anywidget.AnyWidget):
+class LayerTree(BrowserWidget):
     """A tree of modules; ``selected`` is the path of the chosen layer.
 
     Each node is a dict: ``path`` (dotted, unique), ``parent`` (index of a node before it, or -1), ``name``, ``kind``
@@ -43,7 +43,6 @@ class LayerTree(anywidget.AnyWidget):
     """
 
     _esm = module("layer_tree")
-    _css = STYLE
 
     nodes = t.List(t.Dict(), help="the modules, parents before children").tag(sync=True)
     selected = t.Unicode("", help="path of the chosen layer; empty: none").tag(sync=True)

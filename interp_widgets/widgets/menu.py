@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import anywidget
 import traitlets as t
 
-from interp_widgets.widgets._assets import STYLE, module
+from interp_widgets.widgets._assets import module
+from interp_widgets.widgets._turn import BrowserWidget
 
 __all__ = ["Menu"]
 
 
-class Menu(anywidget.AnyWidget):
+class Menu(BrowserWidget):
     """One of several options, each ``(what is shown, value)``; JupyterLab takes the arrow keys from ipywidgets' own.
 
     >>> menu = Menu(options=[("Grad-CAM", "GradCAM"), ("Layer-CAM", "LayerCAM")], value="LayerCAM", label="method")
@@ -21,7 +21,6 @@ class Menu(anywidget.AnyWidget):
     """
 
     _esm = module("menu")
-    _css = STYLE
 
     options = t.List(t.Tuple(t.Unicode(), t.Unicode()), help="what is shown, and its value").tag(sync=True)
     value = t.Unicode(help="the chosen value; empty: none of the options").tag(sync=True)

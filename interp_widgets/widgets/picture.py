@@ -11,20 +11,19 @@ revision it has and is sent the whole trait. Until the first ``hello`` nobody is
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets as t
 from numpy.typing import ArrayLike, NDArray
 
 from interp_widgets.errors import InputError, ParameterError
 from interp_widgets.render.blend import color_range, enlarge, grid_factor, render_pixels
-from interp_widgets.widgets._assets import STYLE, module
+from interp_widgets.widgets._assets import module
+from interp_widgets.widgets._turn import TURN, BrowserWidget
 
 __all__ = ["Picture"]
 
@@ -51,7 +50,7 @@ class _Stack(t.TraitType[dict[str, Any], dict[str, Any]]):
         return obj.stack() if isinstance(obj, Picture) else super().get(obj, cls)
 
 
-class Picture(anywidget.AnyWidget):
+class Picture(BrowserWidget):
     """A base image with the map ``(row, column)`` over it.
 
     Values are interpolated first and coloured afterwards; ``interp_widgets.render.blend.render_pixels`` says how, and
@@ -64,7 +63,6 @@ class Picture(anywidget.AnyWidget):
     """
 
     _esm = module("picture")
-    _css = STYLE
 
     base = t.Bytes(b"", help="the image, RGB uint8, row by row; empty: the map alone is drawn, opaque").tag(sync=True)
     base_size = t.Tuple(t.Int(), t.Int(), default_value=(0, 0), help="(width, height) of the base").tag(sync=True)
@@ -92,7 +90,6 @@ class Picture(anywidget.AnyWidget):
     byte_limit = t.Int(8_000_000, min=1, help="frames used longest ago are dropped above this many bytes")
 
     def __init__(self, **traits: Any) -> None:
-        self._lock = threading.RLock()
         self._frames: OrderedDict[tuple[int, int], _Frame] = OrderedDict()
         self._revision = 0
         self._greeted = False
@@ -131,7 +128,7 @@ class Picture(anywidget.AnyWidget):
         added = {(int(row), int(column)): self._quantise(row, column, array, lo, hi) for row, column, array in frames}
         if not added:
             return
-        with self._lock:
+        with TURN:
             for key, frame in added.items():
                 self._frames[key] = frame
                 self._frames.move_to_end(key)
@@ -142,7 +139,7 @@ class Picture(anywidget.AnyWidget):
     def clear(self, rows: Iterable[int] | None = None) -> None:
         """Forget all frames, or those of some rows."""
         wanted = None if rows is None else set(rows)
-        with self._lock:
+        with TURN:
             dropped = [key for key in self._frames if wanted is None or key[0] in wanted]
             for key in dropped:
                 del self._frames[key]
@@ -167,7 +164,7 @@ class Picture(anywidget.AnyWidget):
 
     def stack(self) -> dict[str, Any]:
         """All frames as the trait ``frames`` holds them: one block with one buffer."""
-        with self._lock:
+        with TURN:
             # the revision last: the browser compares old and new from the end, and need not look at the bytes
             return {"blocks": [_block(self._frames)] if self._frames else [], "revision": self._revision}
 
@@ -212,7 +209,7 @@ class Picture(anywidget.AnyWidget):
 
     @t.observe("row", "column")
     def _use(self, _change: dict[str, Any]) -> None:
-        with self._lock:
+        with TURN:
             if (self.row, self.column) in self._frames:
                 self._frames.move_to_end((self.row, self.column))
 
@@ -267,7 +264,7 @@ class Picture(anywidget.AnyWidget):
 
     def _receive(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         if content.get("type") == "hello":
-            with self._lock:
+            with TURN:
                 self._greeted = True
                 if content["revision"] != self._revision:
                     self.send_state("frames")

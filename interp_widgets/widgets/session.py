@@ -6,7 +6,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.inputs import Preprocess, load_image, load_input, to_picture
 from interp_widgets.trace import ClassScore, Trace
 from interp_widgets.trace.target import as_target
+from interp_widgets.widgets._turn import TURN
 
 __all__ = ["Session"]
 
@@ -29,6 +30,14 @@ MEMORY_BUDGET = 512 * 2**20
 REMEMBERED = 256  # attributions per input
 
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+class _Take(NamedTuple):
+    """A recording that is not looked at yet."""
+
+    example: int
+    trace: Trace
+    seconds: float
 
 
 class Session(t.HasTraits):
@@ -82,7 +91,7 @@ class Session(t.HasTraits):
         if not self._inputs:
             raise InputError("give at least one input, got an empty list")
         self._recorded = -1
-        self._found: Trace | None = None
+        self._take: _Take | None = None
         self._labels = list(labels)
         self._names = list(names)
         self._closed = False
@@ -103,6 +112,11 @@ class Session(t.HasTraits):
             )
         _SESSIONS.add(self)
         _share_memory(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Traits change in one turn."""
+        with TURN:
+            super().__setattr__(name, value)
 
     # Inputs
 
@@ -141,12 +155,20 @@ class Session(t.HasTraits):
         position = len(self._inputs) - 1
         self._names += [self.name_of(i) for i in range(len(self._names), position)] + [name or f"input {position + 1}"]
         try:
-            found = self._record(position)
+            self.look_at(position)
         except Exception:
             del self._inputs[position], self._names[position]
             raise
-        self.example = position
-        self._adopt(found)
+
+    def look_at(self, example: int) -> None:
+        """The same as setting ``example``, for threads: the others need not wait while the model runs."""
+        self._check_example(example)
+        if example == self.example:
+            return
+        take = self._record(example)
+        with TURN:
+            self._take = take
+            self.example = example
 
     def picture(self, example: int | None = None) -> NDArray[np.uint8] | None:
         """An input as a person sees it, ``(H, W, 3)`` uint8; ``None`` when it is not an image."""
@@ -165,23 +187,29 @@ class Session(t.HasTraits):
 
     # Recording
 
-    def _record(self, example: int) -> Trace:
+    def _record(self, example: int) -> _Take:
         self._check_open()
         started = time.perf_counter()
         found = tracing.record(
             self.model, self.tensor_of(example), memory_limit=self.memory_limit, class_names=self.class_names or None
         )
-        self.record_seconds = time.perf_counter() - started
-        self.recordings += 1
-        self._recorded = example
-        return found
+        return _Take(example, found, time.perf_counter() - started)
 
-    def _adopt(self, found: Trace) -> None:
+    def _adopt(self, take: _Take) -> None:
         """Look at another trace: keep layer, channel and target where they still make sense."""
-        if self._closed:
-            found.close()
-            raise ClosedError("this session was closed while it recorded")
-        before = self.trace
+        found = take.trace
+        with TURN:
+            if self._closed:
+                found.close()
+                raise ClosedError("this session was closed while it recorded")
+            before = self.trace
+            self._recorded, self.record_seconds = take.example, take.seconds
+            self.recordings += 1
+            self._exchange(found)
+        if before is not None:
+            before.close()
+
+    def _exchange(self, found: Trace) -> None:
         with self.hold_trait_notifications():
             self._attributions.clear()
             self.trace = found
@@ -190,8 +218,6 @@ class Session(t.HasTraits):
             self.channel = min(self.channel, found.channels(self.layer) - 1)
             if self.target is None or self.follow:
                 self.target = found.prediction if found.has_classes else None
-        if before is not None:
-            before.close()
 
     def ready(self) -> Trace:
         """The trace, recorded again when it was let go to save memory or when the model has changed."""
@@ -332,19 +358,23 @@ class Session(t.HasTraits):
     def _validate_example(self, proposal: dict[str, Any]) -> int:
         self._check_open()
         value: int = proposal["value"]
+        self._check_example(value)
+        taken = self._recorded if self._take is None else self._take.example
+        if self.trace is not None and value != taken:
+            self._take = self._record(value)  # may be refused, so before the trait changes
+        return value
+
+    @t.observe("example")
+    def _adopt_example(self, _change: dict[str, Any]) -> None:
+        if self._take is not None:
+            take, self._take = self._take, None
+            self._adopt(take)
+
+    def _check_example(self, value: int) -> None:
         if not 0 <= value < len(self._inputs):
             raise InputError(
                 f"example must be in 0..{len(self._inputs) - 1} (there are {len(self._inputs)} inputs), got {value}"
             )
-        if value != self._recorded and self.trace is not None:
-            self._found = self._record(value)  # may be refused, so before the trait changes
-        return value
-
-    @t.observe("example")
-    def _look_at_example(self, _change: dict[str, Any]) -> None:
-        if self._found is not None:
-            found, self._found = self._found, None
-            self._adopt(found)
 
     # Life
 

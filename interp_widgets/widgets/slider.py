@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import anywidget
 import traitlets as t
 
-from interp_widgets.widgets._assets import STYLE, module
+from interp_widgets.widgets._assets import module
+from interp_widgets.widgets._turn import BrowserWidget
 
 __all__ = ["Slider"]
 
 
-class Slider(anywidget.AnyWidget):
+class Slider(BrowserWidget):
     """A number between ``min`` and ``max``. ipywidgets' own sliders have no name that a screen reader could say.
 
     >>> Slider(label="opacity", value=0.6, max=1.0, step=0.01).value
@@ -18,7 +18,6 @@ class Slider(anywidget.AnyWidget):
     """
 
     _esm = module("slider")
-    _css = STYLE
 
     value = t.Float(0.0, help="the chosen number").tag(sync=True)
     min = t.Float(0.0, help="the smallest").tag(sync=True)

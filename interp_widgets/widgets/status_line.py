@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import anywidget
 import traitlets as t
 
-from interp_widgets.widgets._assets import STYLE, module
+from interp_widgets.widgets._assets import module
+from interp_widgets.widgets._turn import BrowserWidget
 
 __all__ = ["StatusLine"]
 
 
-class StatusLine(anywidget.AnyWidget):
+class StatusLine(BrowserWidget):
     """A line of plain text that screen readers announce; an error takes its place until it is cleared."""
 
     _esm = module("status_line")
-    _css = STYLE
 
     text = t.Unicode(help="what is shown").tag(sync=True)
     error = t.Unicode(help="what went wrong; empty: nothing").tag(sync=True)

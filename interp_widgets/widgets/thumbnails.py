@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import anywidget
 import numpy as np
 import traitlets as t
 from numpy.typing import NDArray
 
 from interp_widgets.render.snapshot import png, reduced
-from interp_widgets.widgets._assets import STYLE, module
+from interp_widgets.widgets._assets import module
+from interp_widgets.widgets._turn import BrowserWidget
 
 __all__ = ["Thumbnails"]
 
 
-class Thumbnails(anywidget.AnyWidget):
+class Thumbnails(BrowserWidget):
     """A row of pictures; ``selected`` is the chosen one. Arrow keys walk, Tab leaves.
 
     >>> strip = Thumbnails()
@@ -25,7 +25,6 @@ class Thumbnails(anywidget.AnyWidget):
     """
 
     _esm = module("thumbnails")
-    _css = STYLE
 
     images = t.List(t.Bytes(), help="PNG files").tag(sync=True)
     names = t.List(t.Unicode(), help="what each shows, as plain text").tag(sync=True)

@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets as t
 from numpy.typing import NDArray
 
 from interp_widgets.errors import InputError
-from interp_widgets.widgets._assets import STYLE, module
+from interp_widgets.widgets._assets import module
+from interp_widgets.widgets._turn import BrowserWidget
 
 __all__ = ["Tiles"]
 
 _GREY = bytes(np.repeat(np.arange(256, dtype=np.uint8), 3))
 
 
-class Tiles(anywidget.AnyWidget):
+class Tiles(BrowserWidget):
     """One page of channels; ``selected`` is the chosen channel's number, ``page`` the page asked for.
 
     Observe ``page`` and answer with ``show_tiles`` or ``show_bars``. Arrow keys walk through the tiles and over the
@@ -34,7 +34,6 @@ class Tiles(anywidget.AnyWidget):
     """
 
     _esm = module("tiles")
-    _css = STYLE
 
     mode = t.Enum(("tiles", "bars"), "tiles", help="small pictures, or bars for layers without space").tag(sync=True)
     data = t.Bytes(b"", help="n*h*w bytes: each map on its own 0..255").tag(sync=True)

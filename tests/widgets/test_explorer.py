@@ -971,6 +971,23 @@ def test_a_click_back_on_the_input_that_is_shown_wins_too(opened: Open) -> None:
     _agrees(explorer)
 
 
+def test_an_input_that_arrives_late_does_not_take_the_place_of_a_newer_click(opened: Open) -> None:
+    """Otherwise the browser would show it as chosen, and choosing it once more would be no event."""
+    gate = Gate()
+    explorer = opened(GatedModel(forward=gate), images(4), class_names=NAMES)
+    thumbnails, seen = explorer._panel.thumbnails, []
+    gate.shut()
+    _send(thumbnails, selected=1)
+    assert gate.entered.wait(20)
+    _send(thumbnails, selected=2)
+    explorer.session.observe(lambda change: seen.append((change["new"], thumbnails.selected)), "example")
+    thumbnails.observe(lambda change: seen.append(("chosen", change["new"])), "selected")
+    gate.open()
+    _settle(explorer)
+    assert seen == [(1, 2), (2, 2)]
+    assert explorer.session.example == thumbnails.selected == 2
+
+
 @pytest.mark.parametrize("asleep", ["released", "stale"])
 def test_all_that_is_touched_while_a_sleeping_explorer_wakes_up_counts(opened: Open, asleep: str) -> None:
     gate = Gate()
