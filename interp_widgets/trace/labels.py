@@ -482,13 +482,16 @@ class LayoutReader:
         self._tape = tape
         self._labels: list[Labels | None] | None = None
         self._overrides: dict[int, Layout] = {}
+        self._layouts: dict[int, Layout | None] = {}
 
     def layout(self, index: int) -> Layout | None:
         """The layout of a value, ``None`` where the labels were lost."""
         if index in self._overrides:
             return self._overrides[index]
-        labels = self.labels[index]
-        return None if labels is None else _as_layout(labels, self._values[index].shape)
+        if index not in self._layouts:
+            labels = self.labels[index]
+            self._layouts[index] = None if labels is None else _as_layout(labels, self._values[index].shape)
+        return self._layouts[index]
 
     @property
     def labels(self) -> list[Labels | None]:

@@ -145,7 +145,8 @@ def _without_checkpoints() -> Iterator[None]:
 class Fingerprint:
     """Which parameters and buffers a model had, told cheaply: by identity, address and version counter.
 
-    It is asked before every backward pass, so it keeps the modules' own tables instead of walking the model again.
+    It is asked before every backward pass, so it keeps the modules' own tables instead of walking the model again, and
+    compares them all at once.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -155,16 +156,31 @@ class Fingerprint:
             for table in cast("list[dict[str, Any]]", [module._parameters, module._buffers, module._modules])
             if table and isinstance(table, dict)  # a scripted submodule has no plain tables
         ]
+        entries = [entry for _, table, _ in self._tables for entry in table.values()]
+        self._tensors = [entry for entry in entries if isinstance(entry, torch.Tensor)]
+        self._counted = [tensor for tensor in self._tensors if not tensor.is_inference()]  # the others have no counter
+        self._recorded = self._state()
+
+    def _state(self) -> tuple[list[str], list[int], list[int], list[int]]:
+        return (
+            [name for _, table, _ in self._tables for name in table],
+            [id(entry) for _, table, _ in self._tables for entry in table.values()],
+            [tensor.data_ptr() for tensor in self._tensors],
+            [tensor._version for tensor in self._counted],
+        )
 
     def changed(self) -> str | None:
         """The name of the first parameter, buffer or module that is no longer what it was, or ``None``."""
+        return None if self._state() == self._recorded else self._first_changed()
+
+    def _first_changed(self) -> str | None:
         for path, table, entries in self._tables:
             if len(table) != len(entries):
                 return path or "the model"
             for name, (entry, mark) in entries.items():
                 if table.get(name) is not entry or (mark is not None and _mark(entry) != mark):
                     return f"{path}.{name}" if path else name
-        return None
+        return None  # the same entries in another order
 
 
 def _mark(entry: Any) -> tuple[int, int] | None:

@@ -45,7 +45,7 @@ class ClassScore:
         if logits.ndim <= 1:
             return logits.reshape(-1)[self.index]
         scores = logits.select(1, self.index)
-        return scores.reshape(scores.shape[0], -1).mean(dim=1).sum()
+        return scores.sum() / scores[:1].numel()
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,11 @@ def as_target(target: TargetLike, trace: Trace) -> Target:
     Raises:
         TargetError: no such class; a name although the class names are not known; some other type.
     """
-    if target is None:
-        return ClassScore(trace.prediction)
+    # what is common first: a runtime check of the protocol costs more than the rest of a look-up
+    if target is None or type(target) is int:
+        return ClassScore(trace.prediction if target is None else target)
     if isinstance(target, str):
         return ClassScore(_class_index(target, trace.class_names))
-    # the concrete classes first: a runtime check of the protocol costs more than the rest of a look-up
     if isinstance(target, (ClassScore, Contrast, SiteScore, OutputScore)) or isinstance(target, Target):  # noqa: SIM101
         return target
     given: Any = target  # numpy's integers and tensors of one element are no ``int``, but stand for one

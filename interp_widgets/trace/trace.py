@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -81,6 +82,7 @@ class Trace:
         self._passing = threading.RLock()  # of the autograd graph
         # The gradients come with their version counters, so that one that was written into is noticed.
         self._gradients: OrderedDict[tuple[Target, int], tuple[torch.Tensor, int]] = OrderedDict()
+        self._gradient_bytes = 0
         self._seeds: OrderedDict[Target, tuple[torch.Tensor, list[tuple[Edge, torch.Tensor]]]] = OrderedDict()
         self._closed = False
         self._layouts = LayoutReader(recording.values, recording.tape)
@@ -272,7 +274,7 @@ class Trace:
     def _check_score(self, score: torch.Tensor, target: Target) -> None:
         if score.is_complex():
             raise TargetError(f"the score of {target} is complex; a target must be real: explain its absolute value")
-        if not bool(torch.isfinite(score)):
+        if not math.isfinite(score.item()):
             raise NonFiniteError(f"the score of {target} is {score.item()}{self._nonfinite_origin()}")
 
     # Gradients
@@ -303,9 +305,8 @@ class Trace:
                 found = self._backward(goal, list(missing.values())) if missing else {}
                 held |= found
                 with self._lock:
-                    self._gradients.update(
-                        {(goal, index): (gradient, gradient._version) for index, gradient in found.items()}
-                    )
+                    for index, gradient in found.items():
+                        self._keep((goal, index), gradient)
                     self._evict()
         return [held[site.index] for site in sites]
 
@@ -372,10 +373,15 @@ class Trace:
             reason = "autograd does not follow it back to the input (a constant, or behind detach())"
         raise GradientError(f"no gradient at {site.name!r}: {reason}")
 
+    def _keep(self, key: tuple[Target, int], gradient: torch.Tensor) -> None:
+        if key in self._gradients:  # somebody wrote into it
+            self._gradient_bytes -= self._gradients[key][0].nbytes
+        self._gradients[key] = gradient, gradient._version
+        self._gradient_bytes += gradient.nbytes
+
     def _evict(self) -> None:
-        kept = sum(gradient.nbytes for gradient, _ in self._gradients.values())
-        while kept > self.memory_limit and len(self._gradients) > 1:
-            kept -= self._gradients.popitem(last=False)[1][0].nbytes
+        while self._gradient_bytes > self.memory_limit and len(self._gradients) > 1:
+            self._gradient_bytes -= self._gradients.popitem(last=False)[1][0].nbytes
 
     # Layout
 
@@ -496,6 +502,7 @@ class Trace:
         with self._lock:
             self._closed = True
             self._gradients.clear()
+            self._gradient_bytes = 0
             self._seeds.clear()
             for value in self._values:
                 value.tensor = value.edge = value.operation = None
