@@ -11,6 +11,7 @@ import numpy as np
 from interp_widgets.errors import InterpError
 from interp_widgets.explainers import Attribution
 from interp_widgets.widgets._channel_view import ChannelView
+from interp_widgets.widgets._channels import draft
 from interp_widgets.widgets._outline import Outline
 from interp_widgets.widgets._panel import Panel
 from interp_widgets.widgets._turn import TURN
@@ -63,7 +64,7 @@ class AttributionView:
             current = view.same_method(self._view) and view.recording == self._session.recordings
             if current and view is not self._view and not view.refusal:
                 with contextlib.suppress(InterpError):  # late: what was scrubbed over is shown on the way
-                    self._put(view.row, view.column, self._attribution(view))
+                    self._put(view.row, view.column, self._attribution(view), drafted=True)
             elif current:
                 self._show(view, started, cached=False)
                 self._panel.set_busy(busy=False)
@@ -85,7 +86,7 @@ class AttributionView:
             self._refuse(str(error))
             return
         panel.show_attribution(found)
-        self._put(view.row, view.column, found)
+        self._put(view.row, view.column, found, drafted=True)
         with panel.attribution.hold_sync():
             panel.attribution.label = f"{found.method} · {found.label}"
             panel.attribution.alt = found.describe()
@@ -109,13 +110,16 @@ class AttributionView:
             f"(recording the input took {self._session.record_seconds * 1000:.0f} ms)"
         )
 
-    def _put(self, row: int, column: int, found: Attribution) -> None:
-        if found.values.ndim == 2 and not self._panel.attribution.has(row, column):
-            low = None if found.signed else min(0.0, float(found.values.min()))
-            self._panel.attribution.put(row, column, found.array, lo=low)
+    def _put(self, row: int, column: int, found: Attribution, *, drafted: bool = False) -> None:
+        picture, values = self._panel.attribution, found.array
+        if values.ndim != 2 or picture.resolution(row, column) == values.shape:
+            return
+        if not (drafted and picture.has(row, column)):
+            low = float(values.min()) if found.signed else min(0.0, float(values.min()))
+            picture.put(row, column, draft(values) if drafted else values, lo=low, hi=float(values.max()))
 
     def _prefetch(self) -> Iterator[None]:
-        """The layer's channels; maps of the top classes at this layer, and of this class at the layers beside it."""
+        """What was drafted; the layer's channels; maps of the top classes here, of this class at the layers beside."""
         self._worker.pause(REST)
         yield
         view, outline = self._view, self._outline
@@ -127,6 +131,9 @@ class AttributionView:
             yield
 
     def _wishes(self, view: View, outline: Outline) -> Iterator[Callable[[], None]]:
+        if not view.refusal:
+            yield self._wish(view, view.row, view.column, view.layer)
+        yield self._channel_wish(view.layer_row, view.layer, view.channel)
         yield lambda: self._channels.send_all(view)
         rows = [view.layer_row + sign * step for step in range(1, PREFETCHED_LAYERS + 1) for sign in (1, -1)]
         neighbours = [(row, outline.rows[row]) for row in rows if 0 <= row < len(outline.rows)]
@@ -138,8 +145,6 @@ class AttributionView:
 
     def _wish(self, view: View, row: int, column: int, layer: str) -> Callable[[], None]:
         def fetch() -> None:
-            if self._panel.attribution.has(row, column):
-                return
             target = column if column >= 0 else view.target
             found = self._session.attribution(layer, target, view.explainer)
             with TURN:

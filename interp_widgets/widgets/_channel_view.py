@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interp_widgets.widgets._channels import Ranking, channel_maps, channel_scores, channel_values, fit, quantise
+from interp_widgets.widgets._channels import Ranking, channel_maps, channel_scores, channel_values, draft, fit, quantise
 from interp_widgets.widgets._panel import Panel
 from interp_widgets.widgets._turn import TURN
 from interp_widgets.widgets._view import View
@@ -28,7 +28,6 @@ class ChannelView:
         self._scores = np.zeros(0, dtype=np.float32)
         self._order = np.zeros(0, dtype=np.intp)
         self._drawn: View | None = None
-        self._exact: set[tuple[int, int]] = set()  # keys of the frames that were not averaged down
 
     def ready(self, view: View) -> bool:
         """Whether ranking the channels needs no backward pass."""
@@ -37,8 +36,6 @@ class ChannelView:
     def draw(self, view: View) -> None:
         """Bring the panel to a view."""
         before, self._drawn = self._drawn, view
-        if before is None or before.recording != view.recording:
-            self._exact.clear()
         if not view.same_channels(before):
             self._rank(view)
             self._panel.describe_layer(self._session.ready(), view.layer)
@@ -77,24 +74,27 @@ class ChannelView:
             self._panel.tiles.show_bars(values[chosen].tolist(), limit=float(np.abs(values).max()), **place)
 
     def serve(self, view: View) -> None:
-        """The chosen channel, exact, and its text alternative."""
+        """The chosen channel and its text alternative; a large one as a draft, ``send`` is for the rest."""
         trace, picture = self._session.ready(), self._panel.channel
         if not trace.is_spatial(view.layer):
             return
-        self.send(view.layer_row, view.layer, view.channel)
-        values = channel_maps(trace, view.layer)[view.channel]
+        values = channel_maps(trace, view.layer)[view.channel].numpy()
+        if not picture.has(view.layer_row, view.channel):
+            picture.put(view.layer_row, view.channel, draft(values), lo=values.min(), hi=values.max())
         low, high, mean = (float(number) for number in (values.min(), values.max(), values.mean()))
         with picture.hold_sync():
             picture.label = f"channel {view.channel}"
             picture.alt = f"Channel {view.channel} of {view.layer}: values {low:.3g} to {high:.3g}, mean {mean:.3g}."
 
     def send(self, row: int, layer: str, channel: int) -> None:
-        """One channel of one layer, as a frame of the picture."""
+        """One channel of one layer as it is, a frame of the picture."""
         trace, picture = self._session.ready(), self._panel.channel
-        held = (row, channel) in self._exact and picture.has(row, channel)
-        if trace.is_spatial(layer) and channel < trace.channels(layer) and not held:
-            self._exact.add((row, channel))
-            picture.put(row, channel, channel_maps(trace, layer)[channel].numpy())
+        if not trace.is_spatial(layer) or channel >= trace.channels(layer):
+            return
+        values = channel_maps(trace, layer)[channel].numpy()
+        with TURN:
+            if picture.resolution(row, channel) != values.shape:
+                picture.put(row, channel, values)
 
     def send_all(self, view: View) -> None:
         """All channels of the layer in one message, so that dragging over them needs no kernel."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from interp_widgets.trace import Target, Trace
 
-__all__ = ["Ranking", "channel_maps", "channel_scores", "channel_values", "fit", "quantise"]
+__all__ = ["Ranking", "channel_maps", "channel_scores", "channel_values", "draft", "fit", "quantise"]
+
+DRAFT_RESOLUTION = 56  # 3 kB, so that an answer is one message of a few kilobytes also at early layers
 
 Ranking = Literal["activation", "contribution", "number"]
 
@@ -54,6 +56,14 @@ def fit(maps: torch.Tensor, resolution: int) -> torch.Tensor:
         return maps
     height, width = (max(1, round(side * resolution / longest)) for side in maps.shape[1:])
     return F.adaptive_avg_pool2d(maps, (height, width))
+
+
+def draft(values: NDArray[Any]) -> NDArray[Any]:
+    """A map ``(h, w)`` as it is sent first, to be there at once; the map itself follows where the draft is smaller."""
+    if max(values.shape) <= DRAFT_RESOLUTION:
+        return values
+    drafted: NDArray[Any] = fit(torch.from_numpy(values)[None], DRAFT_RESOLUTION)[0].numpy()
+    return drafted
 
 
 def quantise(maps: torch.Tensor) -> NDArray[np.uint8]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
 
 import ipywidgets as widgets
@@ -50,7 +51,6 @@ class Panel:
         self.status = StatusLine(layout={"flex": "1 1 0%", "min_width": "0"})
         self.stop = widgets.Button(
             description="Stop",
-            disabled=True,
             tooltip="stop what is being computed",
             layout={"width": "56px", "visibility": "hidden"},
         )
@@ -79,6 +79,16 @@ class Panel:
         self._links: list[widgets.Widget] = []
         self._depth_link: widgets.Widget | None = None
         self._extra: list[widgets.Widget] = []
+        self._drawn = (
+            self.attribution,
+            self.channel,
+            self.channel_slider,
+            self.classes,
+            self.tiles,
+            self.layer_name,
+            self.status,
+            self.stop.layout,
+        )
         self.root = self._arrange(title)
         self.root.add_class("iw-explorer")
 
@@ -145,6 +155,14 @@ class Panel:
             ]
         )
 
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """One message per widget for everything that is changed inside."""
+        with ExitStack() as stack:
+            for widget in self._drawn:
+                stack.enter_context(widget.hold_sync())
+            yield
+
     # What is shown
 
     def show_network(self, outline: Outline, layer: str) -> None:
@@ -199,7 +217,6 @@ class Panel:
     def set_busy(self, *, busy: bool) -> None:
         """Say that something is being computed."""
         self.attribution.busy = busy
-        self.stop.disabled = not busy
         self.stop.layout.visibility = "visible" if busy else "hidden"
 
     def close(self) -> None:

@@ -43,11 +43,16 @@ class View:
         """Whether the other view ranks the same channels in the same way."""
         if other is None or (self.recording, self.layer, self.ranking) != (other.recording, other.layer, other.ranking):
             return False
-        return self.ranking != "contribution" or self.column == other.column
+        return self.ranking != "contribution" or self.target == other.target
 
     def same_method(self, other: View | None) -> bool:
-        """Whether the other view's maps are this one's: same pass, same explainer."""
-        return other is not None and (self.recording, self.explainer) == (other.recording, other.explainer)
+        """Whether the other view's maps can stand beside this one's: same pass, same explainer.
+
+        Targets that are no classes share one column, so only one of them can be there.
+        """
+        if other is None or (self.recording, self.explainer) != (other.recording, other.explainer):
+            return False
+        return (self.column >= 0 and other.column >= 0) or self.target == other.target
 
 
 def resolve(session: Session, outline: Outline, ranking: Ranking, page: int) -> View:

@@ -365,11 +365,10 @@ class Explorer(widgets.VBox):
             self._view = view
             if not view.same_method(before):
                 self._change_method()
-            elif before is not None and view.column == -1 and view.target != before.target:
-                self._panel.attribution.clear()
-            self._move_controls(view, before)
-            self._panel.link_depth(linked=view.explainer.at_layer)
-            self._maps.draw(view, self._outline)
+            with self._panel.hold():
+                self._move_controls(view, before)
+                self._panel.link_depth(linked=view.explainer.at_layer)
+                self._maps.draw(view, self._outline)
 
     def _move_controls(self, view: View, before: View | None) -> None:
         """Move what stands for something that changed, and nothing else: a control that is being dragged in the browser

@@ -150,6 +150,11 @@ class Picture(BrowserWidget):
         """Whether the frame ``(row, column)`` is held."""
         return (row, column) in self._frames
 
+    def resolution(self, row: int, column: int) -> tuple[int, int] | None:
+        """Height and width of the frame ``(row, column)``, ``None`` when it is not held."""
+        frame = self._frames.get((row, column))
+        return None if frame is None else (frame.height, frame.width)
+
     @property
     def nbytes(self) -> int:
         """Bytes of all held frames."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import ipywidgets
 import numpy as np
@@ -26,6 +29,7 @@ from interp_widgets.render.blend import render_pixels
 from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table
 from interp_widgets.trace import Contrast
 from interp_widgets.widgets import session as session_module
+from interp_widgets.widgets._turn import TURN
 from interp_widgets.widgets.explorer import Explorer, explore
 from interp_widgets.widgets.session import Session
 from tests.demo_server import ROOT
@@ -582,6 +586,41 @@ def test_the_chosen_channel_of_a_large_layer_is_exact(opened: Open) -> None:
         frame = _frame(explorer._panel.channel)
         assert frame.values().shape == exact.shape
         np.testing.assert_allclose(frame.values(), exact, atol=(frame.hi - frame.lo) / 255 * 0.51 + 1e-6)
+
+
+def test_a_change_of_layer_is_a_small_message_also_where_maps_are_large(opened: Open) -> None:
+    """What is drawn at once comes as a draft; the map and the channel as they are follow."""
+    wide = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    explorer = opened(wide.eval(), images(1, 150, 150), layer="2")
+    panel, session = explorer._panel, explorer.session
+    for target in range(8):
+        session.trace.gradients(["0", "1", "2"], target)
+    _settle(explorer)
+    panel.attribution.clear()
+    panel.channel.clear()
+    for picture in (panel.attribution, panel.channel):
+        picture._receive(picture, {"type": "hello", "revision": picture._revision}, [])
+    with TURN:  # the worker's messages come later
+        with _sent() as sent:
+            session.layer = "0"
+        assert sum(sent) <= 20_000
+        assert panel.attribution.resolution(panel.attribution.row, panel.attribution.column) == (56, 56)
+    _settle(explorer)
+    assert panel.attribution.resolution(panel.attribution.row, panel.attribution.column) == (148, 148)
+    assert panel.channel.resolution(panel.channel.row, panel.channel.column) == (148, 148)
+    _agrees(explorer)
+
+
+@contextmanager
+def _sent() -> Iterator[list[int]]:
+    """Bytes of each message to the browser."""
+    sizes: list[int] = []
+
+    def send(_widget: Any, message: Any, buffers: Any = None) -> None:
+        sizes.append(len(json.dumps(message, default=str)) + sum(memoryview(part).nbytes for part in buffers or ()))
+
+    with patch.object(ipywidgets.Widget, "_send", send):
+        yield sizes
 
 
 def test_another_layer_begins_with_its_first_page(explorer: Explorer) -> None:
