@@ -8,7 +8,6 @@ from captum.attr import LayerActivation, LayerGradientXActivation, Saliency
 from torch import nn
 
 import interp_widgets as iw
-from interp_widgets.errors import ZooError
 
 
 def without_in_place_writes(model: nn.Module) -> nn.Module:
@@ -21,10 +20,7 @@ def without_in_place_writes(model: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("name", ["digits", "scenes", "scenes-vit"])
 def test_gradients_agree_with_captum(name: str) -> None:
-    try:
-        entry = iw.zoo.load(name)
-    except ZooError as error:
-        pytest.skip(f"{name} is not trained yet: {error}")
+    entry = iw.zoo.load(name)
     inputs = entry.inputs[:2]
     trace = iw.trace.record(entry.model, inputs)
     model = without_in_place_writes(entry.model.eval())
