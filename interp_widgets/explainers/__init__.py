@@ -8,6 +8,8 @@ from interp_widgets.explainers.base import CAM, Explainer
 from interp_widgets.explainers.eigen_cam import EigenCAM, EigenGradCAM
 from interp_widgets.explainers.grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
 from interp_widgets.explainers.gradient import Gradient, InputXGradient
+from interp_widgets.explainers.integrated_gradients import BlurIG, IntegratedGradients
+from interp_widgets.explainers.smooth_grad import ExpectedGradients, SmoothGrad, SmoothGradSquared, VarGrad
 
 EXPLAINERS: Mapping[str, type[Explainer]] = MappingProxyType(
     {
@@ -22,6 +24,12 @@ EXPLAINERS: Mapping[str, type[Explainer]] = MappingProxyType(
             EigenGradCAM,
             Gradient,
             InputXGradient,
+            IntegratedGradients,
+            BlurIG,
+            ExpectedGradients,
+            SmoothGrad,
+            SmoothGradSquared,
+            VarGrad,
         )
     }
 )
@@ -31,14 +39,20 @@ __all__ = [
     "CAM",
     "EXPLAINERS",
     "Attribution",
+    "BlurIG",
     "EigenCAM",
     "EigenGradCAM",
+    "ExpectedGradients",
     "Explainer",
     "GradCAM",
     "GradCAMPlusPlus",
     "Gradient",
     "HiResCAM",
     "InputXGradient",
+    "IntegratedGradients",
     "LayerCAM",
+    "SmoothGrad",
+    "SmoothGradSquared",
+    "VarGrad",
     "XGradCAM",
 ]

@@ -35,7 +35,9 @@ class Attribution:
         score: the value of the target's score.
         signed: whether negative values mean evidence against the target.
         background: the input image as the model got it, ``(C, H, W)``, when it is one.
-        done, total: how far a refining method is.
+        done, total: how far a refining method is, in evaluations of the model.
+        error: how far the map may be from what the method converges to, relative to it; ``error_name`` says which
+            measure. ``None`` for a method that is exact.
     """
 
     values: torch.Tensor
@@ -48,6 +50,8 @@ class Attribution:
     background: torch.Tensor | None = field(default=None, repr=False)
     done: int = 1
     total: int = 1
+    error: float | None = None
+    error_name: str = ""
 
     @property
     def array(self) -> NDArray[np.float32]:
@@ -97,6 +101,10 @@ class Attribution:
         """The map in words, as its text alternative: where it is strongest, how concentrated it is, its range."""
         array = self.array
         subject = f"{self.method} for {self.label} at {self.layer}, score {self.score:.3g}"
+        if self.error is not None:
+            subject += f", {self.error_name} {self.error:.1%}"
+        if self.done < self.total:
+            subject += f", {self.done} of {self.total} evaluations so far"
         if array.size == 0 or not array.any():
             return f"{subject}: zero everywhere."
         if array.min() == array.max():

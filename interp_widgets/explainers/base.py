@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 
@@ -15,7 +15,7 @@ from interp_widgets.explainers.attribution import Attribution
 from interp_widgets.trace import ClassScore, Contrast, SiteScore, Target, TargetLike, Trace
 from interp_widgets.trace.target import as_target
 
-__all__ = ["CAM", "Explainer", "limits"]
+__all__ = ["CAM", "Estimate", "Explainer", "as_map", "limits", "pick", "precise", "relative_error"]
 
 
 def limits(
@@ -24,9 +24,29 @@ def limits(
     *,
     options: tuple[Any, ...] = (),
     help: str = "",  # noqa: A002 - the word users know
+    convert: Callable[[Any], Any] | None = None,
 ) -> dict[str, Any]:
-    """Metadata of a hyper-parameter, from which widgets build its control: what is allowed, and what it does."""
-    return {"low": low, "high": high, "options": options, "help": help}
+    """Metadata of a hyper-parameter, from which widgets build its control: what is allowed, and what it does.
+
+    ``convert`` makes the hyper-parameter of what a user gives, and refuses what cannot be; ``options`` are then the
+    choices to show, not all there are.
+    """
+    return {"low": low, "high": high, "options": options, "help": help, "convert": convert}
+
+
+class Estimate(NamedTuple):
+    """What a refining method has so far.
+
+    Args:
+        values: the map.
+        done, total: evaluations of the model, so far and in all.
+        error: how sure it is; see ``Attribution``.
+    """
+
+    values: torch.Tensor
+    done: int = 1
+    total: int = 1
+    error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -40,11 +60,15 @@ class Explainer(ABC):
     summary: ClassVar[str]
     at_layer: ClassVar[bool] = False  # explains a layer (its map has the layer's resolution) rather than the input
     needs_gradient: ClassVar[bool] = True
+    refines: ClassVar[bool] = False  # runs the model many times and yields better and better estimates
+    error_name: ClassVar[str] = ""  # what ``Estimate.error`` measures
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if not _is_allowed(value, field):
+            value, convert = getattr(self, field.name), field.metadata.get("convert")
+            if convert is not None:
+                object.__setattr__(self, field.name, convert(value))
+            elif not _is_allowed(value, field):
                 raise ParameterError(f"{type(self).__name__}: {field.name} must be {_allowed(field)}, got {value!r}")
 
     @property
@@ -83,10 +107,11 @@ class Explainer(ABC):
         goal = as_target(target if target is not None or example == 0 else _prediction(trace, example), trace)
         place = self.default_layer(trace) if layer is None else layer
         score = _score(goal, trace, example)
-        for values in self.estimates(trace, goal, place, example):
-            trace.check_finite(values, f"the {type(self).__name__} map of {place!r}")
+        for found in self.estimates(trace, goal, place, example):
+            estimate = found if isinstance(found, Estimate) else Estimate(found)
+            trace.check_finite(estimate.values, f"the {type(self).__name__} map of {place!r}")
             yield Attribution(
-                values=values.detach(),
+                values=estimate.values.detach(),
                 method=type(self).title,
                 layer=place,
                 target=goal,
@@ -94,6 +119,10 @@ class Explainer(ABC):
                 signed=self.signed,
                 label=_label(goal, trace),
                 background=_background(trace, example),
+                done=estimate.done,
+                total=estimate.total,
+                error=estimate.error,
+                error_name=type(self).error_name,
             )
 
     def default_layer(self, trace: Trace) -> str:
@@ -109,8 +138,10 @@ class Explainer(ABC):
         return floating[0]  # token ids have no gradient; their embedding has
 
     @abstractmethod
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
-        """The values of each estimate, in the shape the class documents."""
+    def estimates(
+        self, trace: Trace, target: Target, layer: str, example: int
+    ) -> Iterator[torch.Tensor] | Iterator[Estimate]:
+        """The values of each estimate, in the shape the class documents; as an ``Estimate`` where they get better."""
 
 
 class CAM(Explainer):
@@ -138,6 +169,35 @@ def pick(batch: torch.Tensor, example: int) -> torch.Tensor:
     if not 0 <= example < count:
         raise InputError(f"example must be in 0..{count - 1} (the trace holds {count} inputs), got {example}")
     return precise(batch[example])
+
+
+def as_map(trace: Trace, layer: str, values: torch.Tensor, channels: str = "sum") -> torch.Tensor:
+    """One relevance per position, ``(H, W)``, from the values of one input at a spatial layer; others as they are.
+
+    Args:
+        values: the layer's shape without its batch axis.
+        channels: how the channels of one position are joined: ``sum``, or ``max`` or ``mean`` of their sizes.
+    """
+    if not trace.is_spatial(layer):
+        return values.abs() if channels != "sum" else values
+    maps = trace.maps(layer, values if values.ndim == len(trace.site(layer).shape) else values[None])[0]
+    if channels == "sum":
+        return maps.sum(dim=0)
+    return maps.abs().amax(dim=0) if channels == "max" else maps.abs().mean(dim=0)
+
+
+def relative_error(total: torch.Tensor, squares: torch.Tensor, count: int) -> float | None:
+    """The standard error of a mean map over the map itself, both as Euclidean norms.
+
+    Args:
+        total, squares: sum and sum of squares of ``count`` independent estimates.
+    """
+    if count < 2:
+        return None
+    mean = total / count
+    variance = (squares / count - mean.square()).clamp(min=0) / (count - 1)
+    size = float(mean.norm())
+    return float(variance.sum().sqrt()) / size if size else None
 
 
 def precise(tensor: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from torch.utils.hooks import RemovableHandle
 
 from interp_widgets.trace.values import Operation, Ref, Value, edge_of, map_structure, refs_in, tensors_in, window_of
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "main_tensor", "raw_name", "with_tensor"]
 
 IN_PLACE_DUNDERS = frozenset(
     f"__{name}__"
@@ -56,9 +57,12 @@ MAX_DEPTH = 4
 class Recorder(TorchFunctionMode):
     """Writes values, operations and names while it is active (``with recorder:``)."""
 
-    def __init__(self, model: nn.Module, *, evaluation: bool) -> None:
+    def __init__(
+        self, model: nn.Module, *, evaluation: bool, edits: Mapping[str, torch.Tensor] = MappingProxyType({})
+    ) -> None:
         super().__init__()
         self.model = model
+        self._edits = {raw_name(name): value for name, value in edits.items()}
         self.values: list[Value] = []
         self.tape: list[Operation] = []
         self.sites: dict[str, tuple[int, str | None, str]] = {}  # name -> value, module path, kind of operation
@@ -100,20 +104,20 @@ class Recorder(TorchFunctionMode):
         path = self._paths[id(module)]
         self._stack.append((self._numbered(path) if path else "", sys.exception()))
 
-    def _leave(self, module: nn.Module, _args: Any, output: Any) -> None:
+    def _leave(self, module: nn.Module, _args: Any, output: Any) -> Any:
         name, handled = self._stack.pop()
         path = self._paths[id(module)]
         if sys.exception() is not handled:
             self.failed = self.failed or path
-            return
+            return None
         self.failed = ""  # what a module inside raised was handled
         if not path:
-            return
+            return None
         found = list(tensors_in(output))
-        main = next(
-            (key for key, tensor in found if tensor.is_floating_point() or tensor.is_complex()),
-            found[0][0] if found else "",
-        )
+        main = main_tensor(found)
+        if name in self._edits and found:
+            output = with_tensor(output, dict(found)[main], self._edited(name))
+            found = list(tensors_in(output))
         for key, tensor in found:
             index = self.value_of(tensor)
             if (
@@ -129,6 +133,13 @@ class Recorder(TorchFunctionMode):
         if found:
             self.layers.pop(path, None)
             self.layers[path] = name
+        return output
+
+    def _edited(self, name: str) -> torch.Tensor:
+        """What stands at a site instead of what was computed there: a leaf of the graph."""
+        edit = _as_leaf(self._edits[name])
+        self._keep(edit, Operation("edit", torch.clone, (), {}, repeatable=False))
+        return edit
 
     def _numbered(self, name: str) -> str:
         count = self._calls.get(name, 0)
@@ -178,6 +189,9 @@ class Recorder(TorchFunctionMode):
             result = map_structure(_as_leaf, result)
             outputs = [tensor for _, tensor in tensors_in(result)]
         label = self._numbered(f"{self.scope}/{name.strip('_') or name}")
+        if label in self._edits and written is None and len(outputs) == 1:
+            result = with_tensor(result, outputs[0], self._edited(label))
+            outputs = [tensor for _, tensor in tensors_in(result)]
         indices = []
         for position, tensor in enumerate(outputs):
             known = self._known(tensor)
@@ -334,6 +348,22 @@ def _written(name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs:
     ):
         target = args[0] if args else kwargs.get("input")
     return target if isinstance(target, torch.Tensor) else None
+
+
+def raw_name(site: str) -> str:
+    """What a site is called while the pass runs, when nobody knows yet whether there will be a second call."""
+    return site.removesuffix(":0")
+
+
+def main_tensor(found: list[tuple[str, torch.Tensor]]) -> str:
+    """The path of the tensor that a module's output stands for: the first with numbers in it."""
+    numbers = [path for path, tensor in found if tensor.is_floating_point() or tensor.is_complex()]
+    return next(iter(numbers), found[0][0] if found else "")
+
+
+def with_tensor(structure: Any, old: torch.Tensor, new: torch.Tensor) -> Any:
+    """The same structure with one of its tensors exchanged."""
+    return map_structure(lambda tensor: new if tensor is old else tensor, structure)
 
 
 def _as_leaf(tensor: torch.Tensor) -> torch.Tensor:

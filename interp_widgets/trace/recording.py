@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from interp_widgets.errors import InputError, TargetError
-from interp_widgets.trace.recorder import Recorder
+from interp_widgets.trace.recorder import Recorder, main_tensor, raw_name, with_tensor
 from interp_widgets.trace.state import Fingerprint, recording_state, unwrap
 from interp_widgets.trace.trace import Recording, Trace
 from interp_widgets.trace.values import map_structure, tensors_in
@@ -17,6 +22,7 @@ from interp_widgets.trace.values import map_structure, tensors_in
 __all__ = ["record"]
 
 SOFTMAX = frozenset({"softmax", "log_softmax", "_softmax", "_log_softmax"})
+_NO_EDITS: Mapping[str, torch.Tensor] = MappingProxyType({})
 OutputSelector = str | int | Callable[[Any], torch.Tensor] | None
 
 
@@ -64,42 +70,145 @@ def record(
             f"inputs must hold at least one tensor, got {type(inputs).__name__}: "
             "give a tensor, a tuple, a dict or a list of tensors"
         )
-    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())} | {
-        t.device for _, t in tensors_in(inputs)
-    }
-    with recording_state(model, devices, evaluation=evaluation):
-        recorder = Recorder(model, evaluation=evaluation)
-        names: list[str] = []
-        fed, fed_kwargs = _feed(recorder, inputs, kwargs or {}, names)
-        try:
-            recorder.hook()
-            with recorder:
-                output = _call(model, fed, fed_kwargs)
-        except Exception as error:
-            where = f"in layer {recorder.failed!r}" if recorder.failed else "in the model's own forward"
-            error.add_note(
-                f"interp_widgets: raised {where} while {type(model).__name__} was recorded on {_describe(inputs)}"
-            )
-            raise
-        finally:
-            recorder.unhook()
-        recorder.number_first_calls()
-        output_sites, logits = _outputs(recorder, output, target_output)
-    plain = map_structure(lambda tensor: tensor.detach(), output)
-    recorder.release()
-    recording = Recording(
-        model=model,
-        values=recorder.values,
-        tape=recorder.tape,
-        sites=recorder.sites,
-        layers=recorder.layers,
-        inputs=names,
-        output=plain,
-        output_sites=output_sites,
-        logits=logits,
-        fingerprint=Fingerprint(model),
-    )
-    return Trace(recording, memory_limit=memory_limit, class_names=class_names)
+    run = Pass(model, kwargs or {}, target_output, evaluation, memory_limit, class_names)
+    return run.record(inputs, run.kwargs)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of an input in the arguments of the model, by the name of its site."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Pass:
+    """How a model is run: what is needed to run it again in the same way.
+
+    Args:
+        arguments: the model's positional and keyword arguments with a ``Slot`` in place of each tensor; known once it
+            has run.
+    """
+
+    model: nn.Module
+    kwargs: Mapping[str, Any]
+    target_output: OutputSelector
+    evaluation: bool
+    memory_limit: int | None
+    class_names: Sequence[str] | None
+    arguments: tuple[Any, Any] = ((), {})
+
+    def record(self, inputs: Any, kwargs: Mapping[str, Any], edits: Mapping[str, torch.Tensor] = _NO_EDITS) -> Trace:
+        """Run the model, recorded; ``edits`` stand at their sites instead of what is computed there."""
+        model = self.model
+        with recording_state(model, self._devices(inputs), evaluation=self.evaluation):
+            recorder = Recorder(model, evaluation=self.evaluation, edits=edits)
+            names: list[str] = []
+            fed, fed_kwargs = _feed(recorder, inputs, kwargs, names)
+            try:
+                recorder.hook()
+                with recorder:
+                    output = _call(model, fed, fed_kwargs)
+            except Exception as error:
+                where = f"in layer {recorder.failed!r}" if recorder.failed else "in the model's own forward"
+                error.add_note(
+                    f"interp_widgets: raised {where} while {type(model).__name__} was recorded on {_describe(inputs)}"
+                )
+                raise
+            finally:
+                recorder.unhook()
+            recorder.number_first_calls()
+            output_sites, logits = _outputs(recorder, output, self.target_output)
+        plain = map_structure(lambda tensor: tensor.detach(), output)
+        recorder.release()
+        slots = iter(names)
+        arguments = map_structure(lambda _tensor: Slot(next(slots)), (inputs, dict(kwargs)))
+        recording = Recording(
+            model=model,
+            values=recorder.values,
+            tape=recorder.tape,
+            sites=recorder.sites,
+            layers=recorder.layers,
+            inputs=names,
+            output=plain,
+            output_sites=output_sites,
+            logits=logits,
+            fingerprint=Fingerprint(model),
+            again=replace(self, arguments=arguments),
+        )
+        return Trace(recording, memory_limit=self.memory_limit, class_names=self.class_names)
+
+    def rerun(self, inputs: Mapping[str, torch.Tensor], edits: Mapping[str, torch.Tensor]) -> Trace:
+        """Record again, with other inputs."""
+        args, kwargs = map_structure(lambda slot: inputs[slot.name], self.arguments, Slot)
+        return self.record(args, kwargs, edits)
+
+    def forward(
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        edits: Mapping[str, torch.Tensor],
+        wanted: Mapping[str, str],
+        outputs: Mapping[str, str],
+    ) -> dict[str, torch.Tensor]:
+        """Run again without autograd and without a recording: the values at some sites.
+
+        Args:
+            edits: values that stand at the sites of modules.
+            wanted: module path of each site of a module whose value is asked for, by its name.
+            outputs: names of the sites of the returned tensors, by their path in the output.
+        """
+        args, kwargs = map_structure(lambda slot: inputs[slot.name], self.arguments, Slot)
+        found: dict[str, torch.Tensor] = {}
+        with (
+            recording_state(self.model, self._devices(args), evaluation=self.evaluation),
+            torch.no_grad(),
+            _watched(self.model, edits, wanted, found),
+        ):
+            args, kwargs = map_structure(torch.clone, (args, kwargs))
+            output = _call(self.model, args, kwargs)
+        for path, tensor in tensors_in(output):
+            if path in outputs:
+                found[outputs[path]] = tensor
+        return found
+
+    def _devices(self, inputs: Any) -> set[torch.device]:
+        held = (*self.model.parameters(), *self.model.buffers())
+        return {tensor.device for tensor in held} | {tensor.device for _, tensor in tensors_in(inputs)}
+
+
+@contextmanager
+def _watched(
+    model: nn.Module, edits: Mapping[str, torch.Tensor], wanted: Mapping[str, str], found: dict[str, torch.Tensor]
+) -> Iterator[None]:
+    """Exchange and read the outputs of modules while the model runs; their hooks are gone afterwards."""
+    edited = {raw_name(site): value for site, value in edits.items()}
+    read = {raw_name(site): site for site in wanted}
+    paths = {name.partition(":")[0] for name in (*edited, *read)}
+    calls: Counter[str] = Counter()
+    handles: list[RemovableHandle] = []
+
+    def watch(path: str) -> Callable[[nn.Module, Any, Any], Any]:
+        def leave(_module: nn.Module, _args: Any, output: Any) -> Any:
+            name = f"{path}:{calls[path]}" if calls[path] else path
+            calls[path] += 1
+            tensors = list(tensors_in(output))
+            main = dict(tensors).get(main_tensor(tensors))
+            if main is None:
+                return output
+            if name in edited:
+                output, main = with_tensor(output, main, edited[name].clone()), edited[name]
+            if name in read:
+                found[read[name]] = main.clone()  # the next operation may write into it
+            return output
+
+        return leave
+
+    try:
+        handles += [model.get_submodule(path).register_forward_hook(watch(path)) for path in paths]
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _call(model: nn.Module, inputs: Any, kwargs: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from interp_widgets.errors import TargetError, did_you_mean
 if TYPE_CHECKING:
     from interp_widgets.trace.trace import Trace
 
-__all__ = ["ClassScore", "Contrast", "OutputScore", "SiteScore", "Target", "TargetLike", "as_target"]
+__all__ = ["ClassScore", "Contrast", "OutputScore", "SiteScore", "Target", "TargetLike", "as_target", "each_score"]
 
 Value = Callable[[str], torch.Tensor]
 
@@ -38,14 +38,18 @@ class ClassScore:
 
     def score(self, trace: Trace, value: Value) -> torch.Tensor:
         """See ``Target.score``."""
+        return self.each(trace, value).sum()
+
+    def each(self, trace: Trace, value: Value) -> torch.Tensor:
+        """The score of each input of a batch, ``(N,)``."""
         logits = value(trace.logits_site)
         classes = trace.class_count
         if not 0 <= self.index < classes:
             raise TargetError(f"target must be in 0..{classes - 1} (the model has {classes} classes), got {self.index}")
         if logits.ndim <= 1:
-            return logits.reshape(-1)[self.index]
+            return logits.reshape(-1)[self.index : self.index + 1]
         scores = logits.select(1, self.index)
-        return scores.sum() / scores[:1].numel()
+        return scores if scores.ndim == 1 else scores.flatten(1).mean(dim=1)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,11 @@ class Contrast:
 
     def score(self, trace: Trace, value: Value) -> torch.Tensor:
         """See ``Target.score``."""
-        return ClassScore(self.a).score(trace, value) - ClassScore(self.b).score(trace, value)
+        return self.each(trace, value).sum()
+
+    def each(self, trace: Trace, value: Value) -> torch.Tensor:
+        """The difference for each input of a batch, ``(N,)``."""
+        return ClassScore(self.a).each(trace, value) - ClassScore(self.b).each(trace, value)
 
 
 @dataclass(frozen=True)
@@ -69,15 +77,23 @@ class SiteScore:
 
     def score(self, trace: Trace, value: Value) -> torch.Tensor:
         """See ``Target.score``."""
+        return self._chosen(trace, value).sum()
+
+    def each(self, trace: Trace, value: Value) -> torch.Tensor:
+        """The sum for each input of a batch, ``(N,)``."""
+        chosen = self._chosen(trace, value)
+        return chosen.reshape(1) if chosen.ndim == 0 else chosen.reshape(chosen.shape[0], -1).sum(dim=1)
+
+    def _chosen(self, trace: Trace, value: Value) -> torch.Tensor:
         tensor = value(self.site)
         if self.channel is None:
-            return tensor.sum()
+            return tensor
         channels, axis = trace.channels(self.site), trace.channel_axis(self.site)
         if not 0 <= self.channel < channels:
             raise TargetError(
                 f"channel must be in 0..{channels - 1} ({self.site!r} has {channels} channels), got {self.channel}"
             )
-        return tensor.select(axis, self.channel).sum()
+        return tensor.select(axis, self.channel)
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,13 @@ class OutputScore:
                 f"a target function must return a tensor with one element, got {shown}: sum or select first"
             )
         return score.reshape(())
+
+
+def each_score(target: Target, trace: Trace, value: Value) -> torch.Tensor:
+    """The score of each input of a batch, ``(N,)``; of a target that has only one score for all of them, ``(1,)``."""
+    each = getattr(target, "each", None)
+    scores: torch.Tensor = target.score(trace, value).reshape(1) if each is None else each(trace, value)
+    return scores
 
 
 TargetLike = int | str | Target | Callable[[Any], torch.Tensor] | None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import nn
@@ -16,6 +16,7 @@ from torch import nn
 from interp_widgets.errors import (
     ClosedError,
     GradientError,
+    InputError,
     LayerError,
     NonFiniteError,
     OverwrittenError,
@@ -28,12 +29,14 @@ from interp_widgets.trace.labels import LayoutReader
 from interp_widgets.trace.layout import Layout
 from interp_widgets.trace.reading import Reading, readings
 from interp_widgets.trace.state import Fingerprint
-from interp_widgets.trace.target import Target, TargetLike, as_target
+from interp_widgets.trace.target import Target, TargetLike, as_target, each_score
 from interp_widgets.trace.values import Edge, Operation, Ref, Site, Value, map_structure
 
 __all__ = ["Recording", "Trace"]
 
 DEFAULT_MEMORY_LIMIT = 128 * 2**20
+BATCH_BYTES = 256 * 2**20  # of the values of one batch of passes
+MOST_AT_ONCE = 16  # on one or two cores more at once is not faster, and cancelling waits for it
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,30 @@ class Recording:
     output_sites: dict[str, str]
     logits: str | None
     fingerprint: Fingerprint
+    again: Again
+
+
+class Again(Protocol):
+    """Runs the model again as it was run; see ``recording.Pass``."""
+
+    def rerun(self, inputs: Mapping[str, torch.Tensor], edits: Mapping[str, torch.Tensor]) -> Trace:
+        """Record again, with other inputs."""
+
+    def forward(
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        edits: Mapping[str, torch.Tensor],
+        wanted: Mapping[str, str],
+        outputs: Mapping[str, str],
+    ) -> dict[str, torch.Tensor]:
+        """Run again without autograd and without a recording."""
+
+
+class Probe(NamedTuple):
+    """Scores ``(B,)`` at other values, and their gradients ``(B, ...)`` there; empty when they were not asked for."""
+
+    scores: torch.Tensor
+    gradients: torch.Tensor
 
 
 class Trace:
@@ -78,6 +105,7 @@ class Trace:
         self._output_values = recording.output_sites
         self._logits = recording.logits
         self._fingerprint = recording.fingerprint
+        self._again = recording.again
         self._lock = threading.RLock()  # of the caches
         self._passing = threading.RLock()  # of the autograd graph
         # The gradients come with their version counters, so that one that was written into is noticed.
@@ -382,6 +410,130 @@ class Trace:
     def _evict(self) -> None:
         while self._gradient_bytes > self.memory_limit and len(self._gradients) > 1:
             self._gradient_bytes -= self._gradients.popitem(last=False)[1][0].nbytes
+
+    # Other values
+
+    def rerun(self, values: Mapping[str, torch.Tensor], *, example: int = 0) -> Trace:
+        """Record the same model with other values at some inputs, layers or sites.
+
+        Args:
+            values: by name, a batch for each: ``(B, *shape without its batch axis)``. Inputs that are not named are
+                those recorded, repeated ``B`` times.
+            example: which input of the recorded batch.
+
+        Raises:
+            LayerError: no such layer or site.
+            InputError: a batch of another shape; not as many values for one site as for another.
+            StaleError: a parameter changed since the recording.
+        """
+        inputs, edits = self._fed(values, example)
+        return self._again.rerun(inputs, edits)
+
+    def probe(
+        self,
+        layer: str,
+        values: torch.Tensor,
+        target: TargetLike = None,
+        *,
+        example: int = 0,
+        gradient: bool = False,
+    ) -> Probe:
+        """The target's score for each of a batch of values at an input, layer or site, and its gradient there.
+
+        Args:
+            values: ``(B, *shape without its batch axis)``.
+            example: which input of the recorded batch.
+
+        Raises:
+            LayerError, TargetError, InputError, StaleError: as ``rerun`` and ``score``.
+            GradientError: no gradient exists there.
+        """
+        goal = as_target(target, self)
+        name = self.site(layer).name
+        if len(values) > 1 and not self._takes_batches(goal):
+            parts = [self.probe(name, value[None], goal, example=example, gradient=gradient) for value in values]
+            gradients = torch.cat([part.gradients for part in parts]) if gradient else values.new_zeros(0)
+            return Probe(torch.cat([part.scores for part in parts]), gradients)
+        if gradient:
+            with self.rerun({name: values}, example=example) as other:
+                scores = each_score(goal, other, other.activation)
+                return Probe(scores.detach(), other.gradient(name, goal).reshape(values.shape))
+        return Probe(self._scores(name, values, goal, example), values.new_zeros(0))
+
+    def _scores(self, name: str, values: torch.Tensor, target: Target, example: int) -> torch.Tensor:
+        """The scores alone: without a recording where what the target asks for can be read off the modules."""
+        needed: set[str] = set()
+
+        def note(site: str) -> torch.Tensor:
+            needed.add(self.site(site).name)
+            return self.activation(site)
+
+        each_score(target, self, note)
+        outputs = {path: site for path, site in self._output_values.items() if site in needed}
+        wanted = {site: self._sites[site].module for site in needed - set(outputs.values())}
+        if not all(module and "[" not in site for site, module in wanted.items()):
+            with self.rerun({name: values}, example=example) as other:
+                return each_score(target, other, other.activation).detach()
+        inputs, edits = self._fed({name: values}, example)
+        if not all(self._sites[site].module and "[" not in site for site in edits):
+            with self.rerun({name: values}, example=example) as other:
+                return each_score(target, other, other.activation).detach()
+        found = self._again.forward(inputs, edits, {site: module or "" for site, module in wanted.items()}, outputs)
+        return each_score(target, self, lambda site: found[self.site(site).name]).detach()
+
+    def _fed(
+        self, values: Mapping[str, torch.Tensor], example: int
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """All inputs, and the values at other sites, for a pass over a batch."""
+        self._check_fresh("another pass")
+        named = {self.site(layer).name: value for layer, value in values.items()}
+        counts = {len(value) for value in named.values()}
+        if len(counts) != 1:
+            raise InputError(f"values must be batches of one length, got lengths {sorted(counts)}")
+        for name, value in named.items():
+            shape = self._sites[name].shape[1 if self.is_batch else 0 :]
+            if value.shape[1:] != shape:
+                wanted = ", ".join(("B", *map(str, shape)))
+                raise InputError(f"values for {name!r} must have shape ({wanted}), got {tuple(value.shape)}")
+        if not self.is_batch:
+            if counts != {1}:
+                raise InputError("this model's inputs have no batch axis: give a batch of one value")
+            named = {name: value[0] for name, value in named.items()}
+        edits = {name: value for name, value in named.items() if name not in self.input_sites}
+        inputs = {
+            name: named[name] if name in named else self._repeated(name, counts.copy().pop(), example)
+            for name in self.input_sites
+        }
+        return inputs, edits
+
+    def _repeated(self, name: str, count: int, example: int) -> torch.Tensor:
+        value = self.activation(name)
+        return value[example : example + 1].expand(count, *value.shape[1:]) if self.is_batch else value
+
+    @property
+    def examples(self) -> int:
+        """How many inputs were recorded as one batch."""
+        return self._sites[self.input_sites[0]].shape[0] if self.is_batch else 1
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether the first axis of inputs and scores counts independent inputs."""
+        shapes = [self._sites[name].shape for name in self.input_sites]
+        shapes += [self.site(self.logits_site).shape] if self.has_classes else []
+        return all(len(shape) > 1 and shape[0] == shapes[0][0] for shape in shapes)
+
+    def _takes_batches(self, target: Target) -> bool:
+        return self.is_batch and hasattr(target, "each")  # a user's function may read the first input only
+
+    def batches(self, count: int, *, gradient: bool = False) -> Iterator[range]:
+        """``range(count)`` in parts that fit into memory, small ones first so that an estimate is there at once."""
+        per_example = max(1, self.nbytes // self.examples) * (2 if gradient else 1)
+        most = max(1, min(MOST_AT_ONCE, BATCH_BYTES // per_example))
+        start, size = 0, 1
+        while start < count:
+            stop = min(count, start + size)
+            yield range(start, stop)
+            start, size = stop, min(most, 2 * size)
 
     # Layout
 

@@ -1,0 +1,166 @@
+"""Gradients of noisy copies of the input, and of mixtures with baselines: averages over samples."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+
+from interp_widgets.explainers.base import Estimate, Explainer, as_map, limits, precise, relative_error
+from interp_widgets.explainers.baselines import Baseline, baseline_field, baseline_value
+from interp_widgets.explainers.integrated_gradients import value_of
+from interp_widgets.trace import Target, Trace
+
+__all__ = ["ExpectedGradients", "SmoothGrad", "SmoothGradSquared", "VarGrad"]
+
+
+@dataclass(frozen=True)
+class _Noisy(Explainer):
+    """The gradients of noisy copies; each kind makes one map of their moments."""
+
+    refines: ClassVar[bool] = True
+    error_name: ClassVar[str] = "standard error"
+
+    samples: int = field(default=32, metadata=limits(2, 2000, help="noisy copies of the input"))
+    noise: float = field(
+        default=0.15, metadata=limits(0.0, 2.0, help="standard deviation, as a share of the input's range")
+    )
+    channels: Literal["max", "mean"] = field(
+        default="max", metadata=limits(options=("max", "mean"), help="how the channels of one position are joined")
+    )
+    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of the noise: the same seed, the same map"))
+
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
+        value = value_of(trace, layer, example)
+        deviation = self.noise * float(value.max() - value.min())
+        generator = torch.Generator().manual_seed(self.seed)
+        total, squares, fourth = (torch.zeros_like(value) for _ in range(3))
+        for part in trace.batches(self.samples, gradient=True):
+            # one by one, so that the noise of a sample does not depend on how many fit into a batch
+            drawn = [torch.randn(value.shape, generator=generator).to(value) for _ in part]
+            copies = value + deviation * torch.stack(drawn)
+            gradients = precise(trace.probe(layer, copies, target, example=example, gradient=True).gradients)
+            total += gradients.sum(dim=0)
+            squares += gradients.square().sum(dim=0)
+            fourth += gradients.pow(4).sum(dim=0)
+            count = part.stop
+            if count < 2:
+                yield Estimate(as_map(trace, layer, self.first(total), self.channels), count, self.samples)
+                continue
+            found = self.moment(total, squares, count)
+            moments = (total, squares) if self.of_gradients else (squares, fourth)
+            yield Estimate(
+                as_map(trace, layer, found, self.channels), count, self.samples, relative_error(*moments, count)
+            )
+
+    of_gradients: ClassVar[bool] = False  # whether the mean is that of gradients, not of their squares
+
+    @abstractmethod
+    def moment(self, total: torch.Tensor, squares: torch.Tensor, count: int) -> torch.Tensor:
+        """The map from the sum of the gradients and the sum of their squares."""
+
+    def first(self, gradient: torch.Tensor) -> torch.Tensor:
+        """What is shown of one sample alone."""
+        return gradient.square()
+
+
+@dataclass(frozen=True)
+class SmoothGrad(_Noisy):
+    """The mean gradient of noisy copies of the input: the noise of a single gradient averages out.
+
+    Smilkov et al. 2017, arXiv:1706.03825, section 2.2: ``noise`` is their ``sigma / (x_max - x_min)``; the largest size
+    over the channels, as in ``Gradient``. No deviation with ``channels="max"``. ``error`` is the standard error of the
+    mean gradient, relative to it. ``values`` is ``(H, W)`` for images and spatial layers, the input's shape without the
+    batch otherwise; never negative; score per input unit.
+    """
+
+    title: ClassVar[str] = "SmoothGrad"
+    summary: ClassVar[str] = "the mean gradient of noisy copies of the input"
+    of_gradients: ClassVar[bool] = True
+
+    def moment(self, total: torch.Tensor, squares: torch.Tensor, count: int) -> torch.Tensor:  # noqa: ARG002
+        return total / count
+
+    def first(self, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
+
+
+@dataclass(frozen=True)
+class SmoothGradSquared(_Noisy):
+    """The mean squared gradient of noisy copies of the input.
+
+    Hooker et al. 2019, arXiv:1806.10758, section 3.2 (SG-SQ). ``error`` is the standard error of the mean square,
+    relative to it. Shape as ``SmoothGrad``; squared score per squared input unit.
+    """
+
+    title: ClassVar[str] = "SmoothGrad squared"
+    summary: ClassVar[str] = "the mean squared gradient of noisy copies of the input"
+
+    def moment(self, total: torch.Tensor, squares: torch.Tensor, count: int) -> torch.Tensor:  # noqa: ARG002
+        return squares / count
+
+
+@dataclass(frozen=True)
+class VarGrad(_Noisy):
+    """The variance of the gradient over noisy copies of the input: where the model is locally not linear.
+
+    Adebayo et al. 2018, arXiv:1810.03307, section 2: the variance over samples (divided by their number). ``error`` is
+    the standard error of the mean square, relative to it, which bounds that of the variance where the mean is small.
+    Shape as ``SmoothGrad``; squared score per squared input unit.
+    """
+
+    title: ClassVar[str] = "VarGrad"
+    summary: ClassVar[str] = "how much the gradient varies over noisy copies of the input"
+
+    def moment(self, total: torch.Tensor, squares: torch.Tensor, count: int) -> torch.Tensor:
+        return (squares / count - (total / count).square()).clamp(min=0)
+
+
+@dataclass(frozen=True)
+class ExpectedGradients(Explainer):
+    """Integrated gradients averaged over many baselines and places on the way, each drawn at random.
+
+    Expected Gradients, Erion et al. 2019, arXiv:1906.10670, eq. 2; shap and Captum call the same GradientSHAP. With
+    ``baseline="noise"`` each sample draws its own; with another there is one baseline and only the place is random.
+    ``noise`` adds noise to the input as Captum's ``stdevs`` does (a share of the input's range). Deviation: channels
+    are summed. ``error`` is the standard error of the mean, relative to it. ``values`` is ``(H, W)`` for images and
+    spatial layers, the input's shape without the batch otherwise; positive for evidence for the target; score units.
+    """
+
+    title: ClassVar[str] = "Expected Gradients (GradientSHAP)"
+    summary: ClassVar[str] = "integrated gradients over random baselines and places"
+    refines: ClassVar[bool] = True
+    error_name: ClassVar[str] = "standard error"
+
+    samples: int = field(default=32, metadata=limits(2, 2000, help="random pairs of a baseline and a place"))
+    baseline: Baseline = baseline_field("noise")
+    noise: float = field(default=0.0, metadata=limits(0.0, 2.0, help="on the input, as a share of its range"))
+    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of everything drawn: the same seed, the same map"))
+
+    @property
+    def signed(self) -> bool:
+        return True
+
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
+        value = value_of(trace, layer, example)
+        deviation = self.noise * float(value.max() - value.min())
+        generator = torch.Generator().manual_seed(self.seed)
+        start = baseline_value(trace, layer, self.baseline, example, self.seed).to(value)
+        total, squares = torch.zeros_like(value), torch.zeros_like(value)
+        for part in trace.batches(self.samples, gradient=True):
+            points, spans = [], []
+            for sample in part:
+                if self.baseline == "noise" and sample:
+                    start = baseline_value(trace, layer, self.baseline, example, self.seed + sample).to(value)
+                end = value + deviation * torch.randn(value.shape, generator=generator).to(value)
+                points.append(start + torch.rand((), generator=generator).to(value) * (end - start))
+                spans.append(end - start)
+            found = trace.probe(layer, torch.stack(points), target, example=example, gradient=True).gradients
+            products = precise(found) * torch.stack(spans)
+            total += products.sum(dim=0)
+            squares += products.square().sum(dim=0)
+            error = relative_error(total, squares, part.stop)
+            yield Estimate(as_map(trace, layer, total / part.stop), part.stop, self.samples, error)
