@@ -55,7 +55,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[dev]'
 	touch $(VENV)/.package $(VENV)/.test $@
 
-# tests/browser/conftest.py looks for the same names.
+# tests/conftest.py looks for the same names.
 chromium:
 	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
 	    if command -v $$name >/dev/null; then exit 0; fi; \

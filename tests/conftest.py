@@ -1,13 +1,17 @@
-"""What every test gets: callbacks that raise, a drawing backend without a window, a seed, few threads."""
+"""What every test gets: callbacks that raise, a drawing backend without a window, a seed, few threads; one Chromium."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import matplotlib as mpl
 import pytest
 import torch
 from ipywidgets.widgets import widget as ipywidgets_widget
+from playwright.sync_api import Browser, sync_playwright
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # the Makefile's too
 
 mpl.use("Agg")
 torch.set_num_threads(2)
@@ -40,3 +44,17 @@ def _seeded() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium; its absence is a failure."""
+    found = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if found is None:
+        pytest.fail(f"no browser: none of {', '.join(CHROMIUM_NAMES)} is on PATH; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()

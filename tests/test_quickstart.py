@@ -14,7 +14,6 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from interp_widgets import cli
-from tests.browser.conftest import chromium  # noqa: F401 - a fixture
 from tests.browser.harness import Host, NotebookPage
 from tests.demo_server import jupyter_environment, running_demo
 
@@ -50,7 +49,7 @@ def test_it_runs_from_top_to_bottom_and_shows_an_explorer(tmp_path: Path, monkey
 
 @pytest.mark.browser
 def test_the_demo_opens_it_and_every_cell_runs_in_the_browser(
-    chromium: Browser,  # noqa: F811 - the fixture above
+    chromium: Browser,
     tmp_path: Path,
 ) -> None:
     with running_demo(tmp_path, "--", "--LabApp.expose_app_in_browser=True") as (_, address):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 
-from interp_widgets.errors import InputError, ParameterError
+from interp_widgets.errors import InputError, LayerError, ParameterError
 from interp_widgets.explainers.attribution import Attribution
 from interp_widgets.trace import ClassScore, Contrast, SiteScore, Target, TargetLike, Trace
 from interp_widgets.trace.target import as_target
@@ -59,6 +59,7 @@ class Explainer(ABC):
     title: ClassVar[str]
     summary: ClassVar[str]
     at_layer: ClassVar[bool] = False  # explains a layer (its map has the layer's resolution) rather than the input
+    input_only: ClassVar[bool] = False  # cannot explain a layer
     needs_gradient: ClassVar[bool] = True
     refines: ClassVar[bool] = False  # runs the model many times and yields better and better estimates
     error_name: ClassVar[str] = ""  # what ``Estimate.error`` measures
@@ -106,6 +107,8 @@ class Explainer(ABC):
         """Estimates that converge; a method that needs one step yields once. The last one is what a call returns."""
         goal = as_target(target if target is not None or example == 0 else _prediction(trace, example), trace)
         place = self.default_layer(trace) if layer is None else layer
+        if self.input_only and trace.site(place).name not in trace.input_sites:
+            raise LayerError(f"{type(self).title} explains the input only, not the layer {place!r}: leave layer out")
         score = _score(goal, trace, example)
         for found in self.estimates(trace, goal, place, example):
             estimate = found if isinstance(found, Estimate) else Estimate(found)

@@ -12,10 +12,10 @@ import torch
 
 from interp_widgets.errors import LayoutError
 from interp_widgets.explainers.base import Estimate, Explainer, as_map, limits, precise
-from interp_widgets.explainers.baselines import Baseline, baseline_field, baseline_value, blurred
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_value, blurred
 from interp_widgets.trace import Target, Trace
 
-__all__ = ["BlurIG", "IntegratedGradients"]
+__all__ = ["BlurIG", "IntegratedGradients", "completeness_gap", "spread", "value_of"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class IntegratedGradients(Explainer):
     error_name: ClassVar[str] = "completeness gap"
 
     steps: int = field(default=32, metadata=limits(2, 1000, help="gradients on the way from the baseline to the input"))
-    baseline: Baseline = baseline_field()
+    baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
     seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of a baseline of noise"))
 
     @property
@@ -61,16 +61,16 @@ class IntegratedGradients(Explainer):
             total += torch.einsum("b,b...->...", shares[list(part)], precise(found))
             weight += float(shares[list(part)].sum())
             relevance = (end - start) * total / weight
-            gap = abs(float(relevance.double().sum()) - change) / abs(change) if change else None
-            yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps, gap)
+            error = completeness_gap(relevance, change)
+            yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps, error)
 
 
 @dataclass(frozen=True)
 class BlurIG(Explainer):
     """The gradient gathered while the input, blurred beyond recognition, becomes sharp: no baseline to choose.
 
-    Xu et al. 2020, arXiv:2004.03383, eq. 7, by the trapezium rule over ``steps`` blurs: ``sum of (g_i + g_i+1) / 2 (x_i+1
-    - x_i)``. Deviations: the paper's sum takes the gradient at one end of each step; the widths fall to zero
+    Xu et al. 2020, arXiv:2004.03383, eq. 7, by the trapezium rule over ``steps`` blurs: ``sum of (g_i + g_i+1) / 2
+    (x_i+1 - x_i)``. Deviations: the paper's sum takes the gradient at one end of each step; the widths fall to zero
     quadratically, where the paper lets them fall linearly; channels are summed. Estimates: the blurs that are known so
     far. ``error`` is the completeness gap as of ``IntegratedGradients``, with the most blurred input as baseline.
     Images only. ``values`` is ``(H, W)``, positive for evidence for the target; in score units.
@@ -78,6 +78,7 @@ class BlurIG(Explainer):
 
     title: ClassVar[str] = "Blur IG"
     summary: ClassVar[str] = "gradients gathered while the blurred input becomes sharp"
+    input_only: ClassVar[bool] = True
     refines: ClassVar[bool] = True
     error_name: ClassVar[str] = "completeness gap"
 
@@ -90,7 +91,7 @@ class BlurIG(Explainer):
 
     def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
         image = value_of(trace, layer, example)
-        if layer not in trace.input_sites or image.ndim != 3 or not trace.is_spatial(layer):
+        if image.ndim != 3 or not trace.is_spatial(layer):
             raise LayoutError(f"Blur IG explains images: {layer!r} with shape {tuple(image.shape)} is none")
         widest = self.blur * max(image.shape[1:])
         along = [blurred(image, widest * (1 - step / (self.steps - 1)) ** 2) for step in range(self.steps)]
@@ -108,8 +109,13 @@ class BlurIG(Explainer):
             for here, there in pairwise(sorted(known)):
                 relevance += (known[here][1] + known[there][1]) / 2 * (along[there] - along[here])
             change = known[self.steps - 1][0] - known[0][0]
-            gap = abs(float(relevance.double().sum()) - change) / abs(change) if change else None
-            yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps, gap)
+            error = completeness_gap(relevance, change)
+            yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps, error)
+
+
+def completeness_gap(relevance: torch.Tensor, change: float) -> float | None:
+    """How far the relevance is from adding up to the change of the score, relative to that change."""
+    return abs(float(relevance.double().sum()) - change) / abs(change) if change else None
 
 
 def value_of(trace: Trace, layer: str, example: int) -> torch.Tensor:

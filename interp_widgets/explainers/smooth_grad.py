@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 
 from interp_widgets.explainers.base import Estimate, Explainer, as_map, limits, precise, relative_error
-from interp_widgets.explainers.baselines import Baseline, baseline_field, baseline_value
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_value
 from interp_widgets.explainers.integrated_gradients import value_of
 from interp_widgets.trace import Target, Trace
 
@@ -136,7 +136,7 @@ class ExpectedGradients(Explainer):
     error_name: ClassVar[str] = "standard error"
 
     samples: int = field(default=32, metadata=limits(2, 2000, help="random pairs of a baseline and a place"))
-    baseline: Baseline = baseline_field("noise")
+    baseline: Baseline = field(default="noise", metadata=BASELINE_LIMITS)
     noise: float = field(default=0.0, metadata=limits(0.0, 2.0, help="on the input, as a share of its range"))
     seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of everything drawn: the same seed, the same map"))
 

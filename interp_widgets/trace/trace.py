@@ -495,6 +495,7 @@ class Trace:
             if value.shape[1:] != shape:
                 wanted = ", ".join(("B", *map(str, shape)))
                 raise InputError(f"values for {name!r} must have shape ({wanted}), got {tuple(value.shape)}")
+            named[name] = value.to(self._sites[name].dtype)
         if not self.is_batch:
             if counts != {1}:
                 raise InputError("this model's inputs have no batch axis: give a batch of one value")

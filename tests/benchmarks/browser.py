@@ -38,7 +38,8 @@ from interp_widgets.cli import any_free_port
 from tests.benchmarks.controls import CONTROLS, TARGET, Line
 from tests.benchmarks.delayed import delayed
 from tests.benchmarks.desk import WATCH, Desk, Drag, WatchedLab
-from tests.browser.conftest import AUTOSAVE_OFF, CHROMIUM_NAMES, EMPTY_NOTEBOOK
+from tests.browser.conftest import AUTOSAVE_OFF, EMPTY_NOTEBOOK
+from tests.conftest import CHROMIUM_NAMES
 from tests.demo_server import running_demo
 
 RESULTS = Path(__file__).parent / "results" / "browser.json"

@@ -1,9 +1,8 @@
-"""One JupyterLab, one Voila and one Chromium for all browser tests; a fresh notebook and kernel for each."""
+"""One JupyterLab and one Voila for all browser tests; a fresh notebook and kernel for each."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import urllib.error
@@ -12,14 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from interp_widgets.cli import any_free_port
 from tests.browser.harness import Lab, Voila
 from tests.demo_server import jupyter_environment, running_demo, stop
 
 HERE = Path(__file__).parent
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # the Makefile's too
 EMPTY_NOTEBOOK = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 AUTOSAVE_OFF = "config/lab/user-settings/@jupyterlab/docmanager-extension/plugin.jupyterlab-settings"
 
@@ -29,20 +27,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("browser")
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium; its absence is a failure."""
-    found = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if found is None:
-        pytest.fail(f"no browser: none of {', '.join(CHROMIUM_NAMES)} is on PATH; on Debian: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
