@@ -80,8 +80,8 @@ def baseline_input(trace: Trace, name: str, baseline: Baseline, example: int, se
     if baseline == "blurred":
         return blurred(value, max(value.shape[-2:]) / 16) if image else value.mean().expand_as(value).clone()
     low, high = value.amin(dim=axes, keepdim=True), value.amax(dim=axes, keepdim=True)
-    drawn = torch.rand(value.shape, generator=torch.Generator().manual_seed(seed), dtype=value.dtype)
-    return low + (high - low) * drawn.to(value.device)
+    drawn = torch.rand(value.shape, generator=torch.Generator().manual_seed(seed))
+    return low + (high - low) * drawn.to(value)
 
 
 def baseline_value(trace: Trace, layer: str, baseline: Baseline, example: int, seed: int = 0) -> torch.Tensor:
