@@ -130,8 +130,8 @@ class ExpectedGradients(Explainer):
     spatial layers, the input's shape without the batch otherwise; positive for evidence for the target; score units.
     """
 
-    title: ClassVar[str] = "Expected Gradients (GradientSHAP)"
-    summary: ClassVar[str] = "integrated gradients over random baselines and places"
+    title: ClassVar[str] = "Expected Gradients"
+    summary: ClassVar[str] = "GradientSHAP: integrated gradients over random baselines and places"
     refines: ClassVar[bool] = True
     error_name: ClassVar[str] = "standard error"
 

@@ -20,6 +20,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from interp_widgets.trace.interrupt import Interrupted, interruption
 from interp_widgets.trace.values import Operation, Ref, Value, edge_of, map_structure, refs_in, tensors_in, window_of
 
 __all__ = ["Recorder", "main_tensor", "raw_name", "with_tensor"]
@@ -68,6 +69,7 @@ class Recorder(TorchFunctionMode):
         self.sites: dict[str, tuple[int, str | None, str]] = {}  # name -> value, module path, kind of operation
         self.layers: dict[str, str] = {}  # module path -> name of the site of its last call
         self._evaluation = evaluation
+        self._unwanted = interruption()
         self._alive: dict[int, tuple[torch.Tensor, int]] = {}  # id of a tensor object -> the object, its value
         self._by_storage: dict[int, list[tuple[torch.Tensor, int]]] = {}
         # id of a tensor object whose memory was written through another one -> the value written
@@ -130,10 +132,16 @@ class Recorder(TorchFunctionMode):
                 ]  # a leaf module's output goes by the module's name, not by that of the call in it
                 self._last_site = ""
             self.sites[name if key == main else f"{name}{key}"] = (index, path, type(module).__name__)
+            if self._unwanted is not None and tensor.requires_grad:
+                tensor.register_hook(lambda _gradient: self._go_on())  # type: ignore[no-untyped-call]  # no type in torch
         if found:
             self.layers.pop(path, None)
             self.layers[path] = name
         return output
+
+    def _go_on(self) -> None:
+        if self._unwanted is not None and self._unwanted():
+            raise Interrupted
 
     def _edited(self, name: str) -> torch.Tensor:
         """What stands at a site instead of what was computed there: a leaf of the graph."""
@@ -152,6 +160,7 @@ class Recorder(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        self._go_on()
         name = getattr(func, "__name__", type(func).__name__)
         if name == "__get__":
             result = func(*args, **kwargs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from interp_widgets.errors import InputError, TargetError
+from interp_widgets.trace.interrupt import Interruptible, interruption
 from interp_widgets.trace.recorder import Recorder, main_tensor, raw_name, with_tensor
 from interp_widgets.trace.state import Fingerprint, recording_state, unwrap
 from interp_widgets.trace.trace import Recording, Trace
@@ -159,10 +160,12 @@ class Pass:
         """
         args, kwargs = map_structure(lambda slot: inputs[slot.name], self.arguments, Slot)
         found: dict[str, torch.Tensor] = {}
+        unwanted = interruption()
         with (
             recording_state(self.model, self._devices(args), evaluation=self.evaluation),
             torch.no_grad(),
             _watched(self.model, edits, wanted, found),
+            nullcontext() if unwanted is None else Interruptible(unwanted),
         ):
             args, kwargs = map_structure(torch.clone, (args, kwargs))
             output = _call(self.model, args, kwargs)

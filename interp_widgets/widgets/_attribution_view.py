@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from interp_widgets.errors import InterpError
 from interp_widgets.explainers import Attribution
+from interp_widgets.trace.interrupt import Interrupted, interruptible
 from interp_widgets.widgets._channel_view import ChannelView
 from interp_widgets.widgets._channels import draft
 from interp_widgets.widgets._outline import Outline
@@ -23,7 +26,18 @@ __all__ = ["AttributionView"]
 
 PREFETCHED_CLASSES = 5
 PREFETCHED_LAYERS = 2  # up and down
+PAINT_EVERY = 0.1  # seconds between two estimates that are painted
 REST = 0.15  # seconds without a change before prefetching begins
+
+
+@dataclass
+class _Refinement:
+    """An attribution on its way: it goes on while the view changes in other respects."""
+
+    view: View
+    stream: Iterator[Attribution]
+    started: float = field(default_factory=time.perf_counter)
+    painted: float = 0.0
 
 
 class AttributionView:
@@ -36,22 +50,41 @@ class AttributionView:
         self._worker = worker
         self._view: View | None = None
         self._outline: Outline | None = None
+        self._refining: _Refinement | None = None
+        self._stopped: View | None = None  # whose refinement the user has stopped
+
+    def stop(self) -> None:
+        """Refine no more what is being refined; what is on the screen stays."""
+        self._stopped = self._view
 
     def draw(self, view: View, outline: Outline) -> None:
         """Show the map and the channels of a view, now or as soon as they are computed."""
         self._view, self._outline = view, outline
+        if not view.same_map(self._stopped):
+            self._stopped = None
         started = time.perf_counter()
         here, ranked = bool(view.refusal) or self._session.is_cheap(), self._channels.ready(view)
         if ranked:
             self._channels.draw(view)
         if here:
             self._show(view, started, cached=True)
-        self._panel.set_busy(busy=not (here and ranked))
+        going = self._refining is not None and view.same_map(self._refining.view)
+        self._panel.set_busy(busy=not ((here and ranked) or view.same_map(self._stopped)), shown=going)
         self._worker.submit(self._prefetch if here and ranked else self._compute)
 
     def _compute(self) -> Iterator[None]:
         started, view = time.perf_counter(), self._view
         if view is None:
+            return
+        if view.explainer.refines and not view.refusal:
+            yield from self._refine(view)
+            if not self._channels.ready(view):
+                self._session.ready().gradient(view.layer, view.target)
+                yield
+            with TURN:
+                if view is self._view:
+                    self._channels.draw(view)
+            yield from self._prefetch()
             return
         if not view.refusal:
             with contextlib.suppress(InterpError):  # raised again, and shown, when it is drawn
@@ -71,6 +104,62 @@ class AttributionView:
                 self._channels.draw(view)
         yield from self._prefetch()
 
+    def _refine(self, view: View) -> Iterator[None]:
+        """Paint estimate after estimate, as long as the view asks for this map."""
+        if self._refining is None or not view.same_map(self._refining.view):
+            stream = self._session.stream(view.layer, view.target, view.explainer)
+            self._refining = _Refinement(view, stream)
+        run, unwanted = self._refining, partial(self._unwanted, view)
+        while not unwanted():
+            try:
+                with interruptible(unwanted):
+                    found = next(run.stream, None)
+            except Interrupted:
+                break
+            except InterpError as error:
+                with TURN:
+                    if not unwanted():
+                        self._refuse(str(error))
+                        self._panel.set_busy(busy=False)
+                break
+            if found is None:
+                break
+            with TURN:
+                if not unwanted():
+                    self._paint(view, found, run)
+            yield
+        self._refining = None
+
+    def _unwanted(self, view: View) -> bool:
+        return self._worker.closed or not view.same_map(self._view) or view.same_map(self._stopped)
+
+    def _paint(self, view: View, found: Attribution, run: _Refinement) -> None:
+        """An estimate: the first and the last at once, those between not more often than they can be seen."""
+        now, last = time.perf_counter(), found.done >= found.total
+        if not last and run.painted and now - run.painted < PAINT_EVERY:
+            return
+        run.painted = now
+        panel = self._panel
+        panel.show_attribution(found)
+        self._put(view.row, view.column, found, drafted=not last, anew=True)
+        with panel.attribution.hold_sync():
+            panel.attribution.label = f"{found.method} · {found.label}"
+            panel.attribution.alt = found.describe()
+        panel.set_busy(busy=not last, shown=True)
+        panel.status.text = self._progress(found, now - run.started)
+
+    def _progress(self, found: Attribution, seconds: float | None) -> str:
+        """How far a refinement is, how sure, and how long it will take, in words."""
+        sure = "" if found.error is None else f"; {found.error_name} {found.error:.1%}"
+        if seconds is None:
+            so_far = f"{found.total} evaluations, done before{sure}"
+        elif found.done < found.total:
+            left = seconds * (found.total - found.done) / found.done
+            so_far = f"{found.done} of {found.total} evaluations{sure}; about {max(1, round(left))} s left"
+        else:
+            so_far = f"{found.total} evaluations in {seconds:.1f} s{sure}"
+        return f"{found.method} for “{found.label}” at {found.layer}, score {found.score:.3g}; {so_far}"
+
     def _attribution(self, view: View) -> Attribution:
         """What the view asks for, whatever the session says by now."""
         return self._session.attribution(view.layer, view.target, view.explainer)
@@ -86,7 +175,7 @@ class AttributionView:
             self._refuse(str(error))
             return
         panel.show_attribution(found)
-        self._put(view.row, view.column, found, drafted=True)
+        self._put(view.row, view.column, found, drafted=not view.explainer.refines, anew=view.explainer.refines)
         with panel.attribution.hold_sync():
             panel.attribution.label = f"{found.method} · {found.label}"
             panel.attribution.alt = found.describe()
@@ -104,17 +193,19 @@ class AttributionView:
             where += ", values and no map"
         elif not self._session.ready().is_spatial(found.layer):
             where += ", a matrix and no map of the input"
+        if view.explainer.refines:
+            return self._progress(found, None)
         source = "from the recording" if cached else "one backward pass"
         return (
             f"{found.method} for “{found.label}” {where}, score {found.score:.3g}; {source}, {seconds * 1000:.1f} ms "
             f"(recording the input took {self._session.record_seconds * 1000:.0f} ms)"
         )
 
-    def _put(self, row: int, column: int, found: Attribution, *, drafted: bool = False) -> None:
+    def _put(self, row: int, column: int, found: Attribution, *, drafted: bool = False, anew: bool = False) -> None:
         picture, values = self._panel.attribution, found.array
-        if values.ndim != 2 or picture.resolution(row, column) == values.shape:
+        if values.ndim != 2 or (picture.resolution(row, column) == values.shape and not anew):
             return
-        if not (drafted and picture.has(row, column)):
+        if anew or not (drafted and picture.has(row, column)):
             low = float(values.min()) if found.signed else min(0.0, float(values.min()))
             picture.put(row, column, draft(values) if drafted else values, lo=low, hi=float(values.max()))
 
@@ -131,13 +222,13 @@ class AttributionView:
             yield
 
     def _wishes(self, view: View, outline: Outline) -> Iterator[Callable[[], None]]:
-        if not view.refusal:
+        if not view.refusal and not view.explainer.refines:
             yield self._wish(view, view.row, view.column, view.layer)
         yield self._channel_wish(view.layer_row, view.layer, view.channel)
         yield lambda: self._channels.send_all(view)
         rows = [view.layer_row + sign * step for step in range(1, PREFETCHED_LAYERS + 1) for sign in (1, -1)]
         neighbours = [(row, outline.rows[row]) for row in rows if 0 <= row < len(outline.rows)]
-        if not view.refusal:
+        if not view.refusal and not view.explainer.refines:
             if view.explainer.at_layer:
                 yield from (self._wish(view, row, view.column, layer) for row, layer in neighbours)
             yield from (self._wish(view, view.row, index, view.layer) for index in self._top_classes())

@@ -13,6 +13,8 @@ from interp_widgets.explainers import EXPLAINERS, Attribution
 from interp_widgets.render.colours import SEQUENTIAL, colour_table
 from interp_widgets.trace import Trace
 from interp_widgets.widgets._outline import Outline, tail, times
+from interp_widgets.widgets._parameters import Parameters
+from interp_widgets.widgets._turn import close_whole
 from interp_widgets.widgets.class_list import ClassList
 from interp_widgets.widgets.layer_tree import LayerTree
 from interp_widgets.widgets.menu import Menu
@@ -54,7 +56,7 @@ class Panel:
             tooltip="stop what is being computed",
             layout={"width": "56px", "visibility": "hidden"},
         )
-        self.method = _menu([(kind.title, name) for name, kind in EXPLAINERS.items()], "method")
+        self.method = _menu([(kind.title, name) for name, kind in EXPLAINERS.items()], "method", "2 1 0%")
         self.colormap = _menu([(name, name) for name in SEQUENTIAL], "colours")
         self.ranking = _menu(RANKINGS, "order of the channels", "0 0 124px")
         self.opacity = Slider(label="opacity", value=0.6, step=0.01, layout=GROWING)
@@ -76,6 +78,7 @@ class Panel:
         )
         self.layer_name = _heading("")
         self.layer_name.layout.flex = "1 1 0%"
+        self.parameters = Parameters()
         self._links: list[widgets.Widget] = []
         self._depth_link: widgets.Widget | None = None
         self._extra: list[widgets.Widget] = []
@@ -146,10 +149,11 @@ class Panel:
         )
         network = _column([self.strip, _row([self.depth])], width="472px")
         tree = _column([self.tree], grow=True)
+        beside = _column([_row([prediction, channels], gap="12px"), self.parameters.root], grow=True)
         return _column(
             [
                 head,
-                _row([maps, prediction, channels], gap="12px"),
+                _row([maps, beside], gap="12px"),
                 _row([network, tree], gap="12px"),
                 _row([self.status, self.stop]),
             ]
@@ -214,9 +218,9 @@ class Panel:
         self.layer_name.tooltip = layer
         self._channel_box.layout.display = "" if spatial else "none"
 
-    def set_busy(self, *, busy: bool) -> None:
-        """Say that something is being computed."""
-        self.attribution.busy = busy
+    def set_busy(self, *, busy: bool, shown: bool = False) -> None:
+        """Say that something is being computed; ``shown``: an estimate of it is on the screen already."""
+        self.attribution.busy = busy and not shown
         self.stop.layout.visibility = "visible" if busy else "hidden"
 
     def close(self) -> None:
@@ -224,7 +228,7 @@ class Panel:
         self.link_depth(linked=False)
         for link in self._links:
             link.close()
-        _close(self.root)
+        close_whole(self.root)
 
 
 def _menu(options: list[tuple[str, str]], label: str, flex: str = "1 1 0%") -> Menu:
@@ -247,14 +251,3 @@ def _column(children: list[widgets.Widget], *, width: str = "100%", grow: bool =
     return widgets.VBox(
         children, layout={"width": "auto" if grow else width, "flex": flex, "min_width": "0", "overflow": "hidden"}
     )
-
-
-def _close(widget: widgets.Widget) -> None:
-    """``Widget.close`` leaves children, layout and style open."""
-    for child in getattr(widget, "children", ()):
-        _close(child)
-    for part in ("layout", "style"):
-        inner = getattr(widget, part, None)
-        if isinstance(inner, widgets.Widget):
-            inner.close()
-    widget.close()

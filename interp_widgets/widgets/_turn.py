@@ -11,10 +11,11 @@ import threading
 from typing import Any
 
 import anywidget
+import ipywidgets as widgets
 
 from interp_widgets.widgets._assets import STYLE
 
-__all__ = ["TURN", "BrowserWidget"]
+__all__ = ["TURN", "BrowserWidget", "close_whole"]
 
 TURN = threading.RLock()
 
@@ -28,3 +29,14 @@ class BrowserWidget(anywidget.AnyWidget):
         """Apply what the browser sent."""
         with TURN:
             super().set_state(sync_data)
+
+
+def close_whole(widget: widgets.Widget) -> None:
+    """Close a widget with its children, layout and style, which ``Widget.close`` leaves open."""
+    for child in getattr(widget, "children", ()):
+        close_whole(child)
+    for part in ("layout", "style"):
+        inner = getattr(widget, part, None)
+        if isinstance(inner, widgets.Widget):
+            inner.close()
+    widget.close()

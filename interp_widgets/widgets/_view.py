@@ -45,6 +45,10 @@ class View:
             return False
         return self.ranking != "contribution" or self.target == other.target
 
+    def same_map(self, other: View | None) -> bool:
+        """Whether both show the same attribution."""
+        return other is not None and _map_key(self) == _map_key(other)
+
     def same_method(self, other: View | None) -> bool:
         """Whether the other view's maps can stand beside this one's: same pass, same explainer.
 
@@ -53,6 +57,10 @@ class View:
         if other is None or (self.recording, self.explainer) != (other.recording, other.explainer):
             return False
         return (self.column >= 0 and other.column >= 0) or self.target == other.target
+
+
+def _map_key(view: View) -> tuple[Any, ...]:
+    return view.recording, view.explainer, view.row, view.column, view.target, view.refusal
 
 
 def resolve(session: Session, outline: Outline, ranking: Ranking, page: int) -> View:

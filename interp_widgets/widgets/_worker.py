@@ -78,6 +78,11 @@ class Worker:
         with self._lock:
             return self._lock.wait_for(lambda: self._thread is None, timeout=timeout)
 
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
     def close(self) -> None:
         """Stop for good."""
         with self._lock:

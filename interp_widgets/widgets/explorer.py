@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self, cast
 
@@ -170,6 +171,7 @@ class Explorer(widgets.VBox):
         self._on(panel.path, "value", lambda text: self._take(text.strip()))
         panel.attribution.on_need(lambda _row, _column: self._guard(self._serve_again))
         panel.channel.on_need(lambda _row, _column: self._guard(self._serve_again))
+        panel.parameters.on_change(self._choose_parameter)
         panel.stop.on_click(lambda _button: self._stop())
         panel.strip.on_leave(panel.depth.take_focus)
 
@@ -241,6 +243,13 @@ class Explorer(widgets.VBox):
         if name and name != type(self.session.method).__name__:
             self.session.explainer = name
 
+    def _choose_parameter(self, name: str, value: Any) -> None:
+        def replaced() -> None:
+            self.session.explainer = dataclasses.replace(self.session.method, **{name: value})
+
+        with TURN:
+            self._guard(replaced)
+
     def _choose_class(self, index: int) -> None:
         if index < 0 or index == self.session.target:
             return
@@ -285,11 +294,12 @@ class Explorer(widgets.VBox):
 
     def _stop(self) -> None:
         """Give up what is being computed; what is on the screen stays."""
+        self._maps.stop()
         self._worker.cancel()
         self._later.clear()
         self._panel.set_busy(busy=False)
         self._show_inputs()
-        self._panel.status.text = "stopped; what is shown is what was there before"
+        self._panel.status.text = "stopped; what is shown is what was there by then"
 
     def _slowly(self, action: Callable[[], object], kind: object = None) -> None:
         """Do something that runs the model, on the worker thread; of one ``kind`` only the newest."""
@@ -409,6 +419,8 @@ class Explorer(widgets.VBox):
         panel, method = self._panel, self.session.method
         panel.attribution.clear()
         panel.attribution.signed = method.signed
+        panel.parameters.show(method)
+        panel.parameters.show_baseline(self.session.baseline_picture())
         options = DIVERGING if method.signed else SEQUENTIAL
         if panel.colormap.value not in options:
             with panel.colormap.hold_sync():

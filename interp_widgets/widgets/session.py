@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -17,8 +17,9 @@ from torch import nn
 from interp_widgets import trace as tracing
 from interp_widgets.errors import ClosedError, InputError, LayoutError, ParameterError, TargetError, did_you_mean
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
+from interp_widgets.explainers.baselines import baseline_input
 from interp_widgets.inputs import Preprocess, load_image, load_input, to_picture
-from interp_widgets.trace import ClassScore, Trace
+from interp_widgets.trace import ClassScore, Target, Trace
 from interp_widgets.trace.target import as_target
 from interp_widgets.widgets._turn import TURN
 
@@ -185,6 +186,16 @@ class Session(t.HasTraits):
         given = isinstance(source, torch.Tensor) and self.preprocess is None
         return to_picture(tensor, None if given else self._undo)
 
+    def baseline_picture(self) -> NDArray[np.uint8] | None:
+        """What the explainer compares the input with, as a person sees it; ``None`` when it is not an image."""
+        method, trace = self.method, self.ready()
+        shown = self.picture()
+        if not hasattr(method, "baseline") or shown is None or len(trace.input_sites) != 1:
+            return None
+        tensor = baseline_input(trace, trace.input_sites[0], method.baseline, 0, getattr(method, "seed", 0))
+        given = isinstance(self._inputs[self.example], torch.Tensor) and self.preprocess is None
+        return to_picture(tensor, None if given else self._undo)
+
     # Recording
 
     def _record(self, example: int) -> _Take:
@@ -267,20 +278,48 @@ class Session(t.HasTraits):
     def is_cheap(self, layer: str | None = None, target: Any = None) -> bool:
         """Whether that attribution needs no backward pass."""
         goal = self.target if target is None else target
+        if self.method.refines:
+            return self.known(layer, target) is not None
         return not self.method.needs_gradient or self.ready().has_gradient(self.place(layer), goal)
 
     def attribution(
         self, layer: str | None = None, target: Any = None, explainer: Explainer | None = None
     ) -> Attribution:
         """An attribution of the current input; by default that of the session's explainer, layer and target."""
-        trace, method = self.ready(), explainer or self.method
-        goal = as_target(self.target if target is None else target, trace)
-        key = (trace, method, self.place(layer, method), goal)
-        if key not in self._attributions:
-            self._attributions[key] = method(trace, goal, key[2])
+        found = None
+        for found in self.stream(layer, target, explainer):  # noqa: B007 - the last one is the result
+            pass
+        assert found is not None  # noqa: S101 - for the type checker: a stream yields at least once
+        return found
+
+    def stream(
+        self, layer: str | None = None, target: Any = None, explainer: Explainer | None = None
+    ) -> Iterator[Attribution]:
+        """The estimates of an attribution, better and better; the last one is remembered, and known at once then."""
+        known = self.known(layer, target, explainer)
+        if known is not None:
+            yield known
+            return
+        key = self._key(layer, target, explainer)
+        trace, method, place, goal = key
+        found = None
+        for found in method.stream(trace, goal, place):
+            yield found
+        if found is not None and trace is self.trace:
+            self._attributions[key] = found
             while len(self._attributions) > REMEMBERED:
                 self._attributions.popitem(last=False)
-        return self._attributions[key]
+
+    def known(
+        self, layer: str | None = None, target: Any = None, explainer: Explainer | None = None
+    ) -> Attribution | None:
+        """An attribution that was computed before."""
+        return self._attributions.get(self._key(layer, target, explainer))
+
+    def _key(self, layer: str | None, target: Any, explainer: Explainer | None) -> tuple[Trace, Explainer, str, Target]:
+        trace, method = self.ready(), explainer or self.method
+        goal = as_target(self.target if target is None else target, trace)
+        return trace, method, self.place(layer, method), goal
 
     def probabilities(self) -> NDArray[np.float32] | None:
         """Probability of each class for the current input, ``(K,)``; ``None`` when the model has no classes."""

@@ -1,0 +1,111 @@
+"""The controls of an explainer's hyper-parameters, built from its fields: a new explainer needs none of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from numpy.typing import NDArray
+
+from interp_widgets.explainers import Explainer
+from interp_widgets.widgets._turn import close_whole
+from interp_widgets.widgets.menu import Menu
+from interp_widgets.widgets.slider import Slider
+from interp_widgets.widgets.thumbnails import Thumbnails
+
+__all__ = ["Parameters"]
+
+SLIDER_STEPS = 64  # a slider ends where it can still be set to the number that is meant; Python takes larger ones
+
+
+class Parameters:
+    """A row of controls, one per hyper-parameter; none for a method without any."""
+
+    def __init__(self) -> None:
+        self._callback: Callable[[str, Any], object] = lambda _name, _value: None
+        self._kind: type[Explainer] | None = None
+        self._controls: dict[str, widgets.Widget] = {}
+        self._showing = False
+        self.baseline = Thumbnails(size=28, names=["the baseline"], layout={"display": "none", "flex": "0 0 auto"})
+        self.root = widgets.HBox(
+            layout={"width": "100%", "min_height": "34px", "align_items": "center", "grid_gap": "8px"}
+        )
+
+    @property
+    def controls(self) -> dict[str, widgets.Widget]:
+        """The control of each hyper-parameter, by its name."""
+        return dict(self._controls)
+
+    def on_change(self, callback: Callable[[str, Any], object]) -> None:
+        """Call ``callback(name, value)`` when a control is moved."""
+        self._callback = callback
+
+    def show(self, explainer: Explainer) -> None:
+        """The controls of this explainer, at its values."""
+        self._showing = True
+        try:
+            if type(explainer) is not self._kind:
+                self._build(explainer)
+            for name, control in self._controls.items():
+                _place(control, getattr(explainer, name))
+        finally:
+            self._showing = False
+
+    def show_baseline(self, picture: NDArray[np.uint8] | None) -> None:
+        """What the input is compared with, ``(H, W, 3)`` uint8; ``None`` when that is no picture, or nothing."""
+        self.baseline.layout.display = "none" if picture is None else ""
+        if picture is not None:
+            self.baseline.show([picture], ["the baseline: what the input is compared with"])
+
+    def _build(self, explainer: Explainer) -> None:
+        before = self._controls
+        self._kind = type(explainer)
+        self._controls = {field.name: self._control(field) for field in dataclasses.fields(explainer)}
+        self.root.children = (*self._controls.values(), self.baseline)
+        for control in before.values():
+            close_whole(control)
+
+    def _control(self, field: dataclasses.Field[Any]) -> widgets.Widget:
+        meta, name = field.metadata, field.name.replace("_", " ")
+        layout = {"flex": "1 1 0%", "min_width": "0", "width": "auto"}
+        control: widgets.Widget
+        if meta["options"]:
+            options = [(f"{name}: {option}", str(option)) for option in meta["options"]]
+            control = Menu(options=options, value=str(field.default), label=meta["help"], layout=layout)
+        elif isinstance(field.default, bool):
+            control = widgets.Checkbox(
+                value=field.default, description=name, indent=False, tooltip=meta["help"], layout=layout
+            )
+        else:
+            control = self._slider(field, name, layout)
+        control.observe(lambda change: self._changed(field, change["new"]), "value")
+        return control
+
+    def _slider(self, field: dataclasses.Field[Any], name: str, layout: dict[str, str]) -> Slider:
+        default: Any = field.default
+        low, high = float(field.metadata["low"] or 0), float(field.metadata["high"] or np.inf)
+        whole = isinstance(default, int)
+        end = min(high, low + (4 * default or (SLIDER_STEPS if whole else 1)))
+        step = 1.0 if whole else (end - low) / SLIDER_STEPS
+        return Slider(label=name, value=float(default), min=low, max=end, step=step, readout=True, layout=layout)
+
+    def _changed(self, field: dataclasses.Field[Any], value: Any) -> None:
+        if self._showing or value == "":
+            return
+        whole = isinstance(field.default, int) and not isinstance(field.default, bool)
+        self._callback(field.name, round(value) if whole else value)
+
+
+def _place(control: widgets.Widget, value: Any) -> None:
+    """Show a value, also one that only Python can give."""
+    if isinstance(control, Slider):
+        control.max = max(control.max, float(value))
+        control.value = float(value)
+    elif isinstance(control, Menu):
+        known = str(value) in [option for _, option in control.options]
+        control.value = str(value) if known else ""
+    else:
+        control.value = value
