@@ -1,0 +1,295 @@
+"""Methods that refine: painted at once, better and better, stopped when nobody wants them any more."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import ipywidgets
+import numpy as np
+import pytest
+import torch
+
+from interp_widgets.errors import InputError
+from interp_widgets.explainers import EXPLAINERS, GradCAM, IntegratedGradients, SmoothGrad
+from interp_widgets.explainers.base import Estimate, Explainer, limits
+from interp_widgets.explainers.baselines import baseline_input
+from interp_widgets.trace import Target, Trace
+from interp_widgets.widgets._parameters import Parameters
+from interp_widgets.widgets.explorer import Explorer, explore
+from tests.widgets.models import cnn, images, workers
+
+NAMES = ("ant", "bee", "cat", "dog", "eel")
+PATIENCE = 20  # seconds; a test that waits so long has failed
+
+
+class Valve:
+    """Lets one estimate after another out, and counts how often a stream was begun."""
+
+    def __init__(self) -> None:
+        self.tickets = threading.Semaphore(0)
+        self.painted = threading.Semaphore(0)
+        self.begun: list[Any] = []
+        self.reached: list[Any] = []
+
+    def let(self, count: int) -> None:
+        for _ in range(count):
+            self.tickets.release()
+
+
+VALVE = Valve()
+
+
+@dataclass(frozen=True)
+class Slow(Explainer):
+    """``total`` estimates, the k-th of them ``k`` everywhere but for one corner."""
+
+    title: ClassVar[str] = "Slow"
+    summary: ClassVar[str] = "waits for the test"
+    refines: ClassVar[bool] = True
+    error_name: ClassVar[str] = "doubt"
+
+    total: int = field(default=4, metadata=limits(1, 100, help="estimates"))
+    fails_at: int = field(default=0, metadata=limits(0, 100, help="estimate that cannot be had"))
+
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
+        VALVE.begun.append(target)
+        for step in range(1, self.total + 1):
+            assert VALVE.tickets.acquire(timeout=PATIENCE)
+            if step == self.fails_at:
+                raise InputError("this estimate cannot be had")
+            VALVE.reached.append((target, step))
+            values = torch.full((24, 24), float(step))
+            values[0, 0] = 0
+            yield Estimate(values, step, self.total, 1 / step)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_valve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "VALVE", Valve())
+    monkeypatch.setattr("interp_widgets.widgets._attribution_view.PAINT_EVERY", 0.0)
+
+
+@pytest.fixture
+def explorer() -> Iterator[Explorer]:
+    made = explore(cnn(), images(3), class_names=NAMES, target=0)
+    assert made.wait(PATIENCE)
+    yield made
+    VALVE.let(1000)
+    made.close()
+    for thread in workers():
+        thread.join(PATIENCE)
+    assert workers() == []
+
+
+def until(condition: Callable[[], bool]) -> None:
+    waited = threading.Event()
+    for _ in range(PATIENCE * 100):
+        if condition():
+            return
+        waited.wait(0.01)
+    pytest.fail("what the test waits for did not happen")
+
+
+def shown(explorer: Explorer) -> float:
+    picture = explorer._panel.attribution
+    return float(picture._frames[picture.row, picture.column].values().max())
+
+
+def test_the_first_estimate_is_painted_while_the_others_are_computed(explorer: Explorer) -> None:
+    panel = explorer._panel
+    explorer.session.explainer = Slow()
+    assert panel.stop.layout.visibility == "visible"
+    for step in (1, 2, 3):
+        VALVE.let(1)
+        until(lambda step=step: f"{step} of 4 evaluations" in explorer.status)  # type: ignore[misc]
+        assert shown(explorer) == pytest.approx(step)
+        assert f"doubt {1 / step:.1%}" in explorer.status
+        assert "s left" in explorer.status
+        assert panel.stop.layout.visibility == "visible"
+        assert not panel.attribution.busy  # the estimate is not hidden behind a sign
+        assert f"{step} of 4 evaluations so far" in panel.attribution.alt
+    VALVE.let(1)
+    assert explorer.wait(PATIENCE)
+    assert shown(explorer) == pytest.approx(4)
+    assert "left" not in explorer.status
+    assert "so far" not in panel.attribution.alt
+    assert panel.stop.layout.visibility == "hidden"
+
+
+def test_another_channel_does_not_begin_it_anew(explorer: Explorer) -> None:
+    explorer.session.explainer = Slow()
+    VALVE.let(2)
+    until(lambda: "2 of 4" in explorer.status)
+    explorer.session.channel = 3
+    explorer._panel.ranking.value = "number"
+    assert explorer._panel.stop.layout.visibility == "visible"
+    VALVE.let(2)
+    assert explorer.wait(PATIENCE)
+    assert len(VALVE.begun) == 1
+    assert shown(explorer) == pytest.approx(4)
+    assert explorer._panel.channel.has(explorer._panel.channel.row, 3)
+
+
+def test_another_class_puts_an_end_to_it_and_its_own_map_wins(explorer: Explorer) -> None:
+    explorer.session.explainer = Slow()
+    VALVE.let(2)
+    until(lambda: "2 of 4" in explorer.status)
+    explorer.session.target = 1
+    VALVE.let(1)  # the old stream may wait for this one
+    VALVE.let(4)
+    assert explorer.wait(PATIENCE)
+    old, new = VALVE.begun
+    assert old != new
+    assert max(step for target, step in VALVE.reached if target == old) <= 3
+    assert "“bee”" in explorer.status
+    assert shown(explorer) == pytest.approx(4)
+    assert not explorer._panel.attribution.has(0, 0) or explorer._panel.attribution._frames[0, 0].hi < 4
+
+
+def test_stop_keeps_what_is_there_and_a_new_question_goes_on(explorer: Explorer) -> None:
+    explorer.session.explainer = Slow()
+    VALVE.let(2)
+    until(lambda: "2 of 4" in explorer.status)
+    explorer._panel.stop.click()
+    assert explorer.status.startswith("stopped")
+    assert explorer._panel.stop.layout.visibility == "hidden"
+    VALVE.let(1)
+    assert explorer.wait(PATIENCE)
+    assert shown(explorer) == pytest.approx(2)
+    explorer.session.channel = 2
+    assert explorer.wait(PATIENCE)
+    assert (shown(explorer), len(VALVE.begun)) == (pytest.approx(2), 1)
+    VALVE.let(10)
+    explorer.session.target = 2
+    assert explorer.wait(PATIENCE)
+    assert shown(explorer) == pytest.approx(4)
+
+
+def test_what_was_finished_once_is_not_computed_again(explorer: Explorer) -> None:
+    VALVE.let(8)
+    explorer.session.explainer = Slow()
+    assert explorer.wait(PATIENCE)
+    explorer.session.explainer = GradCAM()
+    explorer.session.explainer = Slow()
+    assert explorer.wait(PATIENCE)
+    assert len(VALVE.begun) == 1
+    assert "done before" in explorer.status
+    assert shown(explorer) == pytest.approx(4)
+
+
+def test_an_estimate_that_cannot_be_had_is_a_sentence(explorer: Explorer) -> None:
+    VALVE.let(20)
+    explorer.session.explainer = Slow(fails_at=3)
+    assert explorer.wait(PATIENCE)
+    assert "this estimate cannot be had" in explorer.status
+    assert explorer._panel.attribution.view == "base"
+    explorer.session.explainer = Slow()
+    assert explorer.wait(PATIENCE)
+    assert explorer._panel.attribution.view == "overlay"
+    assert shown(explorer) == pytest.approx(4)
+
+
+def test_another_input_and_closing_put_an_end_to_it(explorer: Explorer) -> None:
+    explorer.session.explainer = Slow()
+    VALVE.let(1)
+    until(lambda: "1 of 4" in explorer.status)
+    explorer._panel.thumbnails.set_state({"selected": 2})
+    VALVE.let(1)
+    until(lambda: explorer.session.example == 2)
+    VALVE.let(2)
+    until(lambda: len(VALVE.begun) == 2)
+    explorer.close()
+    VALVE.let(100)
+    for thread in workers():
+        thread.join(PATIENCE)
+    assert workers() == []
+    assert len(VALVE.reached) < 8
+
+
+def test_a_pass_that_nobody_wants_is_left_in_the_middle(explorer: Explorer) -> None:
+    """A thousand steps would take minutes; the worker is free as soon as the method changes."""
+    explorer.session.explainer = IntegratedGradients(steps=1000)
+    until(lambda: "of 1000" in explorer.status)
+    explorer.session.explainer = "GradCAM"
+    assert explorer.wait(PATIENCE)
+    assert explorer.status.startswith("Grad-CAM")
+    assert explorer.session.known(explainer=IntegratedGradients(steps=1000)) is None
+    assert not any(module._forward_hooks for module in explorer.session.model.modules())
+
+
+# Hyper-parameters
+
+
+@pytest.fixture
+def parameters() -> Parameters:
+    return Parameters()
+
+
+@pytest.mark.parametrize("name", list(EXPLAINERS))
+def test_every_hyper_parameter_has_a_control_at_its_value(name: str, parameters: Parameters) -> None:
+    explainer = EXPLAINERS[name]()
+    parameters.show(explainer)
+    assert list(parameters.controls) == [field.name for field in dataclasses.fields(explainer)]
+    for field_name, control in parameters.controls.items():
+        value = getattr(explainer, field_name)
+        assert control.value == value or float(control.value) == value
+
+
+@pytest.mark.parametrize("name", list(EXPLAINERS))
+def test_every_position_of_a_control_is_allowed(name: str, parameters: Parameters) -> None:
+    explainer = EXPLAINERS[name]()
+    asked: list[tuple[str, Any]] = []
+    parameters.on_change(lambda changed, value: asked.append((changed, value)))
+    parameters.show(explainer)
+    for control in parameters.controls.values():
+        options = [value for _, value in getattr(control, "options", [])]
+        for value in options or ([False, True] if isinstance(control, ipywidgets.Checkbox) else _ends(control)):
+            control.value = value
+    for changed, value in asked:
+        dataclasses.replace(explainer, **{changed: value})  # refuses what is not allowed
+    assert {changed for changed, _ in asked} == set(parameters.controls)
+
+
+def _ends(slider: Any) -> list[float]:
+    return [slider.max, slider.min, slider.min + slider.step]
+
+
+def test_a_control_changes_the_explainer_and_python_moves_the_control(explorer: Explorer) -> None:
+    session, controls = explorer.session, explorer._panel.parameters
+    session.explainer = SmoothGrad(samples=4)
+    assert explorer.wait(PATIENCE)
+    controls.controls["samples"].set_state({"value": 6})
+    assert explorer.wait(PATIENCE)
+    assert session.explainer == SmoothGrad(samples=6)
+    assert "6 evaluations" in explorer.status
+    controls.controls["channels"].set_state({"value": "mean"})
+    assert session.explainer == SmoothGrad(samples=6, channels="mean")
+    session.explainer = SmoothGrad(samples=500)
+    explorer._panel.stop.click()
+    assert (controls.controls["samples"].value, controls.controls["samples"].max) == (500, 500)
+    session.explainer = "GradCAM"
+    assert list(controls.controls) == ["relu"]
+    controls.controls["relu"].set_state({"value": False})
+    assert explorer.wait(PATIENCE)
+    assert session.explainer == GradCAM(relu=False)
+    assert explorer._panel.attribution.signed
+
+
+def test_the_baseline_is_shown(explorer: Explorer) -> None:
+    shown_baseline = explorer._panel.parameters.baseline
+    assert shown_baseline.layout.display == "none"
+    explorer.session.explainer = IntegratedGradients(steps=2, baseline="blurred")
+    assert explorer.wait(PATIENCE)
+    assert shown_baseline.layout.display == ""
+    trace = explorer.session.trace
+    expected = baseline_input(trace, "input", "blurred", 0)
+    assert not np.allclose(expected, trace.activation("input")[0])
+    picture = explorer.session.baseline_picture()
+    assert picture is not None
+    assert picture.shape == (*expected.shape[1:], 3)
+    explorer.session.explainer = "GradCAM"
+    assert shown_baseline.layout.display == "none"
