@@ -1,19 +1,25 @@
 """See into a PyTorch model: record one pass, then click, drag and scrub through it."""
 
-from interp_widgets import zoo
+from interp_widgets import explainers, zoo
 from interp_widgets.errors import InterpError
 from interp_widgets.explainers import (
     EXPLAINERS,
     Attribution,
+    BlurIG,
     EigenCAM,
     EigenGradCAM,
+    ExpectedGradients,
     Explainer,
     GradCAM,
     GradCAMPlusPlus,
     Gradient,
     HiResCAM,
     InputXGradient,
+    IntegratedGradients,
     LayerCAM,
+    SmoothGrad,
+    SmoothGradSquared,
+    VarGrad,
     XGradCAM,
 )
 from interp_widgets.inputs import Preprocess, load_input, record
@@ -24,10 +30,12 @@ from interp_widgets.widgets.session import Session
 __all__ = [
     "EXPLAINERS",
     "Attribution",
+    "BlurIG",
     "ClassScore",
     "Contrast",
     "EigenCAM",
     "EigenGradCAM",
+    "ExpectedGradients",
     "Explainer",
     "Explorer",
     "GradCAM",
@@ -35,6 +43,7 @@ __all__ = [
     "Gradient",
     "HiResCAM",
     "InputXGradient",
+    "IntegratedGradients",
     "InterpError",
     "LayerCAM",
     "Layout",
@@ -43,8 +52,12 @@ __all__ = [
     "Session",
     "Site",
     "SiteScore",
+    "SmoothGrad",
+    "SmoothGradSquared",
     "Trace",
+    "VarGrad",
     "XGradCAM",
+    "explainers",
     "explore",
     "load_input",
     "record",

@@ -1,39 +1,37 @@
 """Methods that say which positions made the score what it is. To add one: its file, and a line in ``EXPLAINERS``."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
+from interp_widgets.explainers.adapters import adapt, from_callable
 from interp_widgets.explainers.attribution import Attribution
 from interp_widgets.explainers.base import CAM, Explainer
 from interp_widgets.explainers.eigen_cam import EigenCAM, EigenGradCAM
 from interp_widgets.explainers.grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
 from interp_widgets.explainers.gradient import Gradient, InputXGradient
 from interp_widgets.explainers.integrated_gradients import BlurIG, IntegratedGradients
+from interp_widgets.explainers.registry import Registry
 from interp_widgets.explainers.smooth_grad import ExpectedGradients, SmoothGrad, SmoothGradSquared, VarGrad
 
-EXPLAINERS: Mapping[str, type[Explainer]] = MappingProxyType(
-    {
-        kind.__name__: kind
-        for kind in (
-            GradCAM,
-            GradCAMPlusPlus,
-            XGradCAM,
-            HiResCAM,
-            LayerCAM,
-            EigenCAM,
-            EigenGradCAM,
-            Gradient,
-            InputXGradient,
-            IntegratedGradients,
-            BlurIG,
-            ExpectedGradients,
-            SmoothGrad,
-            SmoothGradSquared,
-            VarGrad,
-        )
-    }
+EXPLAINERS: Mapping[str, type[Explainer]] = Registry(
+    (
+        GradCAM,
+        GradCAMPlusPlus,
+        XGradCAM,
+        HiResCAM,
+        LayerCAM,
+        EigenCAM,
+        EigenGradCAM,
+        Gradient,
+        InputXGradient,
+        IntegratedGradients,
+        BlurIG,
+        ExpectedGradients,
+        SmoothGrad,
+        SmoothGradSquared,
+        VarGrad,
+    )
 )
-"""Every explainer by its class name, in the order of the menu."""
+"""Every explainer by its class name, in the order of the menu; other packages add theirs by entry points."""
 
 __all__ = [
     "CAM",
@@ -55,4 +53,6 @@ __all__ = [
     "SmoothGradSquared",
     "VarGrad",
     "XGradCAM",
+    "adapt",
+    "from_callable",
 ]

@@ -174,6 +174,17 @@ class Pass:
                 found[outputs[path]] = tensor
         return found
 
+    @contextmanager
+    def lend(self, inputs: Mapping[str, torch.Tensor]) -> Iterator[tuple[nn.Module, Any]]:
+        """The model as a pass would find it, and the first of its arguments, for code that runs it by itself."""
+        args, _ = map_structure(lambda slot: inputs[slot.name].clone(), self.arguments, Slot)
+        unwanted = interruption()
+        with (
+            recording_state(self.model, self._devices(args), evaluation=self.evaluation),
+            nullcontext() if unwanted is None else Interruptible(unwanted),
+        ):
+            yield self.model, args
+
     def _devices(self, inputs: Any) -> set[torch.device]:
         held = (*self.model.parameters(), *self.model.buffers())
         return {tensor.device for tensor in held} | {tensor.device for _, tensor in tensors_in(inputs)}

@@ -6,6 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Protocol, Self
@@ -74,6 +75,9 @@ class Again(Protocol):
         outputs: Mapping[str, str],
     ) -> dict[str, torch.Tensor]:
         """Run again without autograd and without a recording."""
+
+    def lend(self, inputs: Mapping[str, torch.Tensor]) -> AbstractContextManager[tuple[nn.Module, Any]]:
+        """The model and its arguments, for code that runs it by itself."""
 
 
 class Probe(NamedTuple):
@@ -480,6 +484,20 @@ class Trace:
                 return each_score(target, other, other.activation).detach()
         found = self._again.forward(inputs, edits, {site: module or "" for site, module in wanted.items()}, outputs)
         return each_score(target, self, lambda site: found[self.site(site).name]).detach()
+
+    @contextmanager
+    def lent(self, example: int = 0) -> Iterator[tuple[nn.Module, Any]]:
+        """The model and one recorded input ``(1, ...)``, for code that must run it by itself.
+
+        Meanwhile the model is in evaluation mode and its parameters are frozen; afterwards all is put back.
+
+        Raises:
+            StaleError: a parameter changed since the recording.
+        """
+        self._check_fresh("another pass")
+        inputs = {name: self._repeated(name, 1, example) for name in self.input_sites}
+        with self._again.lend(inputs) as found:
+            yield found
 
     def _fed(
         self, values: Mapping[str, torch.Tensor], example: int

@@ -14,7 +14,7 @@ from torch import nn
 
 from interp_widgets import zoo
 from interp_widgets.errors import InputError, InterpError
-from interp_widgets.explainers import EXPLAINERS, Attribution
+from interp_widgets.explainers import Attribution
 from interp_widgets.inputs import Preprocess
 from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table, default_colormap
 from interp_widgets.render.snapshot import reduced, snapshot_png
@@ -397,7 +397,9 @@ class Explorer(widgets.VBox):
             panel.classes.selected = view.column
         panel.strip.selected = panel.tree.selected = view.layer
         name = type(view.explainer).__name__
-        panel.method.value = name if name in EXPLAINERS else ""
+        if name not in [value for _, value in panel.method.options]:
+            panel.method.options = [*panel.method.options, (view.explainer.title, name)]
+        panel.method.value = name
 
     def _move_channel(self, view: View) -> None:
         panel, last = self._panel, self.session.ready().channels(view.layer) - 1

@@ -85,6 +85,7 @@ class Session(t.HasTraits):
         self.class_names: tuple[str, ...] = tuple(class_names or ())
         self.preprocess = preprocess
         self.memory_limit = memory_limit
+        self.explainers: dict[str, Explainer] = {}  # by class name: those that were given, beside ``EXPLAINERS``
         self._undo = _known_preprocess(model, preprocess)  # what makes pictures of tensors again
         self.recordings = 0
         self.record_seconds = 0.0
@@ -261,7 +262,10 @@ class Session(t.HasTraits):
     @property
     def method(self) -> Explainer:
         """The explainer that is chosen."""
-        return self.explainer if isinstance(self.explainer, Explainer) else EXPLAINERS[self.explainer]()
+        return self.explainer if isinstance(self.explainer, Explainer) else self._explainer_named(self.explainer)
+
+    def _explainer_named(self, name: str) -> Explainer:
+        return self.explainers[name] if name in self.explainers else EXPLAINERS[name]()
 
     def place(self, layer: str | None = None, explainer: Explainer | None = None) -> str:
         """Where an explainer looks: the layer, its default where the layer has no maps, or the input.
@@ -385,9 +389,13 @@ class Session(t.HasTraits):
     @t.validate("explainer")
     def _validate_explainer(self, proposal: dict[str, Any]) -> Any:
         value = proposal["value"]
-        if isinstance(value, type) and issubclass(value, Explainer):
-            return value()
-        if isinstance(value, Explainer) or value in EXPLAINERS:
+        value = value() if isinstance(value, type) and issubclass(value, Explainer) else value
+        if isinstance(value, Explainer):
+            name = type(value).__name__
+            if EXPLAINERS.get(name) is not type(value):
+                self.explainers[name] = value
+            return value
+        if isinstance(value, str) and (value in EXPLAINERS or value in self.explainers):
             return value
         raise ParameterError(
             f"no explainer is named {value!r}{did_you_mean(str(value), EXPLAINERS)}: {', '.join(EXPLAINERS)}"

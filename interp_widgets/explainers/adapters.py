@@ -1,0 +1,122 @@
+"""Explainers of the user's own, and of other libraries, in the same menu."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from interp_widgets.errors import ParameterError, TargetError
+from interp_widgets.explainers.base import Explainer, as_map, precise
+from interp_widgets.trace import ClassScore, Target, Trace
+
+__all__ = ["Function", "adapt", "from_callable"]
+
+Function = Callable[[nn.Module, torch.Tensor, int], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Borrowed(Explainer):
+    """Calls a function that runs the model itself."""
+
+    refines: ClassVar[bool] = True  # it takes as long as it takes: on the worker, and never ahead of time
+    input_only: ClassVar[bool] = True
+    needs_gradient: ClassVar[bool] = False
+    function: ClassVar[Function]
+    has_sign: ClassVar[bool]
+
+    @property
+    def signed(self) -> bool:
+        return type(self).has_sign
+
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+        if not isinstance(target, ClassScore):
+            raise TargetError(f"{type(self).title} explains classes only, got the target {target}: choose a class")
+        with trace.lent(example) as (model, image):
+            found = type(self).function(model, image, target.index)
+        values = precise(torch.as_tensor(np.asarray(found) if not isinstance(found, torch.Tensor) else found).detach())
+        yield self._as_map(trace, layer, values, image)
+
+    def _as_map(self, trace: Trace, layer: str, values: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        if values.shape == image.shape:
+            return as_map(trace, layer, values[0])
+        if values.ndim == 4 and len(values) == 1:
+            return values[0].sum(dim=0)  # at a layer of its own: channels are summed
+        if values.ndim == 3 and len(values) == 1:
+            return values[0]
+        if values.ndim == 2 and image.ndim == 4:
+            return values
+        raise ParameterError(
+            f"{type(self).title} must return the input's shape {tuple(image.shape)} or a map (H, W), "
+            f"got {tuple(values.shape)}"
+        )
+
+
+def from_callable(function: Function, *, title: str = "", signed: bool = True, summary: str = "") -> Explainer:
+    """An explainer from a function of one's own.
+
+    Args:
+        function: ``function(model, input, class index)`` returns relevance: an array or tensor of the input's shape
+            ``(1, C, H, W)``, whose channels are summed, or a map ``(H, W)``. The model is in evaluation mode with its
+            parameters frozen, the input a copy; everything is put back afterwards. It is left in the middle of a pass
+            when nobody wants its result any more.
+        title: what the menu says; by default the function's name.
+        signed: whether values below zero mean evidence against the class.
+
+    >>> import interp_widgets as iw
+    >>> size = iw.explainers.from_callable(lambda model, x, k: x.abs(), title="|input|", signed=False)
+    >>> size(iw.record(torch.nn.Flatten(), torch.ones(1, 3, 4, 4)), target=0).values.shape
+    torch.Size([4, 4])
+    """
+    if not callable(function):
+        raise ParameterError(f"function must be callable, got {type(function).__name__}")
+    shown = title or getattr(function, "__name__", type(function).__name__)
+    members = {
+        "title": shown,
+        "summary": summary or f"{shown}, given in Python",
+        "function": staticmethod(function),
+        "has_sign": signed,
+    }
+    name = "".join(letter for letter in shown.title() if letter.isalnum()) or "Function"
+    kind: type[Explainer] = type(name, (_Borrowed,), members)
+    return kind()
+
+
+def adapt(other: Any, *, title: str = "", **options: Any) -> Explainer:
+    """An explainer from an object of another library.
+
+    Args:
+        other: a ``captum.attr`` method (``captum.attr.Saliency(model)``), a ``pytorch_grad_cam`` CAM or a ``shap``
+            explainer with ``shap_values``, made for the same model.
+        title: what the menu says; by default the library's and the class's name.
+        options: what its own call takes beside input and class: ``n_steps=50``, ``baselines=...``.
+
+    Raises:
+        ParameterError: an object of no such library.
+    """
+    library = type(other).__module__.partition(".")[0]
+    calls: dict[str, Function] = {
+        "captum": lambda _model, image, index: other.attribute(image, target=index, **options),
+        "pytorch_grad_cam": lambda _model, image, index: other(
+            input_tensor=image.requires_grad_(), targets=[lambda output: output[index]], **options
+        ),
+        "shap": lambda _model, image, index: _of_class(other.shap_values(image, **options), index, image),
+    }
+    if library not in calls:
+        raise ParameterError(
+            f"adapt takes objects of {', '.join(calls)}, got {type(other).__module__}.{type(other).__name__}: "
+            "use from_callable for a function of your own"
+        )
+    shown = title or f"{type(other).__name__} ({library.replace('_', '-')})"
+    return from_callable(calls[library], title=shown, signed=library != "pytorch_grad_cam")
+
+
+def _of_class(values: Any, index: int, image: torch.Tensor) -> Any:
+    """Shap gives a list with one array per class, or one array with the classes as its last axis."""
+    if isinstance(values, list):
+        return values[index]
+    return values[..., index] if np.ndim(values) > image.ndim else values
