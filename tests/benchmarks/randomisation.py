@@ -1,0 +1,102 @@
+"""Does a map depend on what the model has learned? Parameter randomisation (Adebayo et al. 2018, arXiv:1810.03292).
+
+``python -m tests.benchmarks.randomisation`` randomises the weights of ``scenes`` from the output down, stage after
+stage, with several seeds, and prints for each method the rank correlation of its map before and after (sizes of the
+values, so that a change of sign alone is no change). A method whose maps stay alike when every weight is random (mean
+correlation above ``LIMIT``) shows the input, not the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import interp_widgets as iw
+from interp_widgets.errors import InterpError
+from interp_widgets.zoo import held_out
+from tests.benchmarks.live import RESULTS
+
+LIMIT = 0.5
+
+
+def stages(model: nn.Module) -> list[str]:
+    """The model's own parts with parameters, the output first."""
+    return [name for name, part in model.named_children() if any(True for _ in part.parameters())][::-1]
+
+
+def randomise(model: nn.Module, names: list[str], seed: int) -> nn.Module:
+    """A copy with these parts drawn anew: each parameter from the distribution of its own values, shuffled."""
+    changed = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name in names:
+            for parameter in changed.get_submodule(name).parameters():
+                order = torch.randperm(parameter.numel(), generator=generator)
+                parameter.copy_(parameter.flatten()[order].reshape(parameter.shape))
+    return changed
+
+
+def rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Spearman's, of the sizes of the values; 0 for a constant map."""
+    ranks = [np.argsort(np.argsort(np.abs(each), axis=None, kind="stable")).astype(np.float64) for each in (a, b)]
+    if not (np.ptp(a) and np.ptp(b)):
+        return 0.0
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def measure(name: str, methods: list[str], count: int, seeds: int) -> dict[str, list[float]]:
+    """Of each method the mean correlation after randomising the first stage, the first two, and so on."""
+    entry = iw.zoo.load(name)
+    parts = stages(entry.model)
+    examples = held_out(name, count)
+    found: dict[str, list[list[float]]] = {method: [[] for _ in parts] for method in methods}
+    for seed in range(seeds):
+        changed = [randomise(entry.model, parts[: depth + 1], seed) for depth in range(len(parts))]
+        for example in examples:
+            image = iw.load_input(example.image, entry.preprocess)
+            before = iw.record(entry.model, image)
+            after = [iw.record(model, image) for model in changed]
+            for method in methods:
+                explainer = iw.EXPLAINERS[method]()
+                try:
+                    original = explainer(before, example.label).array
+                    for depth, trace in enumerate(after):
+                        other = explainer(trace, example.label).array
+                        found[method][depth].append(rank_correlation(original, other))
+                except InterpError as error:
+                    print(f"{method}: {error}")
+            for trace in (before, *after):
+                trace.close()
+    return {method: [float(np.mean(each)) for each in depths if each] for method, depths in found.items()}
+
+
+def main() -> None:
+    """Print the table, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="scenes")
+    parser.add_argument("--methods", nargs="+", default=list(iw.EXPLAINERS), choices=list(iw.EXPLAINERS))
+    parser.add_argument("--images", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    parts = stages(iw.zoo.load(options.model).model)
+    found = measure(options.model, options.methods, options.images, options.seeds)
+    print(
+        f"{options.model}, {options.images} images, {options.seeds} seeds: rank correlation with the trained model's map"
+    )
+    print(f"{'method':<26}" + "".join(f"{'..' * bool(i) + part:>12}" for i, part in enumerate(parts)))
+    for method, values in sorted(found.items(), key=lambda item: item[1][-1:]):
+        verdict = "FAILS: shows the input, not the model" if values and values[-1] > LIMIT else "depends on the weights"
+        print(f"{iw.EXPLAINERS[method].title:<26}" + "".join(f"{value:>12.2f}" for value in values) + f"   {verdict}")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "randomisation.json").write_text(json.dumps({"stages": parts, "correlations": found}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
