@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from interp_widgets.explainers.adapters import adapt, from_callable
 from interp_widgets.explainers.attribution import Attribution
 from interp_widgets.explainers.base import CAM, Explainer
+from interp_widgets.explainers.deep_lift import DeepLift, DeepLiftSHAP
 from interp_widgets.explainers.eigen_cam import EigenCAM, EigenGradCAM
 from interp_widgets.explainers.grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
 from interp_widgets.explainers.gradient import Gradient, InputXGradient
@@ -29,6 +30,8 @@ EXPLAINERS: Mapping[str, type[Explainer]] = Registry(
         SmoothGrad,
         SmoothGradSquared,
         VarGrad,
+        DeepLift,
+        DeepLiftSHAP,
     )
 )
 """Every explainer by its class name, in the order of the menu; other packages add theirs by entry points."""
@@ -38,6 +41,8 @@ __all__ = [
     "EXPLAINERS",
     "Attribution",
     "BlurIG",
+    "DeepLift",
+    "DeepLiftSHAP",
     "EigenCAM",
     "EigenGradCAM",
     "ExpectedGradients",

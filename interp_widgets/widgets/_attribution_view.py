@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from interp_widgets.errors import InterpError
+from interp_widgets.evaluation import Finding, diagnose
 from interp_widgets.explainers import Attribution
 from interp_widgets.trace.interrupt import Interrupted, interruptible
 from interp_widgets.widgets._channel_view import ChannelView
@@ -51,6 +52,7 @@ class AttributionView:
         self._view: View | None = None
         self._outline: Outline | None = None
         self._refining: _Refinement | None = None
+        self.finding: Finding | None = None  # what is wrong with the map that is shown
         self._stopped: View | None = None  # whose refinement the user has stopped
 
     def stop(self) -> None:
@@ -147,6 +149,8 @@ class AttributionView:
             panel.attribution.alt = found.describe()
         panel.set_busy(busy=not last, shown=True)
         panel.status.text = self._progress(found, now - run.started)
+        if last:
+            self._advise(view, found)
 
     def _progress(self, found: Attribution, seconds: float | None) -> str:
         """How far a refinement is, how sure, and how long it will take, in words."""
@@ -180,9 +184,18 @@ class AttributionView:
             panel.attribution.label = f"{found.method} · {found.label}"
             panel.attribution.alt = found.describe()
         panel.status.text = self._sentence(view, found, time.perf_counter() - started, cached=cached)
+        self._advise(view, found)
+
+    def _advise(self, view: View, found: Attribution) -> None:
+        """Say why a map says nothing, and offer the way out."""
+        self.finding = diagnose(self._session.ready(), view.explainer, found)
+        self._panel.offer(self.finding)
+        if self.finding is not None:
+            self._panel.status.text = f"{self.finding.reason}. {self._panel.status.text}"
 
     def _refuse(self, reason: str) -> None:
         """The input alone, and why there is no map over it."""
+        self._panel.offer(None)
         self._panel.status.text, self._panel.attribution.view = reason, "base"
         self._panel.attribution.label = self._panel.attribution.alt = "no map: the line below says why"
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import ipywidgets as widgets
 import numpy as np
 
+from interp_widgets.evaluation import Finding
 from interp_widgets.explainers import EXPLAINERS, Attribution
 from interp_widgets.render.colours import SEQUENTIAL, colour_table
 from interp_widgets.trace import Trace
@@ -56,6 +57,7 @@ class Panel:
             tooltip="stop what is being computed",
             layout={"width": "56px", "visibility": "hidden"},
         )
+        self.remedy = widgets.Button(layout={"display": "none", "width": "auto", "flex": "0 0 auto"})
         self.method = _menu([(kind.title, name) for name, kind in EXPLAINERS.items()], "method", "2 1 0%")
         self.colormap = _menu([(name, name) for name in SEQUENTIAL], "colours")
         self.ranking = _menu(RANKINGS, "order of the channels", "0 0 124px")
@@ -155,7 +157,7 @@ class Panel:
                 head,
                 _row([maps, beside], gap="12px"),
                 _row([network, tree], gap="12px"),
-                _row([self.status, self.stop]),
+                _row([self.status, self.remedy, self.stop]),
             ]
         )
 
@@ -222,6 +224,14 @@ class Panel:
         """Say that something is being computed; ``shown``: an estimate of it is on the screen already."""
         self.attribution.busy = busy and not shown
         self.stop.layout.visibility = "visible" if busy else "hidden"
+
+    def offer(self, finding: Finding | None) -> None:
+        """A button for the way out of a map that says nothing."""
+        offered = finding is not None and bool(finding.remedy)
+        self.remedy.layout.display = "" if offered else "none"
+        if finding is not None and offered:
+            self.remedy.description = finding.remedy[:1].upper() + finding.remedy[1:]
+            self.remedy.tooltip = finding.reason
 
     def close(self) -> None:
         """Close every widget, its layout and its style."""

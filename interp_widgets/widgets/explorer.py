@@ -172,6 +172,7 @@ class Explorer(widgets.VBox):
         panel.attribution.on_need(lambda _row, _column: self._guard(self._serve_again))
         panel.channel.on_need(lambda _row, _column: self._guard(self._serve_again))
         panel.parameters.on_change(self._choose_parameter)
+        panel.remedy.on_click(lambda _button: self._take_remedy())
         panel.stop.on_click(lambda _button: self._stop())
         panel.strip.on_leave(panel.depth.take_focus)
 
@@ -249,6 +250,15 @@ class Explorer(widgets.VBox):
 
         with TURN:
             self._guard(replaced)
+
+    def _take_remedy(self) -> None:
+        def taken() -> None:
+            if self._maps.finding is not None:
+                for name, value in self._maps.finding.change.items():
+                    setattr(self.session, name, value)
+
+        with TURN:
+            self._guard(taken)
 
     def _choose_class(self, index: int) -> None:
         if index < 0 or index == self.session.target:

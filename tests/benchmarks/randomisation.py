@@ -87,9 +87,8 @@ def main() -> None:
     torch.set_num_threads(2)
     parts = stages(iw.zoo.load(options.model).model)
     found = measure(options.model, options.methods, options.images, options.seeds)
-    print(
-        f"{options.model}, {options.images} images, {options.seeds} seeds: rank correlation with the trained model's map"
-    )
+    told = f"{options.model}, {options.images} images, {options.seeds} seeds"
+    print(f"{told}: rank correlation with the trained model's map")
     print(f"{'method':<26}" + "".join(f"{'..' * bool(i) + part:>12}" for i, part in enumerate(parts)))
     for method, values in sorted(found.items(), key=lambda item: item[1][-1:]):
         verdict = "FAILS: shows the input, not the model" if values and values[-1] > LIMIT else "depends on the weights"

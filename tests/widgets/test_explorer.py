@@ -442,7 +442,7 @@ def test_an_explainer_that_is_not_registered_is_shown_too(explorer: Explorer) ->
     assert isinstance(explorer.session.explainer, Mine)
     assert explorer.error == ""
     assert "My own CAM" in explorer.status
-    assert explorer._panel.method.value == ""
+    assert explorer._panel.method.value == "Mine"
 
 
 def test_a_method_without_a_gradient_is_not_said_to_need_a_backward_pass(explorer: Explorer) -> None:

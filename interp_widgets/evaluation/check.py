@@ -1,0 +1,148 @@
+"""Before an explanation is believed: every method's own axioms, tried on this model and this input."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from interp_widgets.errors import InterpError, ParameterError, did_you_mean
+from interp_widgets.evaluation.doctor import diagnose
+from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
+from interp_widgets.inputs import record
+from interp_widgets.trace import ClassScore, TargetLike, Trace
+
+__all__ = ["Check", "Report", "check"]
+
+GAP = 0.05  # of completeness: above it the map does not add up to what it is said to explain
+NOISE = 0.5  # standard error of the map over the map: above it the picture is more chance than answer
+ALIKE = 0.999  # correlation of the maps of two classes
+
+Verdict = Literal["works", "careful", "wrong", "refuses"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found for one method."""
+
+    method: str
+    verdict: Verdict
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """One ``Check`` per method; prints as a table, shows as one in a notebook."""
+
+    model: str
+    checks: tuple[Check, ...]
+
+    def __getitem__(self, method: str) -> Check:
+        for found in self.checks:
+            if found.method == method:
+                return found
+        raise KeyError(method)
+
+    def __iter__(self) -> Iterator[Check]:
+        return iter(self.checks)
+
+    def __str__(self) -> str:
+        wide = max(len(found.method) for found in self.checks)
+        lines = [
+            f"{each.method:<{wide}}  {each.verdict:<8} {each.seconds:7.2f} s  {each.reason}" for each in self.checks
+        ]
+        return "\n".join([f"explanations of {self.model}", *lines])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(found.method)}</td><td>{found.verdict}</td><td>{found.seconds:.2f} s</td>"
+            f"<td style='text-align:left'>{html.escape(found.reason)}</td></tr>"
+            for found in self.checks
+        )
+        head = "<tr><th>method</th><th>verdict</th><th>time</th><th style='text-align:left'>reason</th></tr>"
+        return f"<table><caption>explanations of {html.escape(self.model)}</caption>{head}{rows}</table>"
+
+
+def check(
+    model: nn.Module | Trace, inputs: Any = None, *, target: TargetLike = None, methods: Iterable[str] | None = None
+) -> Report:
+    """Try every method on a model and an input, and say which of them can be believed there.
+
+    Tried are: does it give a map at all; does the map add up to the score's change, where the method promises it
+    (``wrong`` above 5 %); is it the same when asked again; does it tell two classes apart; is it blank or the same
+    everywhere; is it more than the chance of its samples.
+
+    Args:
+        model: a module, or a trace.
+        inputs: what ``record`` takes; not with a trace.
+        target: what is explained; the prediction by default.
+        methods: names in ``EXPLAINERS``; all by default.
+
+    Raises:
+        ParameterError: no such method.
+        Whatever ``record`` raises.
+    """
+    names = list(EXPLAINERS if methods is None else methods)
+    for name in names:
+        if name not in EXPLAINERS:
+            known = ", ".join(EXPLAINERS)
+            raise ParameterError(f"no explainer is named {name!r}{did_you_mean(name, EXPLAINERS)}: {known}")
+    if isinstance(model, Trace):
+        return _report(model, target, names)
+    with record(model, inputs) as trace:
+        return _report(trace, target, names)
+
+
+def _report(trace: Trace, target: TargetLike, names: list[str]) -> Report:
+    return Report(type(trace.model).__name__, tuple(_check(trace, EXPLAINERS[name](), target, name) for name in names))
+
+
+def _check(trace: Trace, explainer: Explainer, target: TargetLike, name: str) -> Check:
+    started = time.perf_counter()
+    try:
+        found = explainer(trace, target)
+    except InterpError as error:
+        return Check(name, "refuses", str(error), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    verdict, reason = _judge(trace, explainer, found)
+    return Check(name, verdict, reason, seconds)
+
+
+def _judge(trace: Trace, explainer: Explainer, found: Attribution) -> tuple[Verdict, str]:
+    if found.error is not None and found.error_name == "completeness gap" and found.error > GAP:
+        return "wrong", (
+            f"gap {found.error:.0%}: the map does not add up to the score's change from the baseline to the input; "
+            "take more steps, or a baseline whose score differs more"
+        )
+    if not torch.equal(explainer(trace, found.target).values, found.values):
+        return "wrong", "asked again, it gives another map"
+    finding = diagnose(trace, explainer, found)
+    if finding is not None:
+        return "careful", finding.reason + (f": {finding.remedy}" if finding.remedy else "")
+    if found.error is not None and found.error_name == "standard error" and found.error > NOISE:
+        return "careful", f"standard error {found.error:.0%} of the map: take more samples"
+    other = _another_class(trace, found)
+    if other is not None and _correlation(explainer(trace, other).values, found.values) > ALIKE:
+        return "careful", "the map is the same for another class: what the layer sees, not what speaks for the class"
+    told = "" if found.error is None else f"{found.error_name} {found.error:.1%}"
+    return "works", told
+
+
+def _another_class(trace: Trace, found: Attribution) -> ClassScore | None:
+    """The likeliest class beside the one explained."""
+    if not (isinstance(found.target, ClassScore) and trace.has_classes and trace.class_count > 1):
+        return None
+    order = trace.probabilities[0].argsort(descending=True).tolist()
+    return ClassScore(next(index for index in order if index != found.target.index))
+
+
+def _correlation(a: torch.Tensor, b: torch.Tensor) -> float:
+    if not (a.any() and b.any()):
+        return 0.0
+    return float(torch.corrcoef(torch.stack([a.flatten().double(), b.flatten().double()]))[0, 1])

@@ -1,0 +1,161 @@
+"""DeepLift: what each input's difference from a reference contributes to the difference of the score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+
+from interp_widgets.errors import GradientError
+from interp_widgets.explainers.base import Estimate, Explainer, as_map, limits, precise, relative_error
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, Given, baseline_input
+from interp_widgets.explainers.integrated_gradients import value_of
+from interp_widgets.trace import Target, Trace
+from interp_widgets.trace.difference import Multipliers, multipliers
+
+__all__ = ["DeepLift", "DeepLiftSHAP"]
+
+LARGEST_GAP = 0.01
+ROUNDING = 30  # rounding errors of the precision: in half precision more than the above
+
+
+@dataclass(frozen=True)
+class DeepLift(Explainer):
+    """Each difference from a baseline times its multiplier, which carries the score's change back through the model.
+
+    Shrikumar et al. 2017, arXiv:1704.02685, eq. 3 (chain rule) and section 3.5.2 (rescale rule). Deviations: what the
+    paper has no rule for (normalisation, softmax, attention, products, max pooling) has one that sums up as well, see
+    ``interp_widgets.trace.difference``; an image's channels are summed. At a layer, its difference times its
+    multiplier. ``error`` is the completeness gap, the share of the score's change that was lost on the way back; one
+    of more than 1 % is refused (23 % in bfloat16), unless the score changes by rounding errors only. ``values`` is
+    ``(H, W)`` for images and spatial layers, the input's shape without the batch otherwise; positive for evidence for
+    the target; in score units.
+    """
+
+    title: ClassVar[str] = "DeepLift"
+    summary: ClassVar[str] = (
+        "the score's change from a baseline, handed back through the model operation by operation; sums up exactly"
+    )
+    refines: ClassVar[bool] = True
+    error_name: ClassVar[str] = "completeness gap"
+
+    baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
+    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of a baseline of noise"))
+
+    @property
+    def signed(self) -> bool:
+        return True
+
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
+        if trace.site(layer).name in trace.input_sites and trace.site(layer).differentiable:
+            yield from self._draft(trace, target, layer, example)
+        found = _Lift(trace, target, layer, example).from_baseline(self.baseline, self.seed)
+        _refuse_a_gap(trace.site(layer).dtype, [found])
+        yield Estimate(as_map(trace, layer, _relevance(trace, layer, found)), 2, 2, error=found.gap)
+
+    def _draft(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
+        difference = value_of(trace, layer, example) - baseline_input(trace, layer, self.baseline, example, self.seed)
+        gradient = precise(trace.gradient(layer, target))
+        found = (gradient[example] if trace.is_batch else gradient) * difference
+        if bool(torch.isfinite(found).all()):
+            yield Estimate(as_map(trace, layer, found), 1, 2)
+
+
+@dataclass(frozen=True)
+class DeepLiftSHAP(Explainer):
+    """DeepLift averaged over many baselines: an estimate of SHAP values.
+
+    Lundberg and Lee 2017, arXiv:1705.07874, section 4.2 (Deep SHAP), with the mean over baselines as shap's
+    DeepExplainer and Captum's DeepLiftShap take it. With ``baseline="noise"`` each sample draws its own; a tensor with
+    one axis more than the input holds one in each row; any other is a single one, and then this is ``DeepLift``.
+    Deviations: those of ``DeepLift``, whose gap is refused here for all baselines together. ``error`` is the standard
+    error of the mean, relative to it. Shape, sign and unit as ``DeepLift``.
+    """
+
+    title: ClassVar[str] = "DeepLift SHAP"
+    summary: ClassVar[str] = "DeepLift averaged over many baselines"
+    refines: ClassVar[bool] = True
+    error_name: ClassVar[str] = "standard error"
+
+    samples: int = field(default=16, metadata=limits(2, 2000, help="baselines that are drawn"))
+    baseline: Baseline = field(default="noise", metadata=BASELINE_LIMITS)
+    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of the noise: the same seed, the same map"))
+
+    @property
+    def signed(self) -> bool:
+        return True
+
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
+        lift, baselines = _Lift(trace, target, layer, example), self._baselines(trace)
+        total = squares = torch.zeros_like(value_of(trace, layer, example))
+        walks: list[Multipliers] = []
+        for count, (baseline, seed) in enumerate(baselines, start=1):
+            found = lift.from_baseline(baseline, seed)
+            relevance = _relevance(trace, layer, found)
+            total, squares = total + relevance, squares + relevance.square()
+            walks.append(replace(found, at={}, steps={}))
+            if count == len(baselines):
+                _refuse_a_gap(trace.site(layer).dtype, walks)
+            error = relative_error(total, squares, count)
+            yield Estimate(as_map(trace, layer, total / count), count, len(baselines), error)
+
+    def _baselines(self, trace: Trace) -> list[tuple[Baseline, int]]:
+        if self.baseline == "noise":
+            return [(self.baseline, self.seed + sample) for sample in range(self.samples)]
+        if isinstance(self.baseline, Given):
+            one = trace.sites[trace.input_sites[0]].shape[1 if trace.is_batch else 0 :]
+            if self.baseline.values.ndim > len(one):
+                return [(Given(values), self.seed) for values in self.baseline.values[: self.samples]]
+        return [(self.baseline, self.seed)]
+
+
+@dataclass(frozen=True)
+class _Lift:
+    """What is lifted, whatever the baseline."""
+
+    trace: Trace
+    target: Target
+    layer: str
+    example: int
+
+    def from_baseline(self, baseline: Baseline, seed: int) -> Multipliers:
+        """The multipliers at the layer, from a recording of the input alone and one of the baseline."""
+        starts = self._starts(baseline, seed)
+        with ExitStack() as stack:
+            alone = self.trace
+            if alone.examples > 1 or not set(starts) <= set(alone.input_sites):
+                ends = {name: value_of(self.trace, name, self.example)[None] for name in starts}
+                alone = stack.enter_context(self.trace.rerun(ends, example=self.example))
+            reference = stack.enter_context(self.trace.rerun(starts, example=self.example))
+            return multipliers(alone, reference, [self.layer], self.target)
+
+    def _starts(self, baseline: Baseline, seed: int) -> dict[str, torch.Tensor]:
+        """The baseline of the input explained; of all inputs for a layer; zeros behind inputs such as tokens."""
+        trace, name = self.trace, self.trace.site(self.layer).name
+        followed = [site for site in trace.input_sites if trace.sites[site].dtype.is_floating_point]
+        sites = [name] if name in trace.input_sites else followed
+        if not sites:
+            return {name: torch.zeros_like(value_of(trace, name, self.example))[None]}
+        return {site: baseline_input(trace, site, baseline, self.example, seed)[None] for site in sites}
+
+
+def _relevance(trace: Trace, layer: str, found: Multipliers) -> torch.Tensor:
+    relevance = found.at[layer] * found.steps[layer]
+    return relevance[0] if trace.is_batch else relevance
+
+
+def _refuse_a_gap(dtype: torch.dtype, walks: Sequence[Multipliers]) -> None:
+    """Refuse what does not sum up; a score that changes by rounding errors only cannot be asked to."""
+    precision = torch.finfo(dtype if dtype.is_floating_point else torch.float32).eps
+    leak, change = (sum(abs(getattr(walk, name)) for walk in walks) for name in ("leak", "change"))
+    size = sum(max(abs(walk.score), abs(walk.score - walk.change)) for walk in walks)
+    if leak > max(LARGEST_GAP, ROUNDING * precision) * change and change > precision**0.5 * size:
+        worst = max(walks, key=lambda walk: abs(walk.leak))
+        raise GradientError(
+            f"DeepLift does not sum up here: {leak / change:.1%} of the score's change of {worst.change:.3g} from the "
+            f"baseline is lost on the way back, most of it at {worst.worst}. "
+            "Try another baseline, or Integrated Gradients, which sees the model from outside"
+        )
