@@ -16,6 +16,7 @@ __all__ = [
     "InterpError",
     "LayerError",
     "LayoutError",
+    "MissingExtraError",
     "ModelError",
     "NonFiniteError",
     "OverwrittenError",
@@ -73,6 +74,10 @@ class ParameterError(InterpError, ValueError):
     """A hyper-parameter outside its limits."""
 
 
+class MissingExtraError(InterpError, ImportError):
+    """Something that needs an optional package, which is not installed."""
+
+
 class ClosedError(InterpError, RuntimeError):
     """A trace, session or widget used after it was closed."""
 
@@ -86,6 +91,15 @@ class ZooError(InterpError, LookupError):
 
 class DownloadError(InterpError, OSError):
     """Weights that could not be downloaded."""
+
+
+def missing_extra(what: str, extra: str) -> MissingExtraError:
+    """The error for something that needs an optional extra, with the command that installs it.
+
+    Args:
+        what: a sentence without its full stop, such as ``"superpixels need scikit-image"``.
+    """
+    return MissingExtraError(f"{what}, which is not installed: pip install 'interp-widgets[{extra}]'")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -68,6 +68,7 @@ class Recorder(TorchFunctionMode):
         self.tape: list[Operation] = []
         self.sites: dict[str, tuple[int, str | None, str]] = {}  # name -> value, module path, kind of operation
         self.layers: dict[str, str] = {}  # module path -> name of the site of its last call
+        self.whole: set[str] = set()  # names of the module calls that returned one tensor and nothing else
         self._evaluation = evaluation
         self._unwanted = interruption()
         self._alive: dict[int, tuple[torch.Tensor, int]] = {}  # id of a tensor object -> the object, its value
@@ -137,6 +138,8 @@ class Recorder(TorchFunctionMode):
         if found:
             self.layers.pop(path, None)
             self.layers[path] = name
+        if isinstance(output, torch.Tensor):
+            self.whole.add(name)
         return output
 
     def _go_on(self) -> None:
@@ -333,6 +336,7 @@ class Recorder(TorchFunctionMode):
             self._final_name(name, path): (index, path, kind) for name, (index, path, kind) in self.sites.items()
         }
         self.layers = {path: self._final_name(name, path) for path, name in self.layers.items()}
+        self.whole = {self._final_name(name, name.partition(":")[0]) for name in self.whole}
 
     def release(self) -> None:
         """Let go of the live tensors; edges and detached values stay."""

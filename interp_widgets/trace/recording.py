@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -130,6 +131,7 @@ class Pass:
             tape=recorder.tape,
             sites=recorder.sites,
             layers=recorder.layers,
+            whole=frozenset(recorder.whole),
             inputs=names,
             output=plain,
             output_sites=output_sites,
@@ -150,11 +152,13 @@ class Pass:
         edits: Mapping[str, torch.Tensor],
         wanted: Mapping[str, str],
         outputs: Mapping[str, str],
+        known: Mapping[str, torch.Tensor] = _NO_EDITS,
     ) -> dict[str, torch.Tensor]:
         """Run again without autograd and without a recording: the values at some sites.
 
         Args:
-            edits: values that stand at the sites of modules.
+            known: what modules return that need not run, by the names of their sites.
+            edits: values that stand at the sites of other modules.
             wanted: module path of each site of a module whose value is asked for, by its name.
             outputs: names of the sites of the returned tensors, by their path in the output.
         """
@@ -165,6 +169,7 @@ class Pass:
             recording_state(self.model, self._devices(args), evaluation=self.evaluation),
             torch.no_grad(),
             _watched(self.model, edits, wanted, found),
+            _skipped(self.model, known),
             nullcontext() if unwanted is None else Interruptible(unwanted),
         ):
             args, kwargs = map_structure(torch.clone, (args, kwargs))
@@ -223,6 +228,38 @@ def _watched(
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def _skipped(model: nn.Module, known: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Modules hand out known values instead of running; their ``forward`` is back afterwards."""
+    answers: dict[str, dict[int, torch.Tensor]] = {}
+    for site, value in known.items():
+        path, _, call = raw_name(site).partition(":")
+        answers.setdefault(path, {})[int(call or 0)] = value
+    before: list[tuple[nn.Module, Any]] = []
+
+    def instead(forward: Callable[..., Any], values: Mapping[int, torch.Tensor]) -> Callable[..., Any]:
+        calls = count()
+
+        def answer(*args: Any, **kwargs: Any) -> Any:
+            call = next(calls)
+            return values[call] if call in values else forward(*args, **kwargs)
+
+        return answer
+
+    try:
+        for path, values in answers.items():
+            module = model.get_submodule(path)
+            before.append((module, vars(module).get("forward")))
+            vars(module)["forward"] = instead(module.forward, values)
+        yield
+    finally:
+        for module, forward in before:
+            if forward is None:
+                del vars(module)["forward"]
+            else:
+                vars(module)["forward"] = forward
 
 
 def _call(model: nn.Module, inputs: Any, kwargs: dict[str, Any]) -> Any:

@@ -45,7 +45,8 @@ class Recording:
     """What a pass left behind: what ``recording.record`` hands to its ``Trace``.
 
     ``sites`` tells of each name the value, the module path and the kind of operation; ``layers`` the site of each
-    module path's last call; ``output_sites`` the site of each returned tensor, by its path in the output.
+    module path's last call; ``whole`` which module calls returned one tensor and nothing else; ``output_sites`` the
+    site of each returned tensor, by its path in the output.
     """
 
     model: nn.Module
@@ -53,6 +54,7 @@ class Recording:
     tape: list[Operation]
     sites: dict[str, tuple[int, str | None, str]]
     layers: dict[str, str]
+    whole: frozenset[str]
     inputs: list[str]
     output: Any
     output_sites: dict[str, str]
@@ -73,6 +75,7 @@ class Again(Protocol):
         edits: Mapping[str, torch.Tensor],
         wanted: Mapping[str, str],
         outputs: Mapping[str, str],
+        known: Mapping[str, torch.Tensor] = ...,
     ) -> dict[str, torch.Tensor]:
         """Run again without autograd and without a recording."""
 
@@ -105,6 +108,7 @@ class Trace:
         self._values = recording.values
         self._tape = recording.tape
         self._layer_sites = recording.layers
+        self._whole = recording.whole
         self._output = recording.output
         self._output_values = recording.output_sites
         self._logits = recording.logits
@@ -482,8 +486,38 @@ class Trace:
         if not all(self._sites[site].module and "[" not in site for site in edits):
             with self.rerun({name: values}, example=example) as other:
                 return each_score(target, other, other.activation).detach()
-        found = self._again.forward(inputs, edits, {site: module or "" for site, module in wanted.items()}, outputs)
+        asked = {site: module or "" for site, module in wanted.items()}
+        known = self._known(edits, example)
+        try:
+            rest = {site: value for site, value in edits.items() if site not in known}
+            found = self._again.forward(inputs, rest, asked, outputs, known)
+        except RuntimeError:
+            if not known:
+                raise
+            # the model's own code writes into what a module returned, or views it: only copies would do
+            found = self._again.forward(inputs, edits, asked, outputs)
         return each_score(target, self, lambda site: found[self.site(site).name]).detach()
+
+    def _known(self, edits: Mapping[str, torch.Tensor], example: int) -> dict[str, torch.Tensor]:
+        """What the modules return that ran before the first edit, and the edit itself: they need not run again."""
+        known: dict[str, torch.Tensor] = {}
+        if not (edits and self.is_batch):
+            return known
+        for name, site in self._sites.items():
+            if name in edits:
+                if name in self._whole:
+                    known[name] = edits[name].clone()  # the next operation may write into it
+                break
+            axes = "" if site.layout is None or name not in self._whole else site.layout.axes
+            axis = axes.find("N")
+            if axis >= 0 and site.shape[axis] == self.examples:
+                count = len(next(iter(edits.values())))
+                sizes = [count if place == axis else size for place, size in enumerate(site.shape)]
+                value = self.activation(name).narrow(axis, example, 1)
+                known[name] = value.expand(sizes) if count > 1 else value.clone()
+        # what is inside one of them does not run
+        paths = {self._sites[name].module or "" for name in known}
+        return {name: value for name, value in known.items() if not paths & _ancestors(self._sites[name].module or "")}
 
     @contextmanager
     def lent(self, example: int = 0) -> Iterator[tuple[nn.Module, Any]]:
@@ -544,15 +578,27 @@ class Trace:
     def _takes_batches(self, target: Target) -> bool:
         return self.is_batch and hasattr(target, "each")  # a user's function may read the first input only
 
-    def batches(self, count: int, *, gradient: bool = False) -> Iterator[range]:
-        """``range(count)`` in parts that fit into memory, small ones first so that an estimate is there at once."""
-        per_example = max(1, self.nbytes // self.examples) * (2 if gradient else 1)
-        most = max(1, min(MOST_AT_ONCE, BATCH_BYTES // per_example))
+    def batches(self, count: int, *, gradient: bool = False, layer: str | None = None) -> Iterator[range]:
+        """``range(count)`` in parts that fit into memory, small ones first so that an estimate is there at once.
+
+        Args:
+            gradient: whether gradients are asked for, which keep all values of a pass.
+            layer: where other values are put, when the pass before it need not be done again.
+        """
+        whole = max(1, self.nbytes // self.examples) * (2 if gradient else 1)
+        share = 1.0 if layer is None else self._share_behind(layer)
+        most = max(1, int(min(MOST_AT_ONCE, BATCH_BYTES / whole) / share))
         start, size = 0, 1
         while start < count:
             stop = min(count, start + size)
             yield range(start, stop)
             start, size = stop, min(most, 2 * size)
+
+    def _share_behind(self, layer: str) -> float:
+        """The share of the recorded numbers that belongs to a layer and to what comes after it."""
+        first = self.site(layer).index
+        sizes = [math.prod(value.shape) for value in self._values]
+        return max(1 / 32, sum(sizes[first:]) / max(1, sum(sizes)))
 
     # Layout
 
@@ -702,3 +748,9 @@ class Trace:
             return "<Trace: closed>"
         counts = f"{len(self._layer_sites)} layers, {len(self._sites)} sites, {self.nbytes / 2**20:.1f} MiB"
         return f"<Trace of {type(self.model).__name__}: {counts}>"
+
+
+def _ancestors(path: str) -> set[str]:
+    """The paths of the modules that a module is in."""
+    parts = path.split(".")
+    return {".".join(parts[:depth]) for depth in range(1, len(parts))}

@@ -101,7 +101,7 @@ def test_a_figure_shows_input_map_and_overlay(explainer: iw.Explainer, trace: iw
 
 
 def test_a_description_names_method_target_layer_and_place(explainer: iw.Explainer, trace: iw.Trace) -> None:
-    (layer,) = layers_for(explainer, "conv2")
+    (layer,) = layers_for(explainer, "conv1")
     attribution = explainer(trace, "cat", layer)
     words = attribution.describe()
     assert words.startswith(f"{type(explainer).title} for cat at {layer}, score ")
@@ -183,8 +183,10 @@ def test_a_map_that_is_not_finite_is_refused_though_the_score_is(explainer: iw.E
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return (self.conv(x) * 0).sqrt().mean(dim=(2, 3))
 
-    if explainer.needs_gradient and not isinstance(explainer, iw.DeepLift | iw.DeepLiftSHAP):  # which use no slope
-        with pytest.raises(errors.NonFiniteError, match=f"the {type(explainer).__name__} map of '.*' is not finite"):
+    uses_slopes = explainer.needs_gradient and not isinstance(explainer, iw.DeepLift | iw.DeepLiftSHAP | iw.LRP)
+    if uses_slopes:
+        name = "GradCAM" if isinstance(explainer, iw.GuidedGradCAM) else type(explainer).__name__
+        with pytest.raises(errors.NonFiniteError, match=f"the {name} map of '.*' is not finite"):
             explainer(iw.record(Root(), BATCH[:1]), 2)
 
 
@@ -193,7 +195,7 @@ def test_a_score_that_ignores_the_layer_gives_a_map_of_zeros(explainer: iw.Expla
     with torch.no_grad():
         model.head.weight.zero_()
     attribution = explainer(iw.record(model, BATCH[:1]), 2)
-    if not isinstance(explainer, iw.EigenCAM):  # which explains no class
+    if not isinstance(explainer, iw.EigenCAM | iw.ScoreCAM):  # one explains no class, one gives each channel a share
         assert not attribution.values.any()
         assert attribution.describe().endswith("zero everywhere.")
         assert len(np.unique(attribution.pixels().reshape(-1, 4), axis=0)) == 1
@@ -283,7 +285,8 @@ def test_what_needs_no_gradient_takes_none(kind: type[iw.Explainer], trace: iw.T
 )
 def test_transformers_need_no_reshape_transform(name: str, layer: str, size: tuple[int, int]) -> None:
     trace = iw.record(subject(name), image_for(name))
-    maps = {kind: quick(kind)(trace, 3, layer).values for kind in KINDS if not kind.input_only}
+    # the first estimate: what is tested here does not need the last one
+    maps = {kind: next(quick(kind).stream(trace, 3, layer)).values for kind in KINDS if not kind.input_only}
     assert {tuple(values.shape) for values in maps.values()} == {size}
     # a method that keeps the positive part may rightly find none; the gradient itself is never zero
     assert float(maps[iw.Gradient].max()) > 0

@@ -1,0 +1,84 @@
+"""Gradients that go back through activation functions by a rule of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+
+from interp_widgets.explainers.base import Explainer, as_map, limits, pick
+from interp_widgets.explainers.grad_cam import GradCAM
+from interp_widgets.trace import Target, Trace
+from interp_widgets.trace.rules import ruled_gradient
+
+__all__ = ["Deconvnet", "GuidedBackprop", "GuidedGradCAM"]
+
+
+@dataclass(frozen=True)
+class _Ruled(Explainer):
+    """The sizes of a gradient by another rule."""
+
+    rule: ClassVar[Literal["guided", "deconvnet"]]
+
+    channels: Literal["max", "mean"] = field(
+        default="max", metadata=limits(options=("max", "mean"), help="how the channels of one position are joined")
+    )
+
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+        gradient = ruled_gradient(trace, layer, target, rule=self.rule)
+        yield as_map(trace, layer, pick(gradient, example), self.channels)
+
+
+@dataclass(frozen=True)
+class GuidedBackprop(_Ruled):
+    """The gradient, handed back through each ReLU only where it is positive and the ReLU is open.
+
+    Springenberg et al. 2015, arXiv:1412.6806, section 3.4. Deviations: other activation functions (GELU, SiLU, ...)
+    hand back the positive part of their derivative, where what arrives is positive; the largest size over the channels,
+    as in ``Gradient``. It finds edges, whatever the target: see Adebayo et al. 2018, arXiv:1810.03292. ``values`` is
+    ``(H, W)`` for images and spatial layers, the input's shape without the batch otherwise; never negative.
+    """
+
+    title: ClassVar[str] = "Guided Backprop"
+    summary: ClassVar[str] = "the gradient through open ReLUs where it is positive; finds edges more than reasons"
+    rule: ClassVar[Literal["guided", "deconvnet"]] = "guided"
+
+
+@dataclass(frozen=True)
+class Deconvnet(_Ruled):
+    """The gradient, handed back through each ReLU where it is positive, whether the ReLU is open or not.
+
+    Zeiler and Fergus 2014, arXiv:1311.2901, section 2.1, as Springenberg et al. 2015, arXiv:1412.6806, figure 1, write
+    it. Deviations: other activation functions follow the same rule; the largest size over the channels. Shape and sign
+    as ``GuidedBackprop``.
+    """
+
+    title: ClassVar[str] = "Deconvnet"
+    summary: ClassVar[str] = "the gradient where it is positive, through closed ReLUs too"
+    rule: ClassVar[Literal["guided", "deconvnet"]] = "deconvnet"
+
+
+@dataclass(frozen=True)
+class GuidedGradCAM(Explainer):
+    """Guided Backprop where Grad-CAM at the last spatial layer says so: their product, at the input's resolution.
+
+    Selvaraju et al. 2017, arXiv:1610.02391, section 3.2. Deviations: those of ``GuidedBackprop``; Grad-CAM is enlarged
+    bilinearly. ``values`` is ``(H, W)``, never negative.
+    """
+
+    title: ClassVar[str] = "Guided Grad-CAM"
+    summary: ClassVar[str] = "Guided Backprop, where Grad-CAM sees the target"
+    input_only: ClassVar[bool] = True
+
+    channels: Literal["max", "mean"] = field(
+        default="max", metadata=limits(options=("max", "mean"), help="how the channels of one position are joined")
+    )
+
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+        cam = GradCAM()(trace, target, example=example).values
+        (guided,) = GuidedBackprop(channels=self.channels).estimates(trace, target, layer, example)
+        large = F.interpolate(cam[None, None].to(guided), size=guided.shape[-2:], mode="bilinear", align_corners=False)
+        yield guided * large[0, 0]

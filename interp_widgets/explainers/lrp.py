@@ -1,0 +1,49 @@
+"""Layer-wise relevance propagation, by rules for operations instead of modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+
+from interp_widgets.explainers.base import Explainer, as_map, limits, pick
+from interp_widgets.trace import Target, Trace
+from interp_widgets.trace.relevance import Relevance
+
+__all__ = ["LRP"]
+
+
+@dataclass(frozen=True)
+class LRP(Explainer):
+    """The score, handed back operation by operation: each summand gets its share of the relevance of its sum.
+
+    Bach et al. 2015, doi:10.1371/journal.pone.0130140, eq. 58 (epsilon rule) and, at convolutions with ``rule=
+    "epsilon-plus"``, eq. 60 with alpha 1 and beta 0, the composite of Montavon et al. 2019,
+    doi:10.1007/978-3-030-28954-6_10, section 10.3. Activation functions hand relevance through; a max pooling hands it
+    to its maximum; attention and gates are taken as constants, and so is the deviation in a layer norm (Ali et al.
+    2022, arXiv:2202.07304, section 4). Deviations: ``epsilon`` is a share of the root mean square of an operation's
+    outputs; with "epsilon-plus" a batch norm hands relevance through, as part of its convolution; an image's channels
+    are summed. What biases and ``epsilon`` absorb is missing in the sum. ``values`` is ``(H, W)`` for images and
+    spatial layers, the input's shape without the batch otherwise; positive for evidence for the target; in score units.
+    """
+
+    title: ClassVar[str] = "LRP"
+    summary: ClassVar[str] = "the score, handed back layer by layer to what each sum was made of"
+
+    rule: Literal["epsilon-plus", "epsilon"] = field(
+        default="epsilon-plus",
+        metadata=limits(options=("epsilon-plus", "epsilon"), help="at convolutions: positive contributions, or all"),
+    )
+    epsilon: float = field(
+        default=0.01, metadata=limits(0.0, 1.0, help="absorbs small relevance, as a share of the outputs")
+    )
+
+    @property
+    def signed(self) -> bool:
+        return True
+
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+        walk = Relevance(trace, target, epsilon=self.epsilon, plus=self.rule == "epsilon-plus")
+        yield as_map(trace, layer, pick(walk.at(layer), example))
