@@ -6,11 +6,13 @@ from interp_widgets.evaluation import check
 from interp_widgets.explainers import *  # noqa: F403 - a new explainer is listed in one place
 from interp_widgets.inputs import Preprocess, load_input, record
 from interp_widgets.trace import ClassScore, Contrast, Layout, OutputScore, Site, SiteScore, Trace
+from interp_widgets.widgets.compare import Comparison, compare
 from interp_widgets.widgets.explorer import Explorer, explore
 from interp_widgets.widgets.session import Session
 
 __all__ = [
     "ClassScore",
+    "Comparison",
     "Contrast",
     "Explorer",
     "InterpError",
@@ -22,6 +24,7 @@ __all__ = [
     "SiteScore",
     "Trace",
     "check",
+    "compare",
     "explainers",
     "explore",
     "load_input",

@@ -16,6 +16,7 @@ from interp_widgets.explainers.gradient import Gradient, InputXGradient
 from interp_widgets.explainers.integrated_gradients import BlurIG, IntegratedGradients
 from interp_widgets.explainers.lrp import LRP
 from interp_widgets.explainers.occlusion import RISE, Occlusion
+from interp_widgets.explainers.partition_shap import PartitionSHAP
 from interp_widgets.explainers.registry import Registry
 from interp_widgets.explainers.score_cam import AblationCAM, ScoreCAM
 from interp_widgets.explainers.smooth_grad import ExpectedGradients, SmoothGrad, SmoothGradSquared, VarGrad
@@ -53,6 +54,7 @@ EXPLAINERS: Mapping[str, type[Explainer]] = Registry(
         LIME,
         KernelSHAP,
         ShapleySampling,
+        PartitionSHAP,
     )
 )
 """Every explainer by its class name, in the order of the menu; other packages add theirs by entry points."""
@@ -87,6 +89,7 @@ __all__ = [
     "KernelSHAP",
     "LayerCAM",
     "Occlusion",
+    "PartitionSHAP",
     "ScoreCAM",
     "ShapleySampling",
     "SmoothGrad",

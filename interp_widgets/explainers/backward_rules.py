@@ -21,6 +21,7 @@ __all__ = ["Deconvnet", "GuidedBackprop", "GuidedGradCAM"]
 class _Ruled(Explainer):
     """The sizes of a gradient by another rule."""
 
+    family: ClassVar[str] = "Gradients"
     rule: ClassVar[Literal["guided", "deconvnet"]]
 
     channels: Literal["max", "mean"] = field(
@@ -69,6 +70,7 @@ class GuidedGradCAM(Explainer):
     bilinearly. ``values`` is ``(H, W)``, never negative.
     """
 
+    family: ClassVar[str] = "Gradients"
     title: ClassVar[str] = "Guided Grad-CAM"
     summary: ClassVar[str] = "Guided Backprop, where Grad-CAM sees the target"
     input_only: ClassVar[bool] = True

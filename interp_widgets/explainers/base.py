@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -10,12 +11,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 
-from interp_widgets.errors import InputError, LayerError, ParameterError
+from interp_widgets.errors import InputError, LayerError, ParameterError, missing_extra
 from interp_widgets.explainers.attribution import Attribution
 from interp_widgets.trace import ClassScore, Contrast, SiteScore, Target, TargetLike, Trace
 from interp_widgets.trace.target import as_target
 
-__all__ = ["CAM", "Estimate", "Explainer", "as_map", "limits", "pick", "precise", "relative_error"]
+__all__ = ["CAM", "Estimate", "Explainer", "as_map", "label_of", "limits", "pick", "precise", "relative_error"]
 
 
 def limits(
@@ -58,6 +59,8 @@ class Explainer(ABC):
 
     title: ClassVar[str]
     summary: ClassVar[str]
+    family: ClassVar[str] = "Others"  # the heading it stands under in a menu
+    requires: ClassVar[str] = ""  # an optional package, which is also the name of the extra that brings it
     at_layer: ClassVar[bool] = False  # explains a layer (its map has the layer's resolution) rather than the input
     input_only: ClassVar[bool] = False  # cannot explain a layer
     needs_gradient: ClassVar[bool] = True
@@ -71,6 +74,13 @@ class Explainer(ABC):
                 object.__setattr__(self, field.name, convert(value))
             elif not _is_allowed(value, field):
                 raise ParameterError(f"{type(self).__name__}: {field.name} must be {_allowed(field)}, got {value!r}")
+
+    @classmethod
+    def missing(cls) -> str:
+        """Why it cannot be used here: the package that is not installed, and how to get it; empty when it can."""
+        if cls.requires and importlib.util.find_spec(cls.requires) is None:
+            return str(missing_extra(f"{cls.title} needs {cls.requires}", cls.requires))
+        return ""
 
     @property
     def signed(self) -> bool:
@@ -93,6 +103,7 @@ class Explainer(ABC):
             GradientError: the layer has no gradient, which this method needs.
             InputError: no such example.
             NonFiniteError: a NaN or an infinity; the first layer where it appears is named.
+            MissingExtraError: the method needs an optional package that is not installed.
         """
         estimate = None
         for estimate in self.stream(trace, target, layer, example=example):  # noqa: B007 - the last one is the result
@@ -105,6 +116,8 @@ class Explainer(ABC):
         self, trace: Trace, target: TargetLike = None, layer: str | None = None, *, example: int = 0
     ) -> Iterator[Attribution]:
         """Estimates that converge; a method that needs one step yields once. The last one is what a call returns."""
+        if self.missing():
+            raise missing_extra(f"{type(self).title} needs {self.requires}", self.requires)
         goal = as_target(target if target is not None or example == 0 else _prediction(trace, example), trace)
         place = self.default_layer(trace) if layer is None else layer
         if self.input_only and trace.site(place).name not in trace.input_sites:
@@ -120,7 +133,7 @@ class Explainer(ABC):
                 target=goal,
                 score=score,
                 signed=self.signed,
-                label=_label(goal, trace),
+                label=label_of(goal, trace),
                 background=_background(trace, example),
                 done=estimate.done,
                 total=estimate.total,
@@ -150,6 +163,7 @@ class Explainer(ABC):
 class CAM(Explainer):
     """A class activation map: a formula over one layer's activation and gradient."""
 
+    family: ClassVar[str] = "Class activation maps"
     at_layer = True
 
     def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
@@ -249,7 +263,8 @@ def _prediction(trace: Trace, example: int) -> int:
     return int(pick(trace.probabilities, example).argmax())
 
 
-def _label(target: Target, trace: Trace) -> str:
+def label_of(target: Target, trace: Trace) -> str:
+    """What a target is called."""
     if isinstance(target, ClassScore):
         return _class_name(target.index, trace)
     if isinstance(target, Contrast):

@@ -66,6 +66,7 @@ class Game:
 class _Coalitions(Explainer):
     """Explainers of a game among the parts of the input."""
 
+    family: ClassVar[str] = "Perturbation"
     input_only: ClassVar[bool] = True
     needs_gradient: ClassVar[bool] = False
     refines: ClassVar[bool] = True

@@ -35,6 +35,7 @@ class DeepLift(Explainer):
     the target; in score units.
     """
 
+    family: ClassVar[str] = "Contributions"
     title: ClassVar[str] = "DeepLift"
     summary: ClassVar[str] = (
         "the score's change from a baseline, handed back through the model operation by operation; sums up exactly"
@@ -75,6 +76,7 @@ class DeepLiftSHAP(Explainer):
     error of the mean, relative to it. Shape, sign and unit as ``DeepLift``.
     """
 
+    family: ClassVar[str] = "Contributions"
     title: ClassVar[str] = "DeepLift SHAP"
     summary: ClassVar[str] = "DeepLift averaged over many baselines"
     refines: ClassVar[bool] = True

@@ -88,6 +88,7 @@ class EigenCAM(Explainer):
 
     title: ClassVar[str] = "Eigen-CAM"
     summary: ClassVar[str] = "first principal component of the layer, for no class in particular"
+    family: ClassVar[str] = "Class activation maps"
     at_layer: ClassVar[bool] = True
     needs_gradient: ClassVar[bool] = False
 

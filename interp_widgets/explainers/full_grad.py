@@ -28,6 +28,7 @@ class FullGrad(Explainer):
     parts of a ReLU model add up to its score: ``full_gradient``. ``values`` is ``(H, W)``, never negative.
     """
 
+    family: ClassVar[str] = "Gradients"
     title: ClassVar[str] = "FullGrad"
     summary: ClassVar[str] = "input times gradient, and all biases times theirs, added up"
     input_only: ClassVar[bool] = True

@@ -22,6 +22,7 @@ class Gradient(Explainer):
     for images and spatial layers, the input's shape without the batch otherwise; never negative; score per input unit.
     """
 
+    family: ClassVar[str] = "Gradients"
     title: ClassVar[str] = "Gradient"
     summary: ClassVar[str] = "where a small change of the input changes the score most"
 
@@ -47,6 +48,7 @@ class InputXGradient(Explainer):
     batch otherwise; positive for evidence for the target; in score units.
     """
 
+    family: ClassVar[str] = "Gradients"
     title: ClassVar[str] = "Input x Gradient"
     summary: ClassVar[str] = "first-order contribution of each position to the score"
 

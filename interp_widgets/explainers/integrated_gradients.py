@@ -30,6 +30,7 @@ class IntegratedGradients(Explainer):
     target; in score units.
     """
 
+    family: ClassVar[str] = "Paths and noise"
     title: ClassVar[str] = "Integrated Gradients"
     summary: ClassVar[str] = (
         "gradients gathered on the way from a baseline to the input; they sum to the score's change"
@@ -76,6 +77,7 @@ class BlurIG(Explainer):
     Images only. ``values`` is ``(H, W)``, positive for evidence for the target; in score units.
     """
 
+    family: ClassVar[str] = "Paths and noise"
     title: ClassVar[str] = "Blur IG"
     summary: ClassVar[str] = "gradients gathered while the blurred input becomes sharp"
     input_only: ClassVar[bool] = True

@@ -29,6 +29,7 @@ class LRP(Explainer):
     spatial layers, the input's shape without the batch otherwise; positive for evidence for the target; in score units.
     """
 
+    family: ClassVar[str] = "Contributions"
     title: ClassVar[str] = "LRP"
     summary: ClassVar[str] = "the score, handed back layer by layer to what each sum was made of"
 

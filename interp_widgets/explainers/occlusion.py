@@ -24,6 +24,7 @@ __all__ = ["RISE", "Occlusion"]
 class _Covering(Explainer):
     """Images whose parts give way to those of a baseline."""
 
+    family: ClassVar[str] = "Perturbation"
     input_only: ClassVar[bool] = True
     needs_gradient: ClassVar[bool] = False
     refines: ClassVar[bool] = True

@@ -24,6 +24,7 @@ Trial = Callable[[list[int]], torch.Tensor]
 class _Tried(Explainer):
     """Each channel is tried, the strongest first; one that is the same everywhere tells nothing and is left out."""
 
+    family: ClassVar[str] = "Class activation maps"
     at_layer: ClassVar[bool] = True
     needs_gradient: ClassVar[bool] = False
     refines: ClassVar[bool] = True

@@ -21,6 +21,7 @@ __all__ = ["ExpectedGradients", "SmoothGrad", "SmoothGradSquared", "VarGrad"]
 class _Noisy(Explainer):
     """The gradients of noisy copies; each kind makes one map of their moments."""
 
+    family: ClassVar[str] = "Paths and noise"
     refines: ClassVar[bool] = True
     error_name: ClassVar[str] = "standard error"
 
@@ -130,6 +131,7 @@ class ExpectedGradients(Explainer):
     spatial layers, the input's shape without the batch otherwise; positive for evidence for the target; score units.
     """
 
+    family: ClassVar[str] = "Paths and noise"
     title: ClassVar[str] = "Expected Gradients"
     summary: ClassVar[str] = "GradientSHAP: integrated gradients over random baselines and places"
     refines: ClassVar[bool] = True

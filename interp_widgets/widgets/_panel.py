@@ -10,7 +10,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from interp_widgets.evaluation import Finding
-from interp_widgets.explainers import EXPLAINERS, Attribution
+from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.render.colours import SEQUENTIAL, colour_table
 from interp_widgets.trace import Trace
 from interp_widgets.widgets._outline import Outline, tail, times
@@ -59,6 +59,8 @@ class Panel:
         )
         self.remedy = widgets.Button(layout={"display": "none", "width": "auto", "flex": "0 0 auto"})
         self.method = _menu([(kind.title, name) for name, kind in EXPLAINERS.items()], "method", "2 1 0%")
+        self.method.groups = {name: kind.family for name, kind in EXPLAINERS.items()}
+        self.method.unavailable = {name: "not installed" for name, kind in EXPLAINERS.items() if kind.missing()}
         self.colormap = _menu([(name, name) for name in SEQUENTIAL], "colours")
         self.ranking = _menu(RANKINGS, "order of the channels", "0 0 124px")
         self.opacity = Slider(label="opacity", value=0.6, step=0.01, layout=GROWING)
@@ -170,6 +172,15 @@ class Panel:
             yield
 
     # What is shown
+
+    def show_method(self, explainer: Explainer) -> None:
+        """The chosen method in the menu; one that is not there yet is added."""
+        name = type(explainer).__name__
+        if name not in [value for _, value in self.method.options]:
+            with self.method.hold_sync():
+                self.method.groups = {**self.method.groups, name: explainer.family}
+                self.method.options = [*self.method.options, (explainer.title, name)]
+        self.method.value = name
 
     def show_network(self, outline: Outline, layer: str) -> None:
         """The strip, the tree and the range of the depth slider."""

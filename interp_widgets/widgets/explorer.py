@@ -406,10 +406,7 @@ class Explorer(widgets.VBox):
             self._mirror(panel.attribution, "column", view.column)
             panel.classes.selected = view.column
         panel.strip.selected = panel.tree.selected = view.layer
-        name = type(view.explainer).__name__
-        if name not in [value for _, value in panel.method.options]:
-            panel.method.options = [*panel.method.options, (view.explainer.title, name)]
-        panel.method.value = name
+        panel.show_method(view.explainer)
 
     def _move_channel(self, view: View) -> None:
         panel, last = self._panel, self.session.ready().channels(view.layer) - 1

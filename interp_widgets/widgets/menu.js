@@ -5,7 +5,16 @@ function render({ model, el, signal }) {
   el.append(make("div", { class: "iw" }, select));
 
   function build() {
-    select.replaceChildren(...model.get("options").map(([text, value]) => make("option", { value }, text)));
+    const groups = model.get("groups"), unavailable = model.get("unavailable"), headings = new Map();
+    select.replaceChildren();
+    for (const [text, value] of model.get("options")) {
+      const option = make("option", { value }, value in unavailable ? `${text} (${unavailable[value]})` : text);
+      option.disabled = value in unavailable;
+      const heading = groups[value];
+      if (heading && !headings.has(heading)) headings.set(heading, make("optgroup", { label: heading }));
+      if (heading && !headings.get(heading).parentNode) select.append(headings.get(heading));
+      (heading ? headings.get(heading) : select).append(option);
+    }
     const label = model.get("label");
     select.setAttribute("aria-label", label);
     select.title = label;
@@ -13,12 +22,12 @@ function render({ model, el, signal }) {
   }
 
   function mark() {
-    const place = model.get("options").findIndex(([, value]) => value === model.get("value"));
-    select.selectedIndex = place;
+    const value = model.get("value");
+    select.selectedIndex = [...select.options].findIndex((option) => option.value === value);
   }
 
   select.addEventListener("change", () => change(model, "value", select.value), { signal });
-  model.on("change:options change:label", build);
+  model.on("change:options change:groups change:unavailable change:label", build);
   model.on("change:value", mark);
   signal?.addEventListener("abort", () => {
     model.off(null, build);

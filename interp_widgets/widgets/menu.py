@@ -24,6 +24,8 @@ class Menu(BrowserWidget):
 
     options = t.List(t.Tuple(t.Unicode(), t.Unicode()), help="what is shown, and its value").tag(sync=True)
     value = t.Unicode(help="the chosen value; empty: none of the options").tag(sync=True)
+    groups = t.Dict(t.Unicode(), help="the heading of options that stand under one, by value").tag(sync=True)
+    unavailable = t.Dict(t.Unicode(), help="why an option cannot be chosen, by value: it is greyed").tag(sync=True)
     label = t.Unicode(help="what is chosen here, for tooltip and screen readers").tag(sync=True)
 
     @t.validate("value")

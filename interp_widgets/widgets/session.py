@@ -17,6 +17,7 @@ from torch import nn
 from interp_widgets import trace as tracing
 from interp_widgets.errors import ClosedError, InputError, LayoutError, ParameterError, TargetError, did_you_mean
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
+from interp_widgets.explainers.base import label_of
 from interp_widgets.explainers.baselines import baseline_input
 from interp_widgets.inputs import Preprocess, load_image, load_input, to_picture
 from interp_widgets.trace import ClassScore, Target, Trace
@@ -334,6 +335,11 @@ class Session(t.HasTraits):
         """One name per class, numbers where there are none."""
         count = self.ready().class_count
         return [self.class_names[i] if i < len(self.class_names) else f"class {i}" for i in range(count)]
+
+    def name_of_target(self, target: Any = None) -> str:
+        """What a target is called, as the attributions call it."""
+        trace = self.ready()
+        return label_of(as_target(self.target if target is None else target, trace), trace)
 
     # Refusing what cannot be
 

@@ -29,7 +29,7 @@ def explainer(request: pytest.FixtureRequest) -> iw.Explainer:
 def quick(kind: type[iw.Explainer]) -> iw.Explainer:
     """An explainer that takes few steps: what is tested here does not need a good estimate."""
     named = {field.name for field in dataclasses.fields(kind)}
-    return kind(**{name: 6 for name in ("steps", "samples") if name in named})
+    return kind(**{name: 12 for name in ("steps", "samples") if name in named})
 
 
 def layers_for(explainer: iw.Explainer, *layers: str) -> tuple[str, ...]:

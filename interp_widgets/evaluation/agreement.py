@@ -1,0 +1,65 @@
+"""Do explanations of one input agree: on one grid, by rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike, NDArray
+
+from interp_widgets.errors import InputError
+
+__all__ = ["disagreement", "on_one_grid", "rank_correlations", "ranks"]
+
+
+def on_one_grid(maps: Sequence[ArrayLike]) -> NDArray[np.float64]:
+    """Maps ``(h, w)`` of any sizes at the largest height and width among them, ``(n, H, W)``; bilinear.
+
+    Raises:
+        InputError: no maps, or something else than a map.
+    """
+    arrays = [np.asarray(each, dtype=np.float64) for each in maps]
+    shapes = [array.shape for array in arrays]
+    if not arrays or any(array.ndim != 2 for array in arrays):
+        raise InputError(f"maps must be arrays of shape (height, width), got {shapes or 'none'}")
+    size = (max(shape[0] for shape in shapes), max(shape[1] for shape in shapes))
+    large = [
+        F.interpolate(torch.from_numpy(array.copy())[None, None], size=size, mode="bilinear", align_corners=False)
+        for array in arrays
+    ]
+    return torch.cat(large)[:, 0].numpy()
+
+
+def ranks(values: ArrayLike) -> NDArray[np.float64]:
+    """The rank of each value among all, 0 for the smallest and 1 for the largest; equal values share their mean."""
+    array = np.asarray(values)
+    _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - (counts + 1) / 2
+    found: NDArray[np.float64] = middle[inverse].reshape(array.shape) / max(1, array.size - 1)
+    return found
+
+
+def rank_correlations(maps: Sequence[ArrayLike]) -> NDArray[np.float64]:
+    """Spearman's rank correlation of each two maps, ``(n, n)`` in -1..1; NaN for a map that is the same everywhere.
+
+    Raises:
+        InputError: as ``on_one_grid``.
+    """
+    rows = np.stack([ranks(each).ravel() for each in on_one_grid(maps)])
+    rows -= rows.mean(axis=1, keepdims=True)
+    size = np.sqrt((rows**2).sum(axis=1))
+    size[size == 0] = np.nan
+    found: NDArray[np.float64] = np.clip(rows @ rows.T / np.outer(size, size), -1.0, 1.0)
+    return found
+
+
+def disagreement(maps: Sequence[ArrayLike]) -> NDArray[np.float64]:
+    """How far the ranks of a position are apart, ``(H, W)``: their standard deviation over the maps, 0..0.5.
+
+    Raises:
+        InputError: as ``on_one_grid``.
+    """
+    found: NDArray[np.float64] = np.stack([ranks(each) for each in on_one_grid(maps)]).std(axis=0)
+    return found
