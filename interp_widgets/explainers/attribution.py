@@ -12,7 +12,7 @@ import torch
 from interp_widgets.errors import LayoutError
 from interp_widgets.inputs import to_picture
 from interp_widgets.render.colours import colour_limits, colour_table, default_colormap, paint
-from interp_widgets.render.figure import attribution_figure
+from interp_widgets.render.figure import attribution_figure, bars_figure
 from interp_widgets.trace import Target
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ class Attribution:
         done, total: how far a refining method is, in evaluations of the model.
         error: how far the map may be from what the method converges to, relative to it; ``error_name`` says which
             measure. ``None`` for a method that is exact.
+        change: what the method promises that values add up to, the score less that of the baseline; ``None`` when it
+            promises nothing, or the values of an image's parts stand at each of their pixels.
+        names: of the features that a list of values belongs to; empty when they have none.
     """
 
     values: torch.Tensor
@@ -52,6 +55,15 @@ class Attribution:
     total: int = 1
     error: float | None = None
     error_name: str = ""
+    change: float | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def additivity(self) -> str:
+        """Whether a list of values adds up to what its method promises, in words; empty when it promises nothing."""
+        if self.change is None or self.values.ndim != 1:
+            return ""
+        return f"values add up to {float(self.values.double().sum()):.4g}, the score changed by {self.change:.4g}"
 
     @property
     def array(self) -> NDArray[np.float32]:
@@ -86,11 +98,14 @@ class Attribution:
         return paint(values, size, table, colour_limits(values, signed=self.signed), alpha)
 
     def figure(self, colormap: str | None = None) -> Figure:
-        """A matplotlib figure: the input, the map with its colour bar, the overlay.
+        """A matplotlib figure: the input, the map with its colour bar, the overlay; of a list of values a bar chart.
 
         Raises:
-            LayoutError: the attribution is not a map.
+            LayoutError: the attribution is neither a map nor a list of values.
         """
+        if self.values.ndim == 1:
+            title = f"{self.method} for {self.label} (score {self.score:.3g})"
+            return bars_figure(self.array, self.names, title="\n".join(filter(None, (title, self.additivity))))
         self._map()
         title = f"{self.method} for {self.label}, at {self.layer} (score {self.score:.3g})"
         chosen = colormap or default_colormap(signed=self.signed)
@@ -109,14 +124,21 @@ class Attribution:
             return f"{subject}: zero everywhere."
         if array.min() == array.max():
             return f"{subject}: {array.max():.3g} everywhere."
-        place = _region if self.background is not None and array.ndim == 2 else _index
+        place = self._place
+        sums = f" {self.additivity[:1].upper()}{self.additivity[1:]}." if self.additivity else ""
         if self.signed:
-            return f"{subject}: {_evidence(array, place)}. Values {array.min():.3g} to {array.max():.3g}."
+            return f"{subject}: {_evidence(array, place)}. Values {array.min():.3g} to {array.max():.3g}.{sums}"
         return (
             f"{subject}: strongest {place(array, int(array.argmax()))}; half of the total lies in "
             f"{_share_of_half(array)} of the {'area' if array.ndim == 2 else 'values'}. "
             f"Values {array.min():.3g} to {array.max():.3g}."
         )
+
+    def _place(self, array: NDArray[np.float32], position: int) -> str:
+        """A position in words."""
+        if self.names:
+            return f"at {self.names[position]}"
+        return (_region if self.background is not None and array.ndim == 2 else _index)(array, position)
 
     def _map(self) -> NDArray[np.float32]:
         if self.values.ndim != 2:

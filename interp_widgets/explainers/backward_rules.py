@@ -22,6 +22,7 @@ class _Ruled(Explainer):
     """The sizes of a gradient by another rule."""
 
     family: ClassVar[str] = "Gradients"
+    own_pass: ClassVar[bool] = True
     rule: ClassVar[Literal["guided", "deconvnet"]]
 
     channels: Literal["max", "mean"] = field(
@@ -71,6 +72,7 @@ class GuidedGradCAM(Explainer):
     """
 
     family: ClassVar[str] = "Gradients"
+    own_pass: ClassVar[bool] = True
     title: ClassVar[str] = "Guided Grad-CAM"
     summary: ClassVar[str] = "Guided Backprop, where Grad-CAM sees the target"
     input_only: ClassVar[bool] = True

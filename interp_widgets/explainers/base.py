@@ -13,7 +13,7 @@ import torch
 
 from interp_widgets.errors import InputError, LayerError, ParameterError, missing_extra
 from interp_widgets.explainers.attribution import Attribution
-from interp_widgets.trace import ClassScore, Contrast, SiteScore, Target, TargetLike, Trace
+from interp_widgets.trace import ClassScore, ClassSum, Contrast, SiteScore, Target, TargetLike, Trace
 from interp_widgets.trace.target import as_target
 
 __all__ = ["CAM", "Estimate", "Explainer", "as_map", "label_of", "limits", "pick", "precise", "relative_error"]
@@ -42,12 +42,14 @@ class Estimate(NamedTuple):
         values: the map.
         done, total: evaluations of the model, so far and in all.
         error: how sure it is; see ``Attribution``.
+        change: what the method promises that the values add up to: the score less that of the baseline.
     """
 
     values: torch.Tensor
     done: int = 1
     total: int = 1
     error: float | None = None
+    change: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Explainer(ABC):
     at_layer: ClassVar[bool] = False  # explains a layer (its map has the layer's resolution) rather than the input
     input_only: ClassVar[bool] = False  # cannot explain a layer
     needs_gradient: ClassVar[bool] = True
+    own_pass: ClassVar[bool] = False  # goes over the recording in its own way, so a cached gradient is not enough
     refines: ClassVar[bool] = False  # runs the model many times and yields better and better estimates
     error_name: ClassVar[str] = ""  # what ``Estimate.error`` measures
 
@@ -139,6 +142,8 @@ class Explainer(ABC):
                 total=estimate.total,
                 error=estimate.error,
                 error_name=type(self).error_name,
+                change=estimate.change,
+                names=_names(trace, place, estimate.values),
             )
 
     def default_layer(self, trace: Trace) -> str:
@@ -254,7 +259,7 @@ def _is_allowed(value: Any, field: Field[Any]) -> bool:
 def _score(target: Target, trace: Trace, example: int) -> float:
     """The score of one input of a batch, where the target is one whose score adds up over the batch."""
     score = trace.score(target)  # refuses a wrong class and a score that is not finite
-    if isinstance(target, (ClassScore, Contrast)) and trace.logits.ndim > 1 and trace.logits.shape[0] > 1:
+    if isinstance(target, (ClassScore, ClassSum, Contrast)) and trace.logits.ndim > 1 and trace.logits.shape[0] > 1:
         score = target.score(trace, lambda name: pick(trace.activation(name), example)[None])
     return float(score)
 
@@ -268,10 +273,19 @@ def label_of(target: Target, trace: Trace) -> str:
     if isinstance(target, ClassScore):
         return _class_name(target.index, trace)
     if isinstance(target, Contrast):
-        return f"{_class_name(target.a, trace)} rather than {_class_name(target.b, trace)}"
+        share = "" if target.weight == 1 else f", by {target.weight:.0%}"
+        return f"{_class_name(target.a, trace)} rather than {_class_name(target.b, trace)}{share}"
+    if isinstance(target, ClassSum):
+        return " + ".join(_class_name(index, trace) for index in target.indices)
     if isinstance(target, SiteScore):
         return target.site if target.channel is None else f"channel {target.channel} of {target.site}"
     return getattr(getattr(target, "function", None), "__name__", type(target).__name__)
+
+
+def _names(trace: Trace, layer: str, values: torch.Tensor) -> tuple[str, ...]:
+    """What the values of an input with named features are called."""
+    names = trace.feature_names or ()
+    return names if trace.site(layer).name in trace.input_sites and values.shape == (len(names),) else ()
 
 
 def _class_name(index: int, trace: Trace) -> str:

@@ -85,8 +85,8 @@ class _Coalitions(Explainer):
         cover = baseline_input(trace, layer, self.baseline, example, self.seed)
         parts = segments(value, self.segments, self.shape)
         game = Game(trace, target, layer, example, value, cover, parts)
-        for shares, done, total, error in self.shares(game):
-            yield Estimate(game.draw(shares), done, total, error)
+        for found in self.shares(game):
+            yield found._replace(values=game.draw(found.values))
 
     @abstractmethod
     def shares(self, game: Game) -> Iterator[Estimate]:
@@ -137,7 +137,8 @@ class ShapleySampling(_Coalitions):
         nobody, everybody = game.ends()
         total, squares, pair = (torch.zeros(players, dtype=torch.float64) for _ in range(3))
         evaluations = 2 * self.samples * (players - 1)
-        yield Estimate(torch.full_like(total, (everybody - nobody) / players), 1, evaluations + 1)
+        change = everybody - nobody
+        yield Estimate(torch.full_like(total, change / players), 1, evaluations + 1, None, change)
         order = torch.arange(players)
         for sample in range(2 * self.samples):
             order = order.flip(0) if sample % 2 else torch.randperm(players, generator=generator)
@@ -152,7 +153,7 @@ class ShapleySampling(_Coalitions):
                 gains[order[part.stop :]] = (everybody - before) / (players - part.stop)
                 if part.stop < players - 1 and sample < 2:  # later ones change the picture by little
                     shown = (total + gains) / (sample + 1)
-                    yield Estimate(shown, done + part.stop + 1, evaluations + 1)
+                    yield Estimate(shown, done + part.stop + 1, evaluations + 1, None, change)
             total += gains
             pair += gains
             if sample % 2:
@@ -160,7 +161,7 @@ class ShapleySampling(_Coalitions):
                 pair.zero_()
             pairs = (sample + 1) // 2
             error = relative_error(total / 2, squares, pairs) if sample % 2 else None
-            yield Estimate(total / (sample + 1), done + players, evaluations + 1, error)
+            yield Estimate(total / (sample + 1), done + players, evaluations + 1, error, change)
 
 
 @dataclass(frozen=True)
@@ -168,11 +169,13 @@ class _Regression(_Coalitions):
     """A linear model of the score on who is there; it needs the normal equations only."""
 
     error_name: ClassVar[str] = "standard error"
+    sums_up: ClassVar[bool] = True
 
     samples: int = field(default=256, metadata=limits(4, 20000, help="coalitions that are tried"))
 
     def shares(self, game: Game) -> Iterator[Estimate]:
         ends = game.ends()
+        change = ends[1] - ends[0]
         coalitions, weights = self.coalitions(game.players, torch.Generator().manual_seed(self.seed))
         size = game.players + 1
         left = torch.zeros(GROUPS, size, size, dtype=torch.float64)
@@ -185,11 +188,10 @@ class _Regression(_Coalitions):
                 group = place // 2 % GROUPS  # coalitions come in pairs
                 left[group] += weights[place] * torch.outer(row, row)
                 right[group] += weights[place] * gain * row
-            change = ends[1] - ends[0]
             found = self.solve(left.sum(dim=0), right.sum(dim=0), change)
             exact = 0.0 if part.stop == len(coalitions) == 2**game.players - 2 else None
             error = self._error(left, right, change, found, part.stop) if exact is None else exact
-            yield Estimate(found, part.stop, len(coalitions), error)
+            yield Estimate(found, part.stop, len(coalitions), error, change if self.sums_up else None)
 
     def _error(
         self, left: torch.Tensor, right: torch.Tensor, change: float, found: torch.Tensor, count: int
@@ -265,6 +267,7 @@ class LIME(_Regression):
 
     title: ClassVar[str] = "LIME"
     summary: ClassVar[str] = "a linear model of the score on which parts are there"
+    sums_up: ClassVar[bool] = False
 
     width: float = field(default=0.25, metadata=limits(0.01, 10.0, help="of the kernel: how near samples must be"))
 

@@ -55,7 +55,7 @@ class DeepLift(Explainer):
             yield from self._draft(trace, target, layer, example)
         found = _Lift(trace, target, layer, example).from_baseline(self.baseline, self.seed)
         _refuse_a_gap(trace.site(layer).dtype, [found])
-        yield Estimate(as_map(trace, layer, _relevance(trace, layer, found)), 2, 2, error=found.gap)
+        yield Estimate(as_map(trace, layer, _relevance(trace, layer, found)), 2, 2, found.gap, found.change)
 
     def _draft(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
         difference = value_of(trace, layer, example) - baseline_input(trace, layer, self.baseline, example, self.seed)

@@ -26,6 +26,7 @@ class FinerCAM(CAM):
 
     title: ClassVar[str] = "Finer-CAM"
     summary: ClassVar[str] = "Grad-CAM of what tells the class from those that look like it"
+    own_pass: ClassVar[bool] = True
 
     strength: float = field(default=1.0, metadata=limits(0.0, 2.0, help="how much of the other classes is taken off"))
     classes: int = field(default=3, metadata=limits(1, 20, help="how many similar classes are compared with"))

@@ -29,6 +29,7 @@ class FullGrad(Explainer):
     """
 
     family: ClassVar[str] = "Gradients"
+    own_pass: ClassVar[bool] = True
     title: ClassVar[str] = "FullGrad"
     summary: ClassVar[str] = "input times gradient, and all biases times theirs, added up"
     input_only: ClassVar[bool] = True

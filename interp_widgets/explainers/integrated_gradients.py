@@ -63,7 +63,7 @@ class IntegratedGradients(Explainer):
             weight += float(shares[list(part)].sum())
             relevance = (end - start) * total / weight
             error = completeness_gap(relevance, change)
-            yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps, error)
+            yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps, error, change)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class BlurIG(Explainer):
                 relevance += (known[here][1] + known[there][1]) / 2 * (along[there] - along[here])
             change = known[self.steps - 1][0] - known[0][0]
             error = completeness_gap(relevance, change)
-            yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps, error)
+            yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps, error, change)
 
 
 def completeness_gap(relevance: torch.Tensor, change: float) -> float | None:

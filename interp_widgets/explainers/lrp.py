@@ -30,6 +30,7 @@ class LRP(Explainer):
     """
 
     family: ClassVar[str] = "Contributions"
+    own_pass: ClassVar[bool] = True
     title: ClassVar[str] = "LRP"
     summary: ClassVar[str] = "the score, handed back layer by layer to what each sum was made of"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-__all__ = ["attribution_figure"]
+__all__ = ["attribution_figure", "bars_figure"]
+
+MOST_BARS = 20
+FOR, AGAINST = "#2171b5", "#e6820e"  # told apart by everybody, and by the side of the axis
 
 
 def attribution_figure(
@@ -47,5 +51,30 @@ def attribution_figure(
         panels[2].imshow(values, cmap=colormap, vmin=low, vmax=high, extent=extent, interpolation="bilinear", alpha=0.5)
         panels[2].set_title("overlay", fontsize=9)
     figure.colorbar(image, ax=heat, shrink=0.8)
+    figure.suptitle(title, fontsize=10, parse_math=False)
+    return figure
+
+
+def bars_figure(values: NDArray[np.float32], names: Sequence[str], *, title: str) -> Figure:
+    """A list of values as bars, the largest first, at most 20 of them.
+
+    Args:
+        values: ``(F,)``; names: one for each, or none at all.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import, only when drawn
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    order = np.argsort(-np.abs(values), kind="stable")[:MOST_BARS]
+    shown = [names[i] if names else f"feature {i}" for i in order]
+    figure = Figure(figsize=(6, 1.2 + 0.24 * len(order)), layout="constrained")
+    FigureCanvasAgg(figure)
+    panel = figure.subplots()
+    panel.barh(range(len(order)), values[order], color=[FOR if value >= 0 else AGAINST for value in values[order]])
+    panel.set_yticks(range(len(order)), shown, parse_math=False, fontsize=8)
+    panel.invert_yaxis()
+    panel.axvline(0, color="black", linewidth=0.8)
+    panel.spines[["top", "right", "left"]].set_visible(False)
+    left = len(values) - len(order)
+    panel.set_xlabel("contribution to the score" + (f"; {left} smaller ones are not shown" if left else ""), fontsize=8)
     figure.suptitle(title, fontsize=10, parse_math=False)
     return figure

@@ -2,12 +2,13 @@
 
 from interp_widgets.trace.layout import Layout
 from interp_widgets.trace.recording import record
-from interp_widgets.trace.target import ClassScore, Contrast, OutputScore, SiteScore, Target, TargetLike
+from interp_widgets.trace.target import ClassScore, ClassSum, Contrast, OutputScore, SiteScore, Target, TargetLike
 from interp_widgets.trace.trace import Trace
 from interp_widgets.trace.values import Site
 
 __all__ = [
     "ClassScore",
+    "ClassSum",
     "Contrast",
     "Layout",
     "OutputScore",

@@ -36,6 +36,7 @@ def record(
     target_output: OutputSelector = None,
     memory_limit: int | None = None,
     class_names: Sequence[str] | None = None,
+    feature_names: Sequence[str] | None = None,
     evaluation: bool = True,
 ) -> Trace:
     """Run ``model`` once on ``inputs`` and keep what happened.
@@ -52,6 +53,7 @@ def record(
             default the tensor itself, the entry ``logits`` or ``out``, or else the first floating-point tensor.
         memory_limit: bytes for cached gradients (128 MiB by default); the least recently used are dropped.
         class_names: names of the classes, so that a target can be given by name.
+        feature_names: names of the features of an input ``(N, F)``, for charts.
         evaluation: run in evaluation mode, whatever mode the model is in; ``False`` keeps the mode of every module.
 
     Raises:
@@ -72,7 +74,8 @@ def record(
             f"inputs must hold at least one tensor, got {type(inputs).__name__}: "
             "give a tensor, a tuple, a dict or a list of tensors"
         )
-    run = Pass(model, kwargs or {}, target_output, evaluation, memory_limit, class_names)
+    names = {"class_names": class_names, "feature_names": feature_names}
+    run = Pass(model, kwargs or {}, target_output, evaluation, memory_limit, names)
     return run.record(inputs, run.kwargs)
 
 
@@ -97,7 +100,7 @@ class Pass:
     target_output: OutputSelector
     evaluation: bool
     memory_limit: int | None
-    class_names: Sequence[str] | None
+    names: Mapping[str, Sequence[str] | None]
     arguments: tuple[Any, Any] = ((), {})
 
     def record(self, inputs: Any, kwargs: Mapping[str, Any], edits: Mapping[str, torch.Tensor] = _NO_EDITS) -> Trace:
@@ -139,7 +142,7 @@ class Pass:
             fingerprint=Fingerprint(model),
             again=replace(self, arguments=arguments),
         )
-        return Trace(recording, memory_limit=self.memory_limit, class_names=self.class_names)
+        return Trace(recording, memory_limit=self.memory_limit, **self.names)
 
     def rerun(self, inputs: Mapping[str, torch.Tensor], edits: Mapping[str, torch.Tensor]) -> Trace:
         """Record again, with other inputs."""

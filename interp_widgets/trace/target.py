@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import torch
 
@@ -13,7 +13,17 @@ from interp_widgets.errors import TargetError, did_you_mean
 if TYPE_CHECKING:
     from interp_widgets.trace.trace import Trace
 
-__all__ = ["ClassScore", "Contrast", "OutputScore", "SiteScore", "Target", "TargetLike", "as_target", "each_score"]
+__all__ = [
+    "ClassScore",
+    "ClassSum",
+    "Contrast",
+    "OutputScore",
+    "SiteScore",
+    "Target",
+    "TargetLike",
+    "as_target",
+    "each_score",
+]
 
 Value = Callable[[str], torch.Tensor]
 
@@ -54,10 +64,15 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Why class ``a`` rather than class ``b``: the difference of their scores."""
+    """Why class ``a`` rather than class ``b``: the difference of their scores.
+
+    Args:
+        weight: how much of the score of ``b`` is taken off; 0 explains ``a`` alone.
+    """
 
     a: int
     b: int
+    weight: float = 1.0
 
     def score(self, trace: Trace, value: Value) -> torch.Tensor:
         """See ``Target.score``."""
@@ -65,7 +80,33 @@ class Contrast:
 
     def each(self, trace: Trace, value: Value) -> torch.Tensor:
         """The difference for each input of a batch, ``(N,)``."""
-        return ClassScore(self.a).each(trace, value) - ClassScore(self.b).each(trace, value)
+        return ClassScore(self.a).each(trace, value) - self.weight * ClassScore(self.b).each(trace, value)
+
+
+@dataclass(frozen=True)
+class ClassSum:
+    """The sum of the scores of several classes: what speaks for any of them."""
+
+    indices: tuple[int, ...]
+
+    @classmethod
+    def top(cls, trace: Trace, count: int) -> Self:
+        """The sum of the scores of the first input's likeliest classes.
+
+        Raises:
+            TargetError: the model has not so many classes.
+        """
+        if not 1 <= count <= trace.class_count:
+            raise TargetError(f"count must be in 1..{trace.class_count} (the model's classes), got {count}")
+        return cls(tuple(trace.probabilities[0].topk(count).indices.tolist()))
+
+    def score(self, trace: Trace, value: Value) -> torch.Tensor:
+        """See ``Target.score``."""
+        return self.each(trace, value).sum()
+
+    def each(self, trace: Trace, value: Value) -> torch.Tensor:
+        """The sum for each input of a batch, ``(N,)``."""
+        return torch.stack([ClassScore(index).each(trace, value) for index in self.indices]).sum(dim=0)
 
 
 @dataclass(frozen=True)
@@ -134,7 +175,7 @@ def as_target(target: TargetLike, trace: Trace) -> Target:
         return ClassScore(trace.prediction if target is None else target)
     if isinstance(target, str):
         return ClassScore(_class_index(target, trace.class_names))
-    if isinstance(target, (ClassScore, Contrast, SiteScore, OutputScore)) or isinstance(target, Target):  # noqa: SIM101
+    if isinstance(target, (ClassScore, ClassSum, Contrast, SiteScore, OutputScore)) or isinstance(target, Target):  # noqa: SIM101
         return target
     given: Any = target  # numpy's integers and tensors of one element are no ``int``, but stand for one
     if isinstance(given, torch.Tensor) and given.numel() == 1 and not given.is_floating_point():

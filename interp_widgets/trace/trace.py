@@ -98,11 +98,17 @@ class Trace:
     """
 
     def __init__(
-        self, recording: Recording, *, memory_limit: int | None = None, class_names: Sequence[str] | None = None
+        self,
+        recording: Recording,
+        *,
+        memory_limit: int | None = None,
+        class_names: Sequence[str] | None = None,
+        feature_names: Sequence[str] | None = None,
     ) -> None:
         self.model = recording.model
         self.input_sites = tuple(recording.inputs)
         self.class_names = tuple(class_names) if class_names is not None else None
+        self.feature_names = tuple(feature_names) if feature_names is not None else None
         self.memory_limit = DEFAULT_MEMORY_LIMIT if memory_limit is None else memory_limit
         self.backward_passes = 0
         self._values = recording.values

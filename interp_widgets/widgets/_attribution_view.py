@@ -155,6 +155,7 @@ class AttributionView:
     def _progress(self, found: Attribution, seconds: float | None) -> str:
         """How far a refinement is, how sure, and how long it will take, in words."""
         sure = "" if found.error is None else f"; {found.error_name} {found.error:.1%}"
+        sure += f"; {found.additivity}" if found.additivity else ""
         if seconds is None:
             so_far = f"{found.total} evaluations, done before{sure}"
         elif found.done < found.total:
@@ -200,7 +201,7 @@ class AttributionView:
         self._panel.attribution.label = self._panel.attribution.alt = "no map: the line below says why"
 
     def _sentence(self, view: View, found: Attribution, seconds: float, *, cached: bool) -> str:
-        moved = view.explainer.at_layer and found.layer != view.layer
+        moved = view.at_layer and found.layer != view.layer
         where = f"at {found.layer}" + (f" ({view.layer} has no maps)" if moved else "")
         if found.values.ndim != 2:
             where += ", values and no map"
@@ -242,7 +243,7 @@ class AttributionView:
         rows = [view.layer_row + sign * step for step in range(1, PREFETCHED_LAYERS + 1) for sign in (1, -1)]
         neighbours = [(row, outline.rows[row]) for row in rows if 0 <= row < len(outline.rows)]
         if not view.refusal and not view.explainer.refines:
-            if view.explainer.at_layer:
+            if view.at_layer:
                 yield from (self._wish(view, row, view.column, layer) for row, layer in neighbours)
             yield from (self._wish(view, view.row, index, view.layer) for index in self._top_classes())
         yield from (self._channel_wish(row, layer, view.channel) for row, layer in neighbours)

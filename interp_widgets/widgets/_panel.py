@@ -13,6 +13,7 @@ from interp_widgets.evaluation import Finding
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.render.colours import SEQUENTIAL, colour_table
 from interp_widgets.trace import Trace
+from interp_widgets.widgets._goal import Goal
 from interp_widgets.widgets._outline import Outline, tail, times
 from interp_widgets.widgets._parameters import Parameters
 from interp_widgets.widgets._turn import close_whole
@@ -83,6 +84,7 @@ class Panel:
         self.layer_name = _heading("")
         self.layer_name.layout.flex = "1 1 0%"
         self.parameters = Parameters()
+        self.goal = Goal()
         self._links: list[widgets.Widget] = []
         self._depth_link: widgets.Widget | None = None
         self._extra: list[widgets.Widget] = []
@@ -144,7 +146,7 @@ class Panel:
         self._opacity_row = _row([self.opacity])
         choice = _row([self.method, self.colormap])
         maps = _column([choice, self.attribution, self.vector, self._opacity_row], width="248px")
-        prediction = _column([_heading("Prediction"), self.classes], width="252px")
+        prediction = _column([_heading("Prediction"), self.classes, self.goal.root], width="252px")
         self._channel_box = _column([self.channel, _row([self.channel_slider])], width="156px")
         self._channel_box.layout.align_self = "flex-start"
         channels = _column(
@@ -220,7 +222,8 @@ class Panel:
             order = np.argsort(-np.abs(values), kind="stable")[:VECTOR]
             captions = [f"{values[i]:.3g}" for i in order]
             self.vector.alt = found.describe()
-            self.vector.show_bars(values[order].tolist(), numbers=order.tolist(), captions=captions)
+            names = [found.names[i] for i in order] if found.names else []
+            self.vector.show_bars(values[order].tolist(), numbers=order.tolist(), captions=captions, names=names)
 
     def describe_layer(self, trace: Trace, layer: str) -> None:
         """The heading of the channels, and whether there are maps."""

@@ -29,9 +29,21 @@ class Parameters:
         self._kind: type[Explainer] | None = None
         self._controls: dict[str, widgets.Widget] = {}
         self._showing = False
+        self.at_layer = widgets.Checkbox(
+            description="at the layer",
+            tooltip="explain the layer looked at instead of the input",
+            indent=False,
+            layout={"width": "auto", "flex": "0 0 auto"},
+        )
         self.baseline = Thumbnails(size=28, names=["the baseline"], layout={"display": "none", "flex": "0 0 auto"})
         self.root = widgets.HBox(
-            layout={"width": "100%", "min_height": "34px", "align_items": "center", "grid_gap": "8px"}
+            layout={
+                "width": "100%",
+                "min_height": "34px",
+                "align_items": "center",
+                "grid_gap": "0 8px",
+                "flex_flow": "row wrap",
+            }
         )
 
     @property
@@ -43,12 +55,14 @@ class Parameters:
         """Call ``callback(name, value)`` when a control is moved."""
         self._callback = callback
 
-    def show(self, explainer: Explainer) -> None:
-        """The controls of this explainer, at its values."""
+    def show(self, explainer: Explainer, *, at_layer: bool = False) -> None:
+        """The controls of this explainer, at its values; and whether it explains the layer, where it has the choice."""
         self._showing = True
         try:
             if type(explainer) is not self._kind:
                 self._build(explainer)
+            self.at_layer.value = at_layer
+            self.at_layer.layout.display = "none" if explainer.at_layer or explainer.input_only else ""
             for name, control in self._controls.items():
                 _place(control, getattr(explainer, name))
         finally:
@@ -63,14 +77,16 @@ class Parameters:
     def _build(self, explainer: Explainer) -> None:
         before = self._controls
         self._kind = type(explainer)
-        self._controls = {field.name: self._control(field) for field in dataclasses.fields(explainer)}
-        self.root.children = (*self._controls.values(), self.baseline)
+        own = vars(type(explainer)).get("__annotations__", {})  # first, then what it shares with others; the seed last
+        order = sorted(dataclasses.fields(explainer), key=lambda field: (field.name == "seed", field.name not in own))
+        self._controls = {field.name: self._control(field) for field in order}
+        self.root.children = (*self._controls.values(), self.at_layer, self.baseline)
         for control in before.values():
             close_whole(control)
 
     def _control(self, field: dataclasses.Field[Any]) -> widgets.Widget:
         meta, name = field.metadata, field.name.replace("_", " ")
-        layout = {"flex": "1 1 0%", "min_width": "0", "width": "auto"}
+        layout = {"flex": "1 1 132px", "min_width": "0", "max_width": "220px", "width": "auto"}
         control: widgets.Widget
         if meta["options"]:
             options = [(f"{name}: {option}", str(option)) for option in meta["options"]]

@@ -24,6 +24,7 @@ class View:
             negative for the site of an operation that is no module's output.
         row, column: key of the attribution's map in the browser: the layer's row (0 for methods that explain the
             input) and the class (-1 for a target that is no class).
+        at_layer: whether the layer is explained rather than the input.
         refusal: why there is no map: the sentence for the user; empty when there is one.
     """
 
@@ -35,6 +36,7 @@ class View:
     column: int
     target: Any
     explainer: Explainer
+    at_layer: bool
     refusal: str
     ranking: Ranking
     page: int
@@ -54,13 +56,17 @@ class View:
 
         Targets that are no classes share one column, so only one of them can be there.
         """
-        if other is None or (self.recording, self.explainer) != (other.recording, other.explainer):
+        if other is None or _method_key(self) != _method_key(other):
             return False
         return (self.column >= 0 and other.column >= 0) or self.target == other.target
 
 
 def _map_key(view: View) -> tuple[Any, ...]:
-    return view.recording, view.explainer, view.row, view.column, view.target, view.refusal
+    return *_method_key(view), view.row, view.column, view.target, view.refusal
+
+
+def _method_key(view: View) -> tuple[Any, ...]:
+    return view.recording, view.explainer, view.at_layer
 
 
 def resolve(session: Session, outline: Outline, ranking: Ranking, page: int) -> View:
@@ -75,10 +81,11 @@ def resolve(session: Session, outline: Outline, ranking: Ranking, page: int) -> 
         layer=session.layer,
         layer_row=layer_row,
         channel=session.channel,
-        row=layer_row if method.at_layer else 0,
+        row=layer_row if session.explains_layer() else 0,
         column=target if isinstance(target, int) else -1,
         target=target,
         explainer=method,
+        at_layer=session.explains_layer(),
         refusal=_refusal(session),
         ranking=ranking if target is not None or ranking != "contribution" else "activation",
         page=page,

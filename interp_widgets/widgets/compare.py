@@ -73,8 +73,10 @@ class Comparison(widgets.VBox):
         self._disagreement.table, self._disagreement.colormap = colour_table("cividis").tobytes(), "cividis"
         self._matrix = widgets.HTML(layout={"min_width": "0", "flex": "1 1 0%", "overflow": "auto"})
         names = [(cell.title, str(place)) for place, cell in enumerate(cells)]
-        self._first = Menu(options=names, value="0", label="the map that the other is taken from")
-        self._second = Menu(options=names, value=str(min(1, len(cells) - 1)), label="the map that is taken off")
+        growing = {"flex": "1 1 0%", "min_width": "0", "width": "auto"}
+        last = str(min(1, len(cells) - 1))
+        self._first = Menu(options=names, value="0", label="the map that the other is taken from", layout=growing)
+        self._second = Menu(options=names, value=last, label="the map that is taken off", layout=growing)
         self.scale = Menu(options=SCALES, value="own", label="scale of the colours", layout={"width": "220px"})
         self.opacity = Slider(label="opacity", value=0.6, step=0.01, layout={"width": "200px"})
         self._status = StatusLine(layout={"flex": "1 1 0%", "min_width": "0"})
@@ -162,8 +164,6 @@ class Comparison(widgets.VBox):
         wrapped = {"width": "100%", "flex_flow": "row wrap", "grid_gap": "8px", "align_items": "flex-start"}
         grid = widgets.HBox(self._pictures, layout=wrapped)
         less = widgets.Label("less", layout={"flex": "0 0 auto"})
-        for menu in (self._first, self._second):
-            menu.layout = {"flex": "1 1 0%", "min_width": "0", "width": "auto"}
         chosen = widgets.HBox([self._first, less, self._second], layout={"width": f"{2 * SIDE + 8}px"})
         beside = widgets.HBox([self._difference, self._disagreement], layout={"grid_gap": "8px"})
         below = widgets.HBox([widgets.VBox([chosen, beside]), self._matrix], layout=wrapped)

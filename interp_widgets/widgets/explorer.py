@@ -153,7 +153,9 @@ class Explorer(widgets.VBox):
         panel = self._panel
         rows = [(panel.depth, "value"), (panel.channel, "row"), (panel.attribution, "row")]
         channels = [(panel.channel_slider, "value"), (panel.tiles, "selected"), (panel.channel, "column")]
-        self._watch(lambda _: self._guard(self._update), ["trace", "layer", "channel", "target", "explainer"])
+        self._watch(
+            lambda _: self._guard(self._update), ["trace", "layer", "channel", "target", "explainer", "at_layer"]
+        )
         self._watch(lambda change: panel.classes.set_trait("follow", change["new"]), ["follow"])
         self._on(panel.depth, "value", self._go_to_row, rows)
         self._on(panel.tree, "selected", self._go_to_layer)
@@ -172,6 +174,8 @@ class Explorer(widgets.VBox):
         panel.attribution.on_need(lambda _row, _column: self._guard(self._serve_again))
         panel.channel.on_need(lambda _row, _column: self._guard(self._serve_again))
         panel.parameters.on_change(self._choose_parameter)
+        self._on(panel.parameters.at_layer, "value", lambda value: self.session.set_trait("at_layer", value))
+        panel.goal.on_change(self._choose_goal, lambda: (self.session.layer, self.session.channel))
         panel.remedy.on_click(lambda _button: self._take_remedy())
         panel.stop.on_click(lambda _button: self._stop())
         panel.strip.on_leave(panel.depth.take_focus)
@@ -250,6 +254,10 @@ class Explorer(widgets.VBox):
 
         with TURN:
             self._guard(replaced)
+
+    def _choose_goal(self, target: Any) -> None:
+        with TURN:
+            self._guard(lambda: setattr(self.session, "target", target))
 
     def _take_remedy(self) -> None:
         def taken() -> None:
@@ -353,6 +361,10 @@ class Explorer(widgets.VBox):
             selected = session.target if isinstance(session.target, int) else -1
             names = session.names_of_classes()
             panel.classes.show(names, probabilities, selected=selected, markers=[] if label is None else [label])
+            panel.goal.offer(names, probabilities)
+        else:
+            panel.goal.offer([], np.zeros(0, np.float32))
+        panel.goal.show(session.target)
         panel.set_busy(busy=False)
 
     def _show_inputs(self) -> None:
@@ -387,7 +399,7 @@ class Explorer(widgets.VBox):
                 self._change_method()
             with self._panel.hold():
                 self._move_controls(view, before)
-                self._panel.link_depth(linked=view.explainer.at_layer)
+                self._panel.link_depth(linked=view.at_layer)
                 self._maps.draw(view, self._outline)
 
     def _move_controls(self, view: View, before: View | None) -> None:
@@ -405,6 +417,8 @@ class Explorer(widgets.VBox):
         if before is None or view.column != before.column:
             self._mirror(panel.attribution, "column", view.column)
             panel.classes.selected = view.column
+        if before is None or view.target != before.target:
+            panel.goal.show(view.target)
         panel.strip.selected = panel.tree.selected = view.layer
         panel.show_method(view.explainer)
 
@@ -428,7 +442,7 @@ class Explorer(widgets.VBox):
         panel, method = self._panel, self.session.method
         panel.attribution.clear()
         panel.attribution.signed = method.signed
-        panel.parameters.show(method)
+        panel.parameters.show(method, at_layer=self.session.at_layer)
         panel.parameters.show_baseline(self.session.baseline_picture())
         options = DIVERGING if method.signed else SEQUENTIAL
         if panel.colormap.value not in options:
@@ -461,7 +475,8 @@ def explore(
         inputs: a path, image, array or tensor, or a list of those to choose from; optional for a zoo model.
         class_names: one per class.
         preprocess: how an image becomes the model's input.
-        state: where to begin: ``layer``, ``channel``, ``target``, ``explainer``, ``follow``; and ``memory_limit``.
+        state: where to begin: ``layer``, ``channel``, ``target``, ``explainer``, ``at_layer``, ``follow``; and
+            ``memory_limit``, ``feature_names``.
 
     Raises:
         InputError: no input, or one that the model cannot take.

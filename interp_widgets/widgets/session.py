@@ -54,6 +54,7 @@ class Session(t.HasTraits):
             tensor.
         labels: the true class of each input, ``None`` where unknown.
         names: a name for each input.
+        feature_names: names of the features of inputs that are lists of numbers.
 
     Every trait can be set, observed and linked (``ipywidgets.link((a, "layer"), (b, "layer"))``). A wrong value is
     refused with a sentence and changes nothing.
@@ -66,6 +67,7 @@ class Session(t.HasTraits):
     explainer: t.TraitType[Any, Any] = t.TraitType(
         "GradCAM", help="name in EXPLAINERS, or an Explainer with its own hyper-parameters"
     )
+    at_layer = t.Bool(False, help="whether a method that can explain input or layer explains the layer")
     example = t.Int(0, help="which of the inputs")
     follow = t.Bool(False, help="whether the target follows the prediction when the input changes")
 
@@ -78,12 +80,14 @@ class Session(t.HasTraits):
         preprocess: Preprocess | Callable[[Any], torch.Tensor] | None = None,
         labels: Sequence[int | None] = (),
         names: Sequence[str] = (),
+        feature_names: Sequence[str] | None = None,
         memory_limit: int | None = None,
         **traits: Any,
     ) -> None:
         super().__init__()
         self.model = model
         self.class_names: tuple[str, ...] = tuple(class_names or ())
+        self.feature_names: tuple[str, ...] = tuple(feature_names or ())
         self.preprocess = preprocess
         self.memory_limit = memory_limit
         self.explainers: dict[str, Explainer] = {}  # by class name: those that were given, beside ``EXPLAINERS``
@@ -104,14 +108,14 @@ class Session(t.HasTraits):
         if "explainer" not in traits and not any(self.ready().is_spatial(layer) for layer in self.ready().layers):
             self.explainer = "Gradient"  # Grad-CAM needs maps
         self.follow = traits.get("target") is None
-        for name in ("explainer", "target", "layer", "channel", "follow"):
+        for name in ("explainer", "target", "layer", "channel", "at_layer", "follow"):
             value = traits.pop(name, None)
             if value is not None:
                 setattr(self, name, value)
         if traits:
             raise ParameterError(
                 f"Session has no trait {', '.join(traits)}: "
-                "use layer, channel, target, explainer, example, follow or memory_limit"
+                "use layer, channel, target, explainer, at_layer, example, follow or memory_limit"
             )
         _SESSIONS.add(self)
         _share_memory(self)
@@ -204,7 +208,11 @@ class Session(t.HasTraits):
         self._check_open()
         started = time.perf_counter()
         found = tracing.record(
-            self.model, self.tensor_of(example), memory_limit=self.memory_limit, class_names=self.class_names or None
+            self.model,
+            self.tensor_of(example),
+            memory_limit=self.memory_limit,
+            class_names=self.class_names or None,
+            feature_names=self.feature_names or None,
         )
         return _Take(example, found, time.perf_counter() - started)
 
@@ -277,13 +285,18 @@ class Session(t.HasTraits):
         trace = self.ready()
         wanted, method = layer or self.layer, explainer or self.method
         if not method.at_layer:
-            return method.default_layer(trace)
+            return wanted if self.explains_layer(method) else method.default_layer(trace)
         return wanted if trace.is_spatial(wanted) and trace.site(wanted).differentiable else trace.default_layer()
 
+    def explains_layer(self, explainer: Explainer | None = None) -> bool:
+        """Whether the explainer looks at the layer rather than at the input."""
+        method = explainer or self.method
+        return method.at_layer or (self.at_layer and not method.input_only)
+
     def is_cheap(self, layer: str | None = None, target: Any = None) -> bool:
-        """Whether that attribution needs no backward pass."""
+        """Whether that attribution needs no pass over the model or the recording."""
         goal = self.target if target is None else target
-        if self.method.refines:
+        if self.method.refines or self.method.own_pass:
             return self.known(layer, target) is not None
         return not self.method.needs_gradient or self.ready().has_gradient(self.place(layer), goal)
 

@@ -20,10 +20,11 @@ function render({ model, el, signal }) {
   /** Everything: new page, new layer, other mode. */
   function build() {
     const numbers = model.get("numbers"), captions = model.get("captions");
-    grid.className = `iw-grid ${tiled() ? "" : "iw-bars"}`;
+    const called = model.get("names");
+    grid.className = `iw-grid ${tiled() ? "" : "iw-bars"} ${called.length && !tiled() ? "iw-named" : ""}`;
     grid.setAttribute("aria-label", model.get("alt") || "channels");
     options = numbers.map((number, i) => {
-      const name = `channel ${number}, rank ${1 + i + model.get("offset")}${captions[i] ? `, ${model.get("measure")} ${captions[i]}` : ""}`;
+      const name = `${called[i] ?? `channel ${number}`}, rank ${1 + i + model.get("offset")}${captions[i] ? `, ${model.get("measure")} ${captions[i]}` : ""}`;
       const parts = tiled() ? [make("div", {}, make("b", {}, `${number}`), make("span", {}, captions[i] ?? ""))] : bar(number, captions[i], i);
       return make("div", { class: tiled() ? "iw-tile" : "iw-bar", role: "option", id: `${names}-${i}`, "aria-label": name, title: name, "data-number": number }, ...parts);
     });
@@ -93,7 +94,7 @@ function render({ model, el, signal }) {
     const axis = make("div", { class: "iw-axis" }, make("i", { class: value < 0 ? "iw-minus" : "" }));
     axis.style.setProperty("--zero", `${zero}%`);
     Object.assign(axis.firstChild.style, { left: `${value < 0 ? zero - length : zero}%`, width: `${length}%` });
-    return [make("b", {}, `${number}`), axis, make("span", {}, caption ?? figures(value))];
+    return [make("b", {}, model.get("names")[i] ?? `${number}`), axis, make("span", {}, caption ?? figures(value))];
   }
 
   function mark() {

@@ -41,6 +41,7 @@ class Tiles(BrowserWidget):
     numbers = t.List(t.Int(), help="channel numbers of this page, in order of rank").tag(sync=True)
     captions = t.List(t.Unicode(), help="a short text for each, e.g. its mean").tag(sync=True)
     values = t.List(t.Float(), help="what the bars show").tag(sync=True)
+    names = t.List(t.Unicode(), help="what the bars are called; empty: by their numbers").tag(sync=True)
     selected = t.Int(-1, help="the chosen channel's number").tag(sync=True)
     page = t.Int(0, min=0, help="the page shown, from 0").tag(sync=True)
     pages = t.Int(1, min=1, help="how many there are").tag(sync=True)
@@ -94,6 +95,7 @@ class Tiles(BrowserWidget):
         pages: int = 1,
         offset: int = 0,
         limit: float = 0.0,
+        names: Sequence[str] = (),
     ) -> None:
         """Show a page of values as bars, in one message. ``limit`` is the longest bar's value over all pages.
 
@@ -114,6 +116,7 @@ class Tiles(BrowserWidget):
             pages=pages,
             offset=offset,
             limit=limit,
+            names=list(names),
         )
 
     def _show(self, count: int, numbers: Sequence[int], captions: Sequence[str], **traits: Any) -> None:

@@ -1,0 +1,106 @@
+"""What is explained: the chosen class, that class rather than another, the likeliest together, or a unit of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from numpy.typing import NDArray
+
+from interp_widgets.trace import ClassScore, ClassSum, Contrast, SiteScore
+from interp_widgets.widgets.menu import Menu
+from interp_widgets.widgets.slider import Slider
+
+__all__ = ["Goal"]
+
+RIVALS = 10  # classes to contrast with
+SUMS = (3, 5)
+CLASS, UNIT = "class", "unit"
+
+
+class Goal:
+    """A menu, and a dial between "a" and "a rather than b"."""
+
+    def __init__(self) -> None:
+        self._callback: Callable[[Any], object] = lambda _target: None
+        self._here: Callable[[], tuple[str, int]] = lambda: ("", 0)
+        self._class = 0
+        self._likeliest: tuple[int, ...] = ()
+        self._showing = False
+        self.menu = Menu(
+            options=[("the chosen class", CLASS)],
+            value=CLASS,
+            label="what is explained",
+            layout={"flex": "1.4 1 0%", "min_width": "0", "width": "auto"},
+        )
+        self.dial = Slider(
+            label="by",
+            value=1.0,
+            step=0.05,
+            readout=True,
+            layout={"flex": "1 1 0%", "min_width": "0", "width": "auto", "display": "none"},
+        )
+        self.root = widgets.HBox([self.menu, self.dial], layout={"width": "100%", "align_items": "center"})
+        self.menu.observe(lambda _change: self._choose(), "value")
+        self.dial.observe(lambda _change: self._choose(), "value")
+
+    def on_change(self, callback: Callable[[Any], object], here: Callable[[], tuple[str, int]]) -> None:
+        """Call ``callback(target)`` for another target; ``here()`` is the layer and channel that are looked at."""
+        self._callback, self._here = callback, here
+
+    def offer(self, names: Sequence[str], probabilities: NDArray[np.float32]) -> None:
+        """The likeliest classes to contrast with, and how many may be taken together; without classes units only."""
+        rivals = [int(index) for index in np.argsort(-probabilities, kind="stable")[:RIVALS]]
+        self._likeliest = tuple(rivals)
+        options = [("the chosen class", CLASS)] if rivals else []
+        options += [(f"rather than {names[index]}", f"rather {index}") for index in rivals]
+        options += [(f"the {count} likeliest classes", f"top {count}") for count in SUMS if count < len(names)]
+        options += [("the channel looked at", UNIT)]
+        groups = {value: "the chosen class ..." for _, value in options if value.startswith("rather")}
+        self._showing = True
+        try:
+            with self.menu.hold_sync():
+                self.menu.value = ""
+                self.menu.options, self.menu.groups = options, groups
+                self.menu.value = CLASS if rivals else ""
+        finally:
+            self._showing = False
+
+    def show(self, target: Any) -> None:
+        """The entry of a target; none for one that only Python can give."""
+        self._showing = True
+        try:
+            value, weight = self._entry(target)
+            self.menu.value = value if value in [known for _, known in self.menu.options] else ""
+            self.dial.layout.display = "none" if weight is None else ""
+            if weight is not None:
+                self.dial.value = weight
+        finally:
+            self._showing = False
+
+    def _entry(self, target: Any) -> tuple[str, float | None]:
+        if isinstance(target, (int, ClassScore)):
+            self._class = target if isinstance(target, int) else target.index
+            return CLASS, None
+        if isinstance(target, Contrast):
+            self._class = target.a
+            return f"rather {target.b}", target.weight
+        if isinstance(target, ClassSum):
+            count = len(target.indices)
+            return (f"top {count}" if target.indices == self._likeliest[:count] else ""), None
+        return (UNIT if isinstance(target, SiteScore) else ""), None
+
+    def _choose(self) -> None:
+        if self._showing or not self.menu.value:
+            return
+        kind, _, number = self.menu.value.partition(" ")
+        if kind == "rather":
+            self._callback(Contrast(self._class, int(number), round(self.dial.value, 2)))
+        elif kind == "top":
+            self._callback(ClassSum(self._likeliest[: int(number)]))
+        elif kind == UNIT:
+            self._callback(SiteScore(*self._here()))
+        else:
+            self._callback(self._class)

@@ -1,0 +1,720 @@
+"""The same model with other values at a layer: against a plain model call whose hook exchanges what the layer returned,
+and whether the model is left as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import interp_widgets as iw
+from interp_widgets.errors import GradientError, InputError, LayerError, StaleError, TargetError
+from interp_widgets.trace import Contrast, SiteScore
+from interp_widgets.trace import trace as trace_module
+from interp_widgets.trace.interrupt import Interrupted, interruptible, interruption
+from tests.explainers.subjects import SmallNet, image_for, subject
+
+TARGET = 2
+CLOSE = 1e-4  # of the largest value: single precision, and other kernels for a batch of another size
+
+
+def assert_close(found: torch.Tensor, expected: torch.Tensor, tolerance: float = CLOSE) -> None:
+    assert found.shape == expected.shape
+    most = float(expected.abs().max())
+    assert most > 0
+    worst = float((found - expected).abs().max()) / most
+    assert worst <= tolerance, f"differs by {worst:.2g} of the maximum {most:.3g}"
+
+
+@contextmanager
+def exchanged(model: nn.Module, layer: str, values: torch.Tensor, call: int = 0) -> Iterator[None]:
+    """One call of a module returns other values, the rest of a tuple stays."""
+    calls = iter(range(100))
+
+    def exchange(_module: nn.Module, _args: Any, output: Any) -> Any:
+        if next(calls) != call:
+            return output
+        return (values.clone(), *output[1:]) if isinstance(output, tuple) else values.clone()
+
+    handle = model.get_submodule(layer).register_forward_hook(exchange)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def plainly(
+    model: nn.Module, image: torch.Tensor, layer: str, values: torch.Tensor, call: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores and gradients by a plain call of the model on as many copies of the image."""
+    leaf = values.clone().requires_grad_()
+    with exchanged(model, layer, leaf, call):
+        scores = model(image.expand(len(values), *image.shape[1:]))[:, TARGET]
+    (gradients,) = torch.autograd.grad(scores.sum(), leaf)
+    return scores.detach(), gradients
+
+
+def others(trace: iw.Trace, layer: str, count: int, example: int = 0) -> torch.Tensor:
+    """Values near those recorded, different in each of the batch."""
+    value = trace.activation(layer)[example]
+    noise = torch.randn(count, *value.shape, generator=torch.Generator().manual_seed(3), dtype=value.dtype)
+    return value + 0.5 * float(value.std()) * noise
+
+
+class Reused(nn.Module):
+    """One ReLU that runs twice, and a sum in the model's own code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 4, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.first(x))
+        return self.head((x + self.relu(self.second(x))).mean(dim=(2, 3)))
+
+
+class Several(nn.Module):
+    """Returns a tuple: maps, and what it threw away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.conv(x)
+        return x.relu(), x.neg().relu()
+
+
+class WithTuple(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 1)
+        self.middle = Several()
+        self.last = nn.Conv2d(4, 4, 1)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kept, thrown = self.middle(self.first(x))
+        return self.head((self.last(kept).tanh() - 0.3 * thrown).mean(dim=(2, 3)))
+
+
+class WritesInPlace(nn.Module):
+    """Its own code writes into what its modules returned, before and behind each of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.second = nn.Conv2d(4, 4, 3, padding=1)
+        self.third = nn.Conv2d(4, 4, 3, padding=1)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        x += 0.5
+        x *= x.detach().abs().mean(dim=(1, 2, 3), keepdim=True) + 1
+        y = self.second(x)
+        y += x
+        y.mul_(0.7)
+        z = self.third(self.relu(y))
+        z -= x
+        return self.head(z.tanh().mean(dim=(2, 3)))
+
+
+class Dense(nn.Module):
+    """Each layer reads the concatenation of all before it, as in DenseNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.layers = nn.ModuleList([nn.Conv2d(4 * (k + 1), 4, 3, padding=1) for k in range(3)])
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = [self.stem(x)]
+        for layer in self.layers:
+            found.append(layer(torch.cat(found, dim=1)).relu_())
+        return self.head(torch.cat(found, dim=1).mean(dim=(2, 3)))
+
+
+class Raises(nn.Module):
+    """Raises as soon as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.told:
+            raise ArithmeticError("told to")
+        return x * 1.5
+
+
+class Stages(nn.Module):
+    """Three stages, the last of which can be told to raise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+        self.body = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.Dropout(0.5))
+        self.alarm = Raises()
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.alarm(self.body(self.stem(x))).mean(dim=(2, 3)))
+
+
+OWN: dict[str, Callable[[], nn.Module]] = {
+    "SmallNet": SmallNet,
+    "Reused": Reused,
+    "WithTuple": WithTuple,
+    "WritesInPlace": WritesInPlace,
+    "Dense": Dense,
+    "Stages": Stages,
+}
+# model, layer as the trace names it, path of its module, which of its calls
+PLACES = [
+    ("SmallNet", "conv1", "conv1", 0),
+    ("SmallNet", "bn1", "bn1", 0),  # an in-place ReLU follows
+    ("SmallNet", "relu", "relu", 0),
+    ("SmallNet", "conv2", "conv2", 0),
+    ("SmallNet", "head", "head", 0),
+    ("Reused", "relu:0", "relu", 0),
+    ("Reused", "relu", "relu", 1),
+    ("Reused", "second", "second", 0),
+    ("WithTuple", "first", "first", 0),
+    ("WithTuple", "middle", "middle", 0),
+    ("WithTuple", "middle.conv", "middle.conv", 0),
+    ("WithTuple", "last", "last", 0),
+    ("WritesInPlace", "first", "first", 0),
+    ("WritesInPlace", "second", "second", 0),
+    ("WritesInPlace", "relu", "relu", 0),
+    ("WritesInPlace", "third", "third", 0),
+    ("WritesInPlace", "head", "head", 0),
+    ("Dense", "stem", "stem", 0),
+    ("Dense", "layers.1", "layers.1", 0),
+    ("Dense", "layers.2", "layers.2", 0),
+    ("Stages", "stem", "stem", 0),
+    ("Stages", "stem.1", "stem.1", 0),
+    ("Stages", "body.0", "body.0", 0),
+    ("resnet18", "layer2", "layer2", 0),
+    ("resnet18", "layer3.1.bn2", "layer3.1.bn2", 0),  # the block adds to it in place
+    ("resnet18", "layer4", "layer4", 0),
+    ("vit_b_16", "encoder.layers.encoder_layer_9", "encoder.layers.encoder_layer_9", 0),
+    ("vit_b_16", "encoder.layers.encoder_layer_10.mlp", "encoder.layers.encoder_layer_10.mlp", 0),
+    ("swin_t", "features.5.1", "features.5.1", 0),
+]
+
+
+def small(name: str) -> nn.Module:
+    torch.manual_seed(4)
+    return OWN[name]().eval()
+
+
+@cache
+def recorded(name: str) -> tuple[nn.Module, torch.Tensor, iw.Trace]:
+    if name not in OWN:
+        return subject(name), image_for(name), iw.record(subject(name), image_for(name))
+    model = small(name).double()
+    image = torch.randn(1, 3, 6, 8, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    return model, image, iw.record(model, image)
+
+
+def tolerance_of(name: str) -> float:
+    return 1e-9 if name in OWN else CLOSE  # our own models are in double precision
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("name", [*OWN, "resnet18"])
+def test_other_inputs_give_what_a_plain_call_gives(name: str, count: int) -> None:
+    model, _, trace = recorded(name)
+    values = others(trace, "input", count)
+    leaf = values.clone().requires_grad_()
+    expected = model(leaf)[:, TARGET]
+    (gradients,) = torch.autograd.grad(expected.sum(), leaf)
+    found = trace.probe("input", values, TARGET, gradient=True)
+    assert_close(found.scores, expected.detach(), tolerance_of(name))
+    assert_close(found.gradients, gradients, tolerance_of(name))
+    assert_close(trace.probe("input", values, TARGET).scores, expected.detach(), tolerance_of(name))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(("name", "layer", "path", "call"), PLACES)
+def test_other_values_at_a_layer_give_what_a_plain_call_with_a_hook_gives(
+    name: str, layer: str, path: str, call: int, count: int
+) -> None:
+    model, image, trace = recorded(name)
+    values = others(trace, layer, count)
+    kept = values.clone()
+    scores, gradients = plainly(model, image, path, values, call)
+    assert float((scores - trace.score(TARGET)).abs().max()) > 1e-4 * float(scores.abs().max())  # the layer matters
+    assert_close(trace.probe(layer, values, TARGET).scores, scores, tolerance_of(name))
+    found = trace.probe(layer, values, TARGET, gradient=True)
+    assert_close(found.scores, scores, tolerance_of(name))
+    assert_close(found.gradients, gradients, tolerance_of(name))
+    assert torch.equal(values, kept)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_was_recorded_is_unharmed_by_a_probe_of_each_layer(name: str) -> None:
+    model = small(name)
+    trace = iw.record(model, torch.randn(1, 3, 6, 8))
+    before = {site: trace.activation(site).clone() for site in trace.sites}
+    for layer in trace.layers:
+        for count in (1, 2):
+            values = others(trace, layer, count)
+            kept = values.clone()
+            trace.probe(layer, values, TARGET)
+            trace.probe(layer, values, TARGET, gradient=True)
+            assert torch.equal(values, kept)
+    for site, value in before.items():
+        assert torch.equal(trace.activation(site), value), site
+
+
+@pytest.mark.parametrize("layer", ["conv1", "bn1", "relu", "conv2", "head"])
+def test_a_first_probe_of_a_value_that_was_overwritten_in_the_pass_leaves_it_right(layer: str) -> None:
+    """The recorded value of ``bn1`` is computed again on demand; here the probe is the first to ask."""
+    model, image = small("SmallNet"), torch.randn(1, 3, 6, 8)
+    expected = model.bn1(model.conv1(image)).detach()
+    trace = iw.record(model, image)
+    values = torch.randn(2, *trace.site(layer).shape[1:])
+    assert_close(trace.probe(layer, values, TARGET).scores, plainly(model, image, layer, values)[0])
+    assert_close(trace.activation("bn1"), expected)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_other_values_at_an_operation_of_the_models_own_code(count: int) -> None:
+    model, _, trace = recorded("Reused")
+    values = others(trace, "/add", count)
+    expected = model.head(values.mean(dim=(2, 3)))[:, TARGET]
+    found = trace.probe("/add", values, TARGET)
+    assert_close(found.scores, expected.detach(), 1e-9)  # double precision
+    assert found.gradients.numel() == 0
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [("SmallNet", "input"), ("SmallNet", "bn1"), ("WritesInPlace", "third"), ("Dense", "layers.1"), ("Reused", "relu")],
+)
+def test_a_batch_gives_what_each_of_it_gives_alone(name: str, layer: str, *, gradient: bool) -> None:
+    _, _, trace = recorded(name)
+    values = others(trace, layer, 5)
+    alone = [trace.probe(layer, value[None], TARGET, gradient=gradient) for value in values]
+    for count in (2, 5):
+        together = trace.probe(layer, values[:count], TARGET, gradient=gradient)
+        assert_close(together.scores, torch.cat([each.scores for each in alone[:count]]), 1e-9)  # double precision
+        if gradient:
+            assert_close(together.gradients, torch.cat([each.gradients for each in alone[:count]]), 1e-9)
+
+
+@pytest.mark.parametrize("layer", ["input", "conv1", "bn1", "conv2", "head"])
+def test_one_of_a_recorded_batch_is_probed_as_if_it_had_been_recorded_alone(layer: str) -> None:
+    """At ``conv2`` what ran before is that of the example, not of the first."""
+    model = small("SmallNet").double()
+    images = torch.randn(3, 3, 6, 8, dtype=torch.float64)
+    together = iw.record(model, images)
+    for example in range(3):
+        alone = iw.record(model, images[example : example + 1])
+        values = others(alone, layer, 2)
+        for gradient in (False, True):
+            found = together.probe(layer, values, TARGET, example=example, gradient=gradient)
+            expected = alone.probe(layer, values, TARGET, gradient=gradient)
+            torch.testing.assert_close(found.scores, expected.scores)
+            torch.testing.assert_close(found.gradients, expected.gradients)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_bypasses_the_layer_is_that_of_the_example(count: int) -> None:
+    """In ``Dense`` the score depends on the stem beside the layer that is changed."""
+    model = small("Dense").double()
+    images = torch.randn(3, 3, 6, 8, dtype=torch.float64)
+    trace = iw.record(model, images)
+    for example in range(3):
+        values = others(trace, "layers.1", count, example)
+        expected = plainly(model, images[example : example + 1], "layers.1", values)[0]
+        assert_close(trace.probe("layers.1", values, TARGET, example=example).scores, expected, 1e-9)
+
+
+def test_a_rerun_is_a_whole_trace_of_the_other_values() -> None:
+    model, image, trace = recorded("SmallNet")
+    values = others(trace, "conv1", 2)
+    with trace.rerun({"conv1": values}) as other:
+        assert other.layers == trace.layers
+        assert torch.equal(other.activation("conv1"), values)
+        assert torch.equal(other.activation("input"), image.expand(2, -1, -1, -1))
+        torch.testing.assert_close(other.activation("bn1"), model.bn1(values).detach())
+        with exchanged(model, "conv1", values):
+            torch.testing.assert_close(other.logits, model(image.expand(2, -1, -1, -1)).detach())
+    assert other.closed
+    assert not trace.closed
+
+
+def test_several_layers_are_exchanged_at_once() -> None:
+    model, _, trace = recorded("Dense")
+    first, last = others(trace, "stem", 2), others(trace, "layers.2", 2)
+    stem = trace.activation("stem")
+    with trace.rerun({"stem": first, "layers.2": last}) as other:
+        expected = [first]
+        for layer in model.layers[:2]:
+            expected.append(layer(torch.cat(expected, dim=1)).relu())
+        pooled = torch.cat([*expected, last.relu()], dim=1).mean(dim=(2, 3))
+        torch.testing.assert_close(other.logits, model.head(pooled).detach())
+    assert torch.equal(trace.activation("stem"), stem)
+
+
+@pytest.mark.parametrize(
+    ("target", "pick"),
+    [
+        (Contrast(1, 4), lambda logits, _: logits[:, 1] - logits[:, 4]),
+        (SiteScore("conv2", 3), lambda _, maps: maps[:, 3].sum(dim=(1, 2))),
+        (SiteScore("conv2"), lambda _, maps: maps.sum(dim=(1, 2, 3))),
+        (lambda output: output[0, 1] * output[0, 2], lambda logits, _: logits[:, 1] * logits[:, 2]),
+    ],
+    ids=["contrast", "channel", "layer", "function"],
+)
+@pytest.mark.parametrize("layer", ["input", "bn1"])
+def test_any_target_has_a_score_and_a_gradient_for_each_of_the_batch(
+    layer: str, target: Any, pick: Callable[..., torch.Tensor]
+) -> None:
+    model, _, trace = recorded("SmallNet")
+    values = others(trace, layer, 3)
+    leaf = values.clone().requires_grad_()
+    x = model.bn1(model.conv1(leaf)) if layer == "input" else leaf
+    maps = model.conv2(x.relu())
+    expected = pick(model.head(maps.relu().mean(dim=(2, 3))), maps)
+    (gradients,) = torch.autograd.grad(expected.sum(), leaf)
+    assert_close(trace.probe(layer, values, target).scores, expected.detach(), 1e-9)  # double precision
+    found = trace.probe(layer, values, target, gradient=True)
+    assert_close(found.scores, expected.detach(), 1e-9)
+    assert_close(found.gradients, gradients, 1e-9)
+
+
+@contextmanager
+def counted(model: nn.Module) -> Iterator[dict[str, int]]:
+    """How often each module without children runs."""
+    calls: dict[str, int] = {}
+    handles = []
+    for path, module in model.named_modules():
+        if next(module.children(), None) is None:
+
+            def note(_module: nn.Module, _args: Any, path: str = path) -> None:
+                calls[path] = calls.get(path, 0) + 1
+
+            handles.append(module.register_forward_pre_hook(note))
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "layer", "behind"),
+    [
+        ("resnet18", "layer4", {"avgpool", "fc"}),
+        ("resnet18", "layer2", {"layer3.0.conv1", "layer4.1.bn2", "avgpool", "fc"}),
+        ("swin_t", "features.7", {"norm", "head"}),
+    ],
+)
+def test_what_runs_before_the_layer_is_not_run_again(name: str, layer: str, behind: set[str], count: int) -> None:
+    """Inside the stages before it no module is called; those behind it are called once."""
+    model, _, trace = recorded(name)
+    values = others(trace, layer, count)
+    with counted(model) as calls:
+        trace.probe(layer, values, TARGET)
+    stages = [path for path, _ in model.named_modules() if path.startswith("layer" if name == "resnet18" else "feat")]
+    before = stages[: stages.index(layer)]
+    inside = {path for path in calls if any(path.startswith(f"{stage}.") for stage in (*before, layer))}
+    assert before
+    assert not inside
+    assert {path: calls.get(path) for path in behind} == dict.fromkeys(behind, 1)
+
+
+def test_a_module_that_stands_before_the_layer_does_not_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small("SmallNet")
+    trace = iw.record(model, torch.randn(1, 3, 6, 8))
+    ran: list[str] = []
+
+    def noting(self: nn.Conv2d, x: torch.Tensor, forward: Callable[..., Any] = nn.Conv2d.forward) -> torch.Tensor:
+        ran.append("conv1" if self is model.conv1 else "conv2")
+        return forward(self, x)
+
+    monkeypatch.setattr(nn.Conv2d, "forward", noting)
+    trace.probe("relu", others(trace, "relu", 2), TARGET)
+    assert ran == ["conv2"]
+    ran.clear()
+    trace.probe("head", others(trace, "head", 2), TARGET)
+    assert ran == []
+
+
+def state_of(model: nn.Module) -> list[Any]:
+    """All that a probe must leave as it was."""
+    modules = list(model.modules())
+    return [
+        [vars(module).get("forward") for module in modules],
+        [module.training for module in modules],
+        [dict(module._forward_hooks) for module in modules],
+        [dict(module._forward_pre_hooks) for module in modules],
+        [(id(each), each.requires_grad, each.grad) for each in model.parameters()],
+        [(id(each), each.tolist()) for each in model.buffers()],
+        torch.get_rng_state().tolist(),
+        torch.is_grad_enabled(),
+        interruption(),
+    ]
+
+
+def half_trained() -> Stages:
+    """In training mode but for one module, with a frozen parameter, a hook and a ``forward`` of the user's own."""
+    model = small("Stages").train()
+    assert isinstance(model, Stages)
+    model.stem[1].eval()
+    model.head.bias.requires_grad_(False)
+    model.body[0].register_forward_hook(lambda _module, _args, _output: None)
+    own = model.stem.forward
+    model.stem.forward = lambda x: own(x) + 0  # type: ignore[method-assign]
+    return model
+
+
+def asked(number: int) -> Callable[[], bool]:
+    """Answers yes from the given question on."""
+    questions = iter(range(10**6))
+    return lambda: next(questions) >= number
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("layer", ["input", "stem.0", "stem", "body.0", "body", "head"])
+@pytest.mark.parametrize("ending", ["well", "raised", "interrupted at once", "interrupted later"])
+def test_the_model_is_as_it_was_however_a_probe_ends(ending: str, layer: str, *, gradient: bool) -> None:
+    model = half_trained()
+    mine = vars(model.stem)["forward"]
+    trace = iw.record(model, torch.randn(1, 3, 6, 8))
+    values = others(trace, layer, 2)
+    before = state_of(model)
+    model.alarm.told = ending == "raised"
+    if ending == "well":
+        trace.probe(layer, values, TARGET, gradient=gradient)
+    elif ending == "raised":
+        if layer == "head" and not gradient:  # the alarm stands before it and does not run
+            trace.probe(layer, values, TARGET)
+        else:
+            with pytest.raises(ArithmeticError, match="told to"):
+                trace.probe(layer, values, TARGET, gradient=gradient)
+    else:
+        unwanted = asked(0 if ending == "interrupted at once" else 1)
+        with interruptible(unwanted), pytest.raises(Interrupted, match=r"^$"):
+            trace.probe(layer, values, TARGET, gradient=gradient)
+    assert state_of(model) == before
+    assert [module for module in model.modules() if "forward" in vars(module)] == [model.stem]
+    assert vars(model.stem)["forward"] is mine
+    model.alarm.told = False
+    model.eval()
+    expected = plainly(model, trace.activation("input"), layer, values) if layer != "input" else None
+    model.train()
+    model.stem[1].eval()
+    if expected is not None:
+        assert_close(trace.probe(layer, values, TARGET).scores, expected[0])
+
+
+def test_a_probe_can_be_interrupted_after_every_operation() -> None:
+    """Sooner or later it is no longer asked, and then the result is right; until then it always raises."""
+    model = small("Stages")
+    trace = iw.record(model, torch.randn(1, 3, 6, 8))
+    values = others(trace, "body.0", 2)
+    expected = trace.probe("body.0", values, TARGET, gradient=True)
+    before = state_of(model)
+    stopped = 0
+    for number in range(1000):
+        try:
+            with interruptible(asked(number)):
+                found = trace.probe("body.0", values, TARGET, gradient=True)
+        except Interrupted:
+            stopped += 1
+            assert state_of(model) == before
+            continue
+        torch.testing.assert_close(found, expected)
+        break
+    assert 10 < stopped < 1000
+
+
+def test_an_interruption_ends_with_its_block() -> None:
+    _, _, trace = recorded("SmallNet")
+    values = others(trace, "conv1", 1)
+    expected = trace.probe("conv1", values, TARGET).scores
+    with interruptible(lambda: False):
+        with interruptible(lambda: True), pytest.raises(Interrupted, match=r"^$"):
+            trace.probe("conv1", values, TARGET)
+        assert torch.equal(trace.probe("conv1", values, TARGET).scores, expected)
+    assert interruption() is None
+    assert torch.equal(trace.probe("conv1", values, TARGET).scores, expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "sentence"),
+    [
+        ({"conv1": (2, 6, 8, 6)}, InputError, r"values for 'conv1' must have shape \(B, 6, 6, 8\), got \(2, 6, 8, 6\)"),
+        ({"input": (3, 6, 8)}, InputError, r"values for 'input' must have shape \(B, 3, 6, 8\), got \(3, 6, 8\)"),
+        ({"conv1": (2, 6, 6, 8), "head": (3, 5)}, InputError, r"batches of one length, got lengths \[2, 3\]"),
+        ({"conf1": (2, 6, 6, 8)}, LayerError, "layer 'conf1' was not recorded"),
+        ({"conv1": (1, 6, 6, 8), "input": (2, 3, 6, 8)}, InputError, r"one length, got lengths \[1, 2\]"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused_in_words(
+    values: dict[str, tuple[int, ...]], error: type[Exception], sentence: str
+) -> None:
+    _, _, trace = recorded("SmallNet")
+    with pytest.raises(error, match=sentence):
+        trace.rerun({name: torch.zeros(shape) for name, shape in values.items()})
+
+
+def test_a_probe_refuses_what_does_not_fit() -> None:
+    _, _, trace = recorded("SmallNet")
+    for gradient in (False, True):
+        with pytest.raises(InputError, match=r"values for 'bn1' must have shape \(B, 6, 6, 8\), got \(1, 5, 6, 8\)"):
+            trace.probe("bn1", torch.zeros(1, 5, 6, 8), TARGET, gradient=gradient)
+        with pytest.raises(LayerError, match="layer 'bn7' was not recorded"):
+            trace.probe("bn7", torch.zeros(1, 5, 6, 8), TARGET, gradient=gradient)
+        with pytest.raises(TargetError, match=r"target must be in 0\.\.4 \(the model has 5 classes\), got 5"):
+            trace.probe("head", torch.zeros(1, 5), 5, gradient=gradient)
+
+
+def test_a_model_without_a_batch_axis_takes_one_value_at_a_time() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)).double()
+    trace = iw.record(model, torch.randn(4, dtype=torch.float64))
+    assert not trace.is_batch
+    values = torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
+    expected = model[2](values.tanh())[:, 1]
+    (gradients,) = torch.autograd.grad(expected.sum(), values)
+    found = trace.probe("0", values.detach(), 1, gradient=True)  # one by one
+    torch.testing.assert_close(found.scores, expected.detach())
+    torch.testing.assert_close(found.gradients, gradients)
+    torch.testing.assert_close(trace.probe("0", values.detach(), 1).scores, expected.detach())
+    with pytest.raises(InputError, match="inputs have no batch axis: give a batch of one value"):
+        trace.rerun({"0": values.detach()})
+
+
+def test_values_without_a_gradient_are_refused_only_when_one_is_asked_for() -> None:
+    model = nn.Sequential(nn.Embedding(7, 4), nn.Flatten(), nn.Linear(12, 3))
+    trace = iw.record(model, torch.tensor([[1, 2, 3]]))
+    values = torch.tensor([[4, 5, 6], [0, 0, 1]])
+    torch.testing.assert_close(trace.probe("input", values, 1).scores, model(values)[:, 1].detach())
+    with pytest.raises(GradientError, match="only floating-point values have a gradient"):
+        trace.probe("input", values, 1, gradient=True)
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("layer", ["input", "conv1", "head"])
+def test_a_changed_parameter_makes_a_probe_impossible(layer: str, *, gradient: bool) -> None:
+    model = small("SmallNet")
+    trace = iw.record(model, torch.randn(1, 3, 6, 8))
+    values = others(trace, layer, 1)
+    with torch.no_grad():
+        model.conv2.weight.mul_(2)
+    with pytest.raises(StaleError, match=r"another pass cannot be taken from this trace: 'conv2\.weight' has changed"):
+        trace.probe(layer, values, TARGET, gradient=gradient)
+    with pytest.raises(StaleError, match=r"another pass cannot be taken from this trace: 'conv2\.weight' has changed"):
+        trace.rerun({layer: values})
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_values_of_another_precision_become_the_models(*, gradient: bool) -> None:
+    _, _, trace = recorded("SmallNet")
+    values = others(trace, "conv1", 2).float()
+    found = trace.probe("conv1", values, TARGET, gradient=gradient)
+    expected = trace.probe("conv1", values.double(), TARGET, gradient=gradient)
+    assert found.scores.dtype == torch.float64
+    assert torch.equal(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 16, 33, 100])
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("layer", [None, "conv2"])
+def test_parts_cover_all_of_it_once_and_begin_with_one(count: int, layer: str | None, *, gradient: bool) -> None:
+    _, _, trace = recorded("SmallNet")
+    parts = list(trace.batches(count, gradient=gradient, layer=layer))
+    assert [place for part in parts for place in part] == list(range(count))
+    assert parts[0] == range(1)
+    assert all(len(after) <= 2 * len(before) for before, after in pairwise(parts))
+
+
+def test_parts_grow_up_to_as_many_as_are_good_at_once() -> None:
+    _, _, trace = recorded("SmallNet")
+    assert [len(part) for part in trace.batches(40)] == [1, 2, 4, 8, 16, 9]
+    assert max(len(part) for part in trace.batches(40, gradient=True)) == trace_module.MOST_AT_ONCE
+
+
+def test_parts_respect_the_memory_of_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gradient keeps twice as much; one pass at a time is done however little memory there is."""
+    model = small("SmallNet")
+    image = torch.randn(1, 3, 6, 8)
+    trace, batch = iw.record(model, image), iw.record(model, image.expand(4, -1, -1, -1))
+    monkeypatch.setattr(trace_module, "BATCH_BYTES", 6 * trace.nbytes)
+    assert max(map(len, trace.batches(50))) == 6
+    assert max(map(len, trace.batches(50, gradient=True))) == 3
+    assert max(map(len, batch.batches(50))) == 6  # four inputs have four times the values
+    assert max(map(len, trace.batches(50, layer="conv2"))) > 6
+    monkeypatch.setattr(trace_module, "BATCH_BYTES", trace.nbytes // 2)
+    assert {len(part) for part in trace.batches(5)} == {1}
+
+
+def test_behind_a_late_layer_there_is_room_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, trace = recorded("SmallNet")
+    monkeypatch.setattr(trace_module, "BATCH_BYTES", 4 * trace.nbytes)
+    sizes = [max(map(len, trace.batches(10**4, layer=layer))) for layer in ("input", "conv1", "conv2", "head")]
+    assert sizes == sorted(sizes)
+    assert sizes[0] == 4
+    assert sizes[-1] == 4 * 32  # never more than 32 times as many
+
+
+@pytest.mark.parametrize("example", [0, 1])
+def test_the_model_is_lent_with_one_input_ready_to_run_and_taken_back(example: int) -> None:
+    model = half_trained()
+    images = torch.randn(2, 3, 6, 8)
+    trace = iw.record(model, images)
+    before = state_of(model)
+    with trace.lent(example) as (lent, x):
+        assert lent is model
+        assert torch.equal(x, images[example : example + 1])
+        assert not any(module.training for module in lent.modules())
+        assert not any(parameter.requires_grad for parameter in lent.parameters())
+        torch.testing.assert_close(lent(x).detach(), trace.logits[example : example + 1])
+        x.zero_()  # it is a copy
+        lent.stem[1].running_mean.zero_()  # so are the buffers
+        torch.rand(3)
+    assert torch.equal(trace.activation("input"), images)
+    assert state_of(model) == before
+
+
+def test_a_lent_model_is_taken_back_when_the_borrower_raises_or_is_interrupted() -> None:
+    model = half_trained()
+    trace = iw.record(model, torch.randn(1, 3, 6, 8))
+    before = state_of(model)
+    with pytest.raises(KeyError, match="mine"), trace.lent():
+        raise KeyError("mine")
+    assert state_of(model) == before
+    with interruptible(lambda: True), pytest.raises(Interrupted, match=r"^$"), trace.lent() as (lent, x):
+        lent(x)
+    assert state_of(model) == before
+
+
+def test_a_model_that_has_changed_is_not_lent() -> None:
+    model = small("SmallNet")
+    trace = iw.record(model, torch.randn(1, 3, 6, 8))
+    with torch.no_grad():
+        model.head.bias.add_(1)
+    with (
+        pytest.raises(StaleError, match=r"another pass cannot be taken from this trace: 'head\.bias' has changed"),
+        trace.lent(),
+    ):
+        pass
