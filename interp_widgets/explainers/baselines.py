@@ -90,10 +90,10 @@ def baseline_value(trace: Trace, layer: str, baseline: Baseline, example: int, s
     if name in trace.input_sites:
         return baseline_input(trace, name, baseline, example, seed)
     followed = [site for site in trace.input_sites if trace.sites[site].dtype.is_floating_point]
-    if not followed:
-        return torch.zeros_like(precise(trace.activation(layer)[example if trace.is_batch else ...]))
+    if not followed:  # token ids: their embedding is compared with a baseline of its own
+        return baseline_input(trace, name, baseline, example, seed)
     inputs = {site: baseline_input(trace, site, baseline, example, seed)[None] for site in followed}
-    with trace.rerun({site: value.to(trace.sites[site].dtype) for site, value in inputs.items()}) as other:
+    with trace.rerun(inputs, example=example) as other:
         value = precise(other.activation(name))
         return value[0] if trace.is_batch else value
 

@@ -142,12 +142,12 @@ class ShapleySampling(_Coalitions):
         order = torch.arange(players)
         for sample in range(2 * self.samples):
             order = order.flip(0) if sample % 2 else torch.randperm(players, generator=generator)
-            gains, before, done = torch.zeros_like(total), nobody, sample * (players - 1)
+            gains, before, done = torch.full_like(total, (everybody - nobody) / players), nobody, sample * (players - 1)
             joined = torch.zeros(players, players, dtype=torch.bool)
             for place, player in enumerate(order):
                 joined[place:, player] = True
             for part in game.trace.batches(players - 1):
-                scores = torch.cat([torch.tensor([before]).double(), game.play(joined[list(part)])])
+                scores = torch.cat([torch.tensor([before], dtype=torch.float64), game.play(joined[list(part)])])
                 gains[order[list(part)]] = scores.diff()
                 before = float(scores[-1])
                 gains[order[part.stop :]] = (everybody - before) / (players - part.stop)
@@ -232,6 +232,8 @@ class KernelSHAP(_Regression):
     summary: ClassVar[str] = "Shapley values by a regression on random coalitions of parts"
 
     def coalitions(self, players: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        if players == 1:
+            return torch.ones(1, 1, dtype=torch.bool), torch.ones(1, dtype=torch.float64)
         sizes = torch.arange(1, players, dtype=torch.float64)
         kernel = (players - 1) / (sizes * (players - sizes))  # of all coalitions of one size together
         if players < 20 and 2**players - 2 <= self.samples:
@@ -239,8 +241,6 @@ class KernelSHAP(_Regression):
             half = (numbers[:, None] >> torch.arange(players)) % 2 == 1  # the others are their complements
             each = [kernel[size - 1] / math.comb(players, size) for size in half.sum(dim=1).tolist()]
             return _with_complements(half), torch.tensor(each, dtype=torch.float64).repeat_interleave(2)
-        if players == 1:
-            return torch.ones(1, 1, dtype=torch.bool), torch.ones(1, dtype=torch.float64)
         count = self.samples // 2
         drawn = torch.multinomial(kernel, count, replacement=True, generator=generator) + 1
         ranks = torch.rand(count, players, generator=generator).argsort(dim=1).argsort(dim=1)

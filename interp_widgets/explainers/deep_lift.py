@@ -135,12 +135,11 @@ class _Lift:
             return multipliers(alone, reference, [self.layer], self.target)
 
     def _starts(self, baseline: Baseline, seed: int) -> dict[str, torch.Tensor]:
-        """The baseline of the input explained; of all inputs for a layer; zeros behind inputs such as tokens."""
+        """The baseline of the input explained; of all inputs for a layer; of the layer itself behind token ids."""
         trace, name = self.trace, self.trace.site(self.layer).name
         followed = [site for site in trace.input_sites if trace.sites[site].dtype.is_floating_point]
         sites = [name] if name in trace.input_sites else followed
-        if not sites:
-            return {name: torch.zeros_like(value_of(trace, name, self.example))[None]}
+        sites = sites or [name]  # the embedding of token ids
         return {site: baseline_input(trace, site, baseline, self.example, seed)[None] for site in sites}
 
 

@@ -63,12 +63,14 @@ class Recorder(TorchFunctionMode):
     ) -> None:
         super().__init__()
         self.model = model
-        self._edits = {raw_name(name): value for name, value in edits.items()}
+        # ready before the mode is on: making a leaf is nothing that the model did
+        self._edits = {raw_name(name): _as_leaf(value) for name, value in edits.items()}
         self.values: list[Value] = []
         self.tape: list[Operation] = []
         self.sites: dict[str, tuple[int, str | None, str]] = {}  # name -> value, module path, kind of operation
         self.layers: dict[str, str] = {}  # module path -> name of the site of its last call
         self.whole: set[str] = set()  # names of the module calls that returned one tensor and nothing else
+        self.outer: dict[str, str] = {}  # name of each module call -> name of the call that it ran in, empty: the model
         self._evaluation = evaluation
         self._unwanted = interruption()
         self._alive: dict[int, tuple[torch.Tensor, int]] = {}  # id of a tensor object -> the object, its value
@@ -105,7 +107,10 @@ class Recorder(TorchFunctionMode):
 
     def _enter(self, module: nn.Module, _args: Any) -> None:
         path = self._paths[id(module)]
-        self._stack.append((self._numbered(path) if path else "", sys.exception()))
+        name = self._numbered(path) if path else ""
+        if path:
+            self.outer[name] = self.scope
+        self._stack.append((name, sys.exception()))
 
     def _leave(self, module: nn.Module, _args: Any, output: Any) -> Any:
         name, handled = self._stack.pop()
@@ -118,20 +123,13 @@ class Recorder(TorchFunctionMode):
             return None
         found = list(tensors_in(output))
         main = main_tensor(found)
+        if found and not module._modules:
+            self._forget_inner(name, self.value_of(dict(found)[main]))
         if name in self._edits and found:
             output = with_tensor(output, dict(found)[main], self._edited(name))
             found = list(tensors_in(output))
         for key, tensor in found:
             index = self.value_of(tensor)
-            if (
-                self._last_site.startswith(f"{name}/")
-                and self.sites[self._last_site][0] == index
-                and not module._modules
-            ):
-                del self.sites[
-                    self._last_site
-                ]  # a leaf module's output goes by the module's name, not by that of the call in it
-                self._last_site = ""
             self.sites[name if key == main else f"{name}{key}"] = (index, path, type(module).__name__)
             if self._unwanted is not None and tensor.requires_grad:
                 tensor.register_hook(lambda _gradient: self._go_on())  # type: ignore[no-untyped-call]  # no type in torch
@@ -142,14 +140,21 @@ class Recorder(TorchFunctionMode):
             self.whole.add(name)
         return output
 
+    def _forget_inner(self, name: str, index: int) -> None:
+        """A leaf module's output goes by the module's name, not by that of the call in it."""
+        if self._last_site.startswith(f"{name}/") and self.sites[self._last_site][0] == index:
+            del self.sites[self._last_site]
+            self._last_site = ""
+
     def _go_on(self) -> None:
         if self._unwanted is not None and self._unwanted():
             raise Interrupted
 
     def _edited(self, name: str) -> torch.Tensor:
         """What stands at a site instead of what was computed there: a leaf of the graph."""
-        edit = _as_leaf(self._edits[name])
-        self._keep(edit, Operation("edit", torch.clone, (), {}, repeatable=False))
+        edit = self._edits[name]
+        with torch._C.DisableTorchFunction():  # keeping a value is nothing that the model did
+            self._keep(edit, Operation("edit", torch.clone, (), {}, repeatable=False))
         return edit
 
     def _numbered(self, name: str) -> str:
@@ -203,7 +208,8 @@ class Recorder(TorchFunctionMode):
         label = self._numbered(f"{self.scope}/{name.strip('_') or name}")
         if label in self._edits and written is None and len(outputs) == 1:
             result = with_tensor(result, outputs[0], self._edited(label))
-            outputs = [tensor for _, tensor in tensors_in(result)]
+            self.sites[label] = (len(self.values) - 1, None, operation.name)
+            return result
         indices = []
         for position, tensor in enumerate(outputs):
             known = self._known(tensor)
@@ -336,12 +342,16 @@ class Recorder(TorchFunctionMode):
             self._final_name(name, path): (index, path, kind) for name, (index, path, kind) in self.sites.items()
         }
         self.layers = {path: self._final_name(name, path) for path, name in self.layers.items()}
-        self.whole = {self._final_name(name, name.partition(":")[0]) for name in self.whole}
+        self.whole = {self._final_call(name) for name in self.whole}
+        self.outer = {self._final_call(name): self._final_call(outer) for name, outer in self.outer.items()}
 
     def release(self) -> None:
         """Let go of the live tensors; edges and detached values stay."""
         self._alive.clear()
         self._by_storage.clear()
+
+    def _final_call(self, name: str) -> str:
+        return self._final_name(name, name.partition(":")[0] or None)
 
     def _final_name(self, name: str, path: str | None) -> str:
         first_of_several = path is not None and self._calls[path] > 1 and not name.startswith(f"{path}:")

@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from interp_widgets.errors import InputError, TargetError
+from interp_widgets.trace.calls import Calls
 from interp_widgets.trace.interrupt import Interruptible, interruption
 from interp_widgets.trace.recorder import Recorder, main_tensor, raw_name, with_tensor
 from interp_widgets.trace.state import Fingerprint, recording_state, unwrap
@@ -106,6 +107,7 @@ class Pass:
     def record(self, inputs: Any, kwargs: Mapping[str, Any], edits: Mapping[str, torch.Tensor] = _NO_EDITS) -> Trace:
         """Run the model, recorded; ``edits`` stand at their sites instead of what is computed there."""
         model = self.model
+        marks = _marks(model)
         with recording_state(model, self._devices(inputs), evaluation=self.evaluation):
             recorder = Recorder(model, evaluation=self.evaluation, edits=edits)
             names: list[str] = []
@@ -134,7 +136,7 @@ class Pass:
             tape=recorder.tape,
             sites=recorder.sites,
             layers=recorder.layers,
-            whole=frozenset(recorder.whole),
+            calls=Calls(recorder.outer, recorder.whole, stateful=_marks(model) != marks),
             inputs=names,
             output=plain,
             output_sites=output_sites,
@@ -196,6 +198,12 @@ class Pass:
     def _devices(self, inputs: Any) -> set[torch.device]:
         held = (*self.model.parameters(), *self.model.buffers())
         return {tensor.device for tensor in held} | {tensor.device for _, tensor in tensors_in(inputs)}
+
+
+def _marks(model: nn.Module) -> list[tuple[int, int]]:
+    """What the modules hold: after a pass it is another list when one of them stored something."""
+    held = [value for module in model.modules() for value in vars(module).values()]
+    return [(id(value), len(value) if isinstance(value, (list, dict, set)) else 0) for value in held]
 
 
 @contextmanager

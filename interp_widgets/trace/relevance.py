@@ -114,9 +114,7 @@ class Relevance:
         name = operation.name.strip("_")
         values = self._trace._values
         followed = [
-            ref.index
-            for ref in refs_in((operation.args, operation.kwargs))
-            if values[ref.index].dtype.is_floating_point and values[ref.index].edge is not None
+            ref.index for ref in refs_in((operation.args, operation.kwargs)) if values[ref.index].edge is not None
         ]
         inputs = list(dict.fromkeys(followed[:1] if name in WEIGHTED else followed))
         if not inputs:
@@ -140,8 +138,9 @@ class Relevance:
     def _through_block(self, operation: Operation, name: str, first: int, arrived: Found) -> None:
         if name in NORMS:
             self._normalised(operation, first, arrived)
-        elif name == "scaled_dot_product_attention" and len(operation.args) > 2:
-            self._share(operation, [operation.args[2].index], arrived)
+        elif name == "scaled_dot_product_attention":
+            value = operation.args[2] if len(operation.args) > 2 else operation.kwargs["value"]
+            self._share(operation, [value.index], arrived)
         elif name == "multi_head_attention_forward":
             self._attention(operation, arrived)
         else:
@@ -176,7 +175,8 @@ class Relevance:
     def _stable(self, total: torch.Tensor) -> torch.Tensor:
         """A sum kept away from zero."""
         least = self._epsilon * total.square().mean().sqrt() + torch.finfo(total.dtype).tiny
-        return total + torch.where(total >= 0, least, -least)
+        moved = total + torch.where(total >= 0, least, -least)
+        return torch.where(moved.abs() <= torch.finfo(total.dtype).tiny, torch.inf, moved)
 
     def _share(self, operation: Operation, inputs: list[int], arrived: Found, factors: int = 1) -> None:
         """Each summand's share of the sum; of a product, an equal part to each factor."""
@@ -198,11 +198,12 @@ class Relevance:
         """Positive contributions only: of positive inputs by positive weights, of negative ones by negative weights."""
         value = self._replay[index].detach()
         parts = []
-        weight = operation.args[1]
+        weight = operation.args[1] if len(operation.args) > 1 else operation.kwargs["weight"]
+        weight = self._replay[weight.index] if isinstance(weight, Ref) else weight
         for signed in (torch.clamp_min, torch.clamp_max):
             point = signed(value, 0).requires_grad_()
             args = (point, signed(weight.detach(), 0), None, *operation.args[3:])
-            kwargs = {key: given for key, given in operation.kwargs.items() if key not in ("weight", "bias")}
+            kwargs = {key: given for key, given in operation.kwargs.items() if key not in ("input", "weight", "bias")}
             parts.append((point, operation.function(*args, **kwargs)))
         shares = relevance / self._stable((parts[0][1] + parts[1][1]).detach())
         for point, result in parts:

@@ -19,7 +19,19 @@ __all__ = ["ruled_gradient"]
 ACTIVATIONS = frozenset(
     f"{name}Backward"
     for name in (
-        *("Relu", "Threshold", "Hardtanh", "LeakyRelu", "Elu", "Gelu", "Silu", "Mish", "Softplus", "PreluKernel"),
+        *(
+            "Relu",
+            "Threshold",
+            "Hardtanh",
+            "LeakyRelu",
+            "Elu",
+            "Celu",
+            "Gelu",
+            "Silu",
+            "Mish",
+            "Softplus",
+            "PreluKernel",
+        ),
         *("Hardswish", "RreluWithNoise"),
     )
 )

@@ -26,6 +26,7 @@ from interp_widgets.errors import (
     did_you_mean,
 )
 from interp_widgets.trace import default_layer
+from interp_widgets.trace.calls import Calls
 from interp_widgets.trace.labels import LayoutReader
 from interp_widgets.trace.layout import Layout
 from interp_widgets.trace.reading import Reading, readings
@@ -45,8 +46,8 @@ class Recording:
     """What a pass left behind: what ``recording.record`` hands to its ``Trace``.
 
     ``sites`` tells of each name the value, the module path and the kind of operation; ``layers`` the site of each
-    module path's last call; ``whole`` which module calls returned one tensor and nothing else; ``output_sites`` the
-    site of each returned tensor, by its path in the output.
+    module path's last call; ``calls`` which module ran in which; ``output_sites`` the site of each returned tensor, by
+    its path in the output.
     """
 
     model: nn.Module
@@ -54,7 +55,7 @@ class Recording:
     tape: list[Operation]
     sites: dict[str, tuple[int, str | None, str]]
     layers: dict[str, str]
-    whole: frozenset[str]
+    calls: Calls
     inputs: list[str]
     output: Any
     output_sites: dict[str, str]
@@ -114,7 +115,8 @@ class Trace:
         self._values = recording.values
         self._tape = recording.tape
         self._layer_sites = recording.layers
-        self._whole = recording.whole
+        self._calls = recording.calls
+        self._in_full: set[str] = set()  # sites behind which a pass cannot begin
         self._output = recording.output
         self._output_values = recording.output_sites
         self._logits = recording.logits
@@ -493,37 +495,44 @@ class Trace:
             with self.rerun({name: values}, example=example) as other:
                 return each_score(target, other, other.activation).detach()
         asked = {site: module or "" for site, module in wanted.items()}
-        known = self._known(edits, example)
+        (layer,) = edits or ("",)
+        known = {} if layer in self._in_full else self._known(edits, asked, example)
         try:
             rest = {site: value for site, value in edits.items() if site not in known}
             found = self._again.forward(inputs, rest, asked, outputs, known)
-        except RuntimeError:
+            written = len(values) > 1 and any(value._version for site, value in known.items() if site not in edits)
+        except (RuntimeError, Warning):  # a warning where warnings are errors
             if not known:
                 raise
-            # the model's own code writes into what a module returned, or views it: only copies would do
+            written = True
+        if written:  # into one memory for all values: only copies would do
+            self._in_full.add(layer)
             found = self._again.forward(inputs, edits, asked, outputs)
         return each_score(target, self, lambda site: found[self.site(site).name]).detach()
 
-    def _known(self, edits: Mapping[str, torch.Tensor], example: int) -> dict[str, torch.Tensor]:
-        """What the modules return that ran before the first edit, and the edit itself: they need not run again."""
-        known: dict[str, torch.Tensor] = {}
+    def _known(self, edits: Mapping[str, torch.Tensor], asked: Iterable[str], example: int) -> dict[str, torch.Tensor]:
+        """What the modules return that ran before the edit, and the edit itself: they need not run again."""
         if not (edits and self.is_batch):
-            return known
-        for name, site in self._sites.items():
-            if name in edits:
-                if name in self._whole:
-                    known[name] = edits[name].clone()  # the next operation may write into it
-                break
-            axes = "" if site.layout is None or name not in self._whole else site.layout.axes
-            axis = axes.find("N")
-            if axis >= 0 and site.shape[axis] == self.examples:
-                count = len(next(iter(edits.values())))
-                sizes = [count if place == axis else size for place, size in enumerate(site.shape)]
-                value = self.activation(name).narrow(axis, example, 1)
-                known[name] = value.expand(sizes) if count > 1 else value.clone()
-        # what is inside one of them does not run
-        paths = {self._sites[name].module or "" for name in known}
-        return {name: value for name, value in known.items() if not paths & _ancestors(self._sites[name].module or "")}
+            return {}
+        (layer, edit), *_ = edits.items()
+        before = list(self._sites)[: list(self._sites).index(layer) + 1]
+        calls = self._calls.replaceable(self.model, asked)
+        axes = {name: self._batch_axis(name) for name in before if name in calls}
+        known: dict[str, torch.Tensor] = {}
+        for name in self._calls.outermost(name for name, axis in axes.items() if axis >= 0 or name == layer):
+            if name == layer:
+                known[name] = edit.clone()  # the next operation may write into it
+                continue
+            value = self.activation(name).narrow(axes[name], example, 1).clone()
+            sizes = [len(edit) if place == axes[name] else size for place, size in enumerate(value.shape)]
+            known[name] = value.expand(sizes)
+        return known
+
+    def _batch_axis(self, name: str) -> int:
+        """The axis of a site that counts the inputs, -1 where that is not known."""
+        site = self._sites[name]
+        axis = site.layout.axes.find("N") if site.layout is not None else -1
+        return axis if axis >= 0 and site.shape[axis] == self.examples else -1
 
     @contextmanager
     def lent(self, example: int = 0) -> Iterator[tuple[nn.Module, Any]]:
@@ -754,9 +763,3 @@ class Trace:
             return "<Trace: closed>"
         counts = f"{len(self._layer_sites)} layers, {len(self._sites)} sites, {self.nbytes / 2**20:.1f} MiB"
         return f"<Trace of {type(self.model).__name__}: {counts}>"
-
-
-def _ancestors(path: str) -> set[str]:
-    """The paths of the modules that a module is in."""
-    parts = path.split(".")
-    return {".".join(parts[:depth]) for depth in range(1, len(parts))}

@@ -633,6 +633,28 @@ def test_one_of_a_batch_is_explained_as_if_it_were_alone(name: str, layer: str, 
         assert found.score == pytest.approx(alone.score)
 
 
+class Beside(nn.Module):
+    """The score depends on the input beside the layer ``conv``, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.head = nn.Linear(3, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head((self.conv(x).tanh() * x).mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("name", [n for n in PATHS if n != "BlurIG"])
+def test_what_bypasses_the_layer_is_that_of_the_example(name: str, close: Callable[..., None]) -> None:
+    model, images = Beside().double(), picture(2)
+    alone = PATHS[name](iw.record(model, images[1:]), TARGET, "conv")
+    found = PATHS[name](iw.record(model, images), TARGET, "conv", example=1)
+    close(found.values, alone.values, DOUBLE)
+    assert found.error == pytest.approx(alone.error, rel=1e-6)
+
+
 @pytest.mark.parametrize("name", PATHS)
 def test_a_model_in_training_mode_is_explained_as_in_evaluation_and_left_as_it_is(
     name: str, close: Callable[..., None]

@@ -108,6 +108,21 @@ class WithTuple(nn.Module):
         return self.head((self.last(kept).tanh() - 0.3 * thrown).mean(dim=(2, 3)))
 
 
+class TupleTwice(nn.Module):
+    """The module that returns a tuple runs twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 1)
+        self.middle = Several()
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kept, thrown = self.middle(self.first(x))
+        again, _ = self.middle(kept - thrown)
+        return self.head((again.tanh() + kept).mean(dim=(2, 3)))
+
+
 class WritesInPlace(nn.Module):
     """Its own code writes into what its modules returned, before and behind each of them."""
 
@@ -178,6 +193,7 @@ OWN: dict[str, Callable[[], nn.Module]] = {
     "SmallNet": SmallNet,
     "Reused": Reused,
     "WithTuple": WithTuple,
+    "TupleTwice": TupleTwice,
     "WritesInPlace": WritesInPlace,
     "Dense": Dense,
     "Stages": Stages,
@@ -196,6 +212,8 @@ PLACES = [
     ("WithTuple", "middle", "middle", 0),
     ("WithTuple", "middle.conv", "middle.conv", 0),
     ("WithTuple", "last", "last", 0),
+    ("TupleTwice", "middle:0", "middle", 0),
+    ("TupleTwice", "middle", "middle", 1),
     ("WritesInPlace", "first", "first", 0),
     ("WritesInPlace", "second", "second", 0),
     ("WritesInPlace", "relu", "relu", 0),
@@ -400,6 +418,15 @@ def test_any_target_has_a_score_and_a_gradient_for_each_of_the_batch(
     assert_close(found.gradients, gradients, 1e-9)
 
 
+@pytest.mark.parametrize(("site", "call"), [("relu:0", 0), ("relu", 1)])
+def test_a_target_in_one_call_of_a_reused_module_is_read_from_that_call(site: str, call: int) -> None:
+    model, _, trace = recorded("Reused")
+    values = others(trace, "first", 2)
+    expected = (values.relu() if call == 0 else model.second(values.relu()).relu())[:, 1].sum(dim=(1, 2)).detach()
+    for gradient in (False, True):
+        assert_close(trace.probe("first", values, SiteScore(site, 1), gradient=gradient).scores, expected, 1e-9)
+
+
 @contextmanager
 def counted(model: nn.Module) -> Iterator[dict[str, int]]:
     """How often each module without children runs."""
@@ -525,6 +552,33 @@ def test_the_model_is_as_it_was_however_a_probe_ends(ending: str, layer: str, *,
     model.stem[1].eval()
     if expected is not None:
         assert_close(trace.probe(layer, values, TARGET).scores, expected[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "target"),
+    [
+        ("WithTuple", "middle", TARGET),
+        ("WritesInPlace", "third", TARGET),
+        ("Reused", "/add", TARGET),
+        ("SmallNet", "input", SiteScore("conv2", 1)),
+        ("SmallNet", "relu", SiteScore("conv2", 1)),
+        ("SmallNet", "relu", lambda output: output.sum()),
+    ],
+)
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_no_hook_stays_where_values_are_exchanged_or_read_by_hooks(
+    name: str, layer: str, target: Any, *, interrupted: bool
+) -> None:
+    model = small(name)
+    trace = iw.record(model, torch.randn(1, 3, 6, 8))
+    values = others(trace, layer, 2)
+    before = state_of(model)
+    if interrupted:
+        with interruptible(lambda: True), pytest.raises(Interrupted, match=r"^$"):
+            trace.probe(layer, values, target)
+    else:
+        trace.probe(layer, values, target)
+    assert state_of(model) == before
 
 
 def test_a_probe_can_be_interrupted_after_every_operation() -> None:
