@@ -29,6 +29,7 @@ from interp_widgets.trace import default_layer
 from interp_widgets.trace.calls import Calls
 from interp_widgets.trace.labels import LayoutReader
 from interp_widgets.trace.layout import Layout
+from interp_widgets.trace.memory import batch_bytes
 from interp_widgets.trace.reading import Reading, readings
 from interp_widgets.trace.state import Fingerprint
 from interp_widgets.trace.target import Target, TargetLike, as_target, each_score
@@ -37,8 +38,9 @@ from interp_widgets.trace.values import Edge, Operation, Ref, Site, Value, map_s
 __all__ = ["Recording", "Trace"]
 
 DEFAULT_MEMORY_LIMIT = 128 * 2**20
-BATCH_BYTES = 256 * 2**20  # of the values of one batch of passes
-MOST_AT_ONCE = 16  # on one or two cores more at once is not faster, and cancelling waits for it
+# On few cores more at once is not faster, and cancelling waits for it. With gradients all values of a pass are kept.
+MOST_AT_ONCE, MOST_WITH_GRADIENT = 8, 4
+KEPT = 0.25  # share of a pass's values that are there at a time when nobody wants gradients
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Trace:
         self._tape = recording.tape
         self._layer_sites = recording.layers
         self._calls = recording.calls
-        self._in_full: set[str] = set()  # sites behind which a pass cannot begin
+        self._in_full: set[str] = set()  # sites where a pass takes no short cut, because one failed
         self._output = recording.output
         self._output_values = recording.output_sites
         self._logits = recording.logits
@@ -470,11 +472,27 @@ class Trace:
             parts = [self.probe(name, value[None], goal, example=example, gradient=gradient) for value in values]
             gradients = torch.cat([part.gradients for part in parts]) if gradient else values.new_zeros(0)
             return Probe(torch.cat([part.scores for part in parts]), gradients)
-        if gradient:
-            with self.rerun({name: values}, example=example) as other:
-                scores = each_score(goal, other, other.activation)
-                return Probe(scores.detach(), other.gradient(name, goal).reshape(values.shape))
-        return Probe(self._scores(name, values, goal, example), values.new_zeros(0))
+        if not gradient:
+            return Probe(self._scores(name, values, goal, example), values.new_zeros(0))
+        if name not in self._in_full:
+            try:
+                return self._with_gradients(name, self._arranged(name, values), goal, example)
+            except (RuntimeError, Warning):  # a warning where warnings are errors
+                self._in_full.add(name)
+        return self._with_gradients(name, values, goal, example)
+
+    def _with_gradients(self, name: str, values: torch.Tensor, target: Target, example: int) -> Probe:
+        with self.rerun({name: values}, example=example) as other:
+            scores = each_score(target, other, other.activation)
+            return Probe(scores.detach(), other.gradient(name, target).reshape(values.shape).contiguous())
+
+    def _arranged(self, name: str, values: torch.Tensor) -> torch.Tensor:
+        """A batch of images with its channels last in memory, which convolutions on a CPU are faster with.
+
+        A model that takes a ``view`` of what a convolution returns may refuse it.
+        """
+        images = name in self.input_sites and values.ndim == 4 and values.shape[1] > 1 and len(values) > 1
+        return values.contiguous(memory_format=torch.channels_last) if images and not values.is_cuda else values
 
     def _scores(self, name: str, values: torch.Tensor, target: Target, example: int) -> torch.Tensor:
         """The scores alone: without a recording where what the target asks for can be read off the modules."""
@@ -490,24 +508,39 @@ class Trace:
         if not all(module and "[" not in site for site, module in wanted.items()):
             with self.rerun({name: values}, example=example) as other:
                 return each_score(target, other, other.activation).detach()
-        inputs, edits = self._fed({name: values}, example)
-        if not all(self._sites[site].module and "[" not in site for site in edits):
+        if name not in self.input_sites and not (self._sites[name].module and "[" not in name):
             with self.rerun({name: values}, example=example) as other:
                 return each_score(target, other, other.activation).detach()
         asked = {site: module or "" for site, module in wanted.items()}
-        (layer,) = edits or ("",)
-        known = {} if layer in self._in_full else self._known(edits, asked, example)
-        try:
-            rest = {site: value for site, value in edits.items() if site not in known}
-            found = self._again.forward(inputs, rest, asked, outputs, known)
-            written = len(values) > 1 and any(value._version for site, value in known.items() if site not in edits)
-        except (RuntimeError, Warning):  # a warning where warnings are errors
-            if not known:
-                raise
-            written = True
-        if written:  # into one memory for all values: only copies would do
-            self._in_full.add(layer)
-            found = self._again.forward(inputs, edits, asked, outputs)
+        if name not in self._in_full:
+            try:
+                return self._quick_scores(name, self._arranged(name, values), target, example, (asked, outputs))
+            except (RuntimeError, Warning):  # a warning where warnings are errors
+                self._in_full.add(name)
+        inputs, edits = self._fed({name: values}, example)
+        found = self._again.forward(inputs, edits, asked, outputs)
+        return each_score(target, self, lambda site: found[self.site(site).name]).detach()
+
+    def _quick_scores(
+        self,
+        name: str,
+        values: torch.Tensor,
+        target: Target,
+        example: int,
+        wanted: tuple[Mapping[str, str], Mapping[str, str]],
+    ) -> torch.Tensor:
+        """The scores from a pass that begins behind the layer.
+
+        Raises:
+            RuntimeError: the model writes into what modules hand out, or views it in a way that this order forbids.
+        """
+        asked, outputs = wanted
+        inputs, edits = self._fed({name: values}, example)
+        known = self._known(edits, asked, example)
+        rest = {site: value for site, value in edits.items() if site not in known}
+        found = self._again.forward(inputs, rest, asked, outputs, known)
+        if len(values) > 1 and any(value._version for site, value in known.items() if site not in edits):
+            raise RuntimeError("one memory for all values was written into")
         return each_score(target, self, lambda site: found[self.site(site).name]).detach()
 
     def _known(self, edits: Mapping[str, torch.Tensor], asked: Iterable[str], example: int) -> dict[str, torch.Tensor]:
@@ -600,9 +633,10 @@ class Trace:
             gradient: whether gradients are asked for, which keep all values of a pass.
             layer: where other values are put, when the pass before it need not be done again.
         """
-        whole = max(1, self.nbytes // self.examples) * (2 if gradient else 1)
+        whole = max(1, self.nbytes // self.examples) * (2 if gradient else KEPT)
         share = 1.0 if layer is None else self._share_behind(layer)
-        most = max(1, int(min(MOST_AT_ONCE, BATCH_BYTES / whole) / share))
+        limit = MOST_WITH_GRADIENT if gradient else MOST_AT_ONCE
+        most = max(1, int(min(limit, batch_bytes() / whole) / share))
         start, size = 0, 1
         while start < count:
             stop = min(count, start + size)

@@ -612,6 +612,7 @@ def test_how_many_are_done_at_once_does_not_matter(
     _, _, trace = recorded()
     expected = PATHS[name](trace, TARGET)
     monkeypatch.setattr(trace_module, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(trace_module, "MOST_WITH_GRADIENT", 1)
     estimates = list(PATHS[name].stream(trace, TARGET))
     assert [estimate.done for estimate in estimates] == list(range(2 if name == "BlurIG" else 1, 12))
     close(estimates[-1].values, expected.values, DOUBLE)

@@ -125,7 +125,9 @@ REFERENCES: dict[str, tuple[iw.Explainer, Callable[[Maps, Maps], Map]]] = {
 
 
 def test_every_explainer_of_a_layer_has_a_reference() -> None:
-    assert {name for name, kind in iw.EXPLAINERS.items() if kind.at_layer} == {name.split()[0] for name in REFERENCES}
+    elsewhere = {"ScoreCAM", "AblationCAM", "FinerCAM"}  # test_tried_cams.py
+    names = {name for name, kind in iw.EXPLAINERS.items() if kind.at_layer}
+    assert names == {name.split()[0] for name in REFERENCES} | elsewhere
 
 
 @pytest.mark.parametrize("layer", ["conv1", "bn1", "relu", "conv2"])

@@ -273,6 +273,7 @@ def test_channels_are_tried_from_the_strongest_on_and_the_last_estimate_has_all(
     trace = iw.record(model, image)
     together = explainer(trace, 1, "conv2")
     monkeypatch.setattr("interp_widgets.trace.trace.MOST_AT_ONCE", 1)
+    monkeypatch.setattr("interp_widgets.trace.trace.MOST_WITH_GRADIENT", 1)
     estimates = list(explainer.stream(trace, 1, "conv2"))
     close(estimates[-1].values, together.values, ROUNDING)
     assert (estimates[-1].done, estimates[-1].total) == (8, 8)

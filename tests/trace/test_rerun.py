@@ -16,7 +16,7 @@ from torch import nn
 
 import interp_widgets as iw
 from interp_widgets.errors import GradientError, InputError, LayerError, StaleError, TargetError
-from interp_widgets.trace import Contrast, SiteScore
+from interp_widgets.trace import Contrast, SiteScore, memory
 from interp_widgets.trace import trace as trace_module
 from interp_widgets.trace.interrupt import Interrupted, interruptible, interruption
 from tests.explainers.subjects import SmallNet, image_for, subject
@@ -704,8 +704,8 @@ def test_parts_cover_all_of_it_once_and_begin_with_one(count: int, layer: str | 
 
 def test_parts_grow_up_to_as_many_as_are_good_at_once() -> None:
     _, _, trace = recorded("SmallNet")
-    assert [len(part) for part in trace.batches(40)] == [1, 2, 4, 8, 16, 9]
-    assert max(len(part) for part in trace.batches(40, gradient=True)) == trace_module.MOST_AT_ONCE
+    assert [len(part) for part in trace.batches(30)] == [1, 2, 4, 8, 8, 7]
+    assert [len(part) for part in trace.batches(12, gradient=True)] == [1, 2, 4, 4, 1]
 
 
 def test_parts_respect_the_memory_of_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -713,18 +713,32 @@ def test_parts_respect_the_memory_of_a_pass(monkeypatch: pytest.MonkeyPatch) -> 
     model = small("SmallNet")
     image = torch.randn(1, 3, 6, 8)
     trace, batch = iw.record(model, image), iw.record(model, image.expand(4, -1, -1, -1))
-    monkeypatch.setattr(trace_module, "BATCH_BYTES", 6 * trace.nbytes)
-    assert max(map(len, trace.batches(50))) == 6
-    assert max(map(len, trace.batches(50, gradient=True))) == 3
-    assert max(map(len, batch.batches(50))) == 6  # four inputs have four times the values
-    assert max(map(len, trace.batches(50, layer="conv2"))) > 6
-    monkeypatch.setattr(trace_module, "BATCH_BYTES", trace.nbytes // 2)
+    monkeypatch.setattr(trace_module, "batch_bytes", lambda: 6 * trace.nbytes)
+    monkeypatch.setattr(trace_module, "MOST_AT_ONCE", 99)
+    monkeypatch.setattr(trace_module, "MOST_WITH_GRADIENT", 99)
+    assert max(map(len, trace.batches(99))) == 6 / trace_module.KEPT
+    assert max(map(len, trace.batches(99, gradient=True))) == 3
+    assert max(map(len, batch.batches(99))) == 6 / trace_module.KEPT  # four inputs have four times the values
+    assert max(map(len, trace.batches(99, layer="conv2"))) > 6 / trace_module.KEPT
+    monkeypatch.setattr(trace_module, "batch_bytes", lambda: trace.nbytes // 8)
     assert {len(part) for part in trace.batches(5)} == {1}
+
+
+def test_what_is_free_sets_the_size_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert memory.LEAST <= memory.batch_bytes() <= memory.MOST
+    monkeypatch.setattr(memory, "_free_on_machine", lambda: 2**31)
+    monkeypatch.setattr(memory, "_free_in_container", lambda: 2**30)
+    assert memory.batch_bytes() == 2**28  # a quarter of the smaller one
+    monkeypatch.setattr(memory, "_free_in_container", lambda: 0)
+    assert memory.batch_bytes() == memory.LEAST
+    monkeypatch.setattr(memory, "_free_on_machine", lambda: None)
+    monkeypatch.setattr(memory, "_free_in_container", lambda: None)
+    assert memory.batch_bytes() == memory.UNKNOWN
 
 
 def test_behind_a_late_layer_there_is_room_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, trace = recorded("SmallNet")
-    monkeypatch.setattr(trace_module, "BATCH_BYTES", 4 * trace.nbytes)
+    monkeypatch.setattr(trace_module, "batch_bytes", lambda: trace.nbytes)
     sizes = [max(map(len, trace.batches(10**4, layer=layer))) for layer in ("input", "conv1", "conv2", "head")]
     assert sizes == sorted(sizes)
     assert sizes[0] == 4
