@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import torch
 
-from interp_widgets.errors import GradientError
+from interp_widgets.errors import GradientError, InterpError
 from interp_widgets.explainers.base import Estimate, Explainer, as_map, limits, precise, relative_error
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, Given, baseline_input
 from interp_widgets.explainers.integrated_gradients import value_of
@@ -51,18 +51,11 @@ class DeepLift(Explainer):
         return True
 
     def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        if trace.site(layer).name in trace.input_sites and trace.site(layer).differentiable:
-            yield from self._draft(trace, target, layer, example)
-        found = _Lift(trace, target, layer, example).from_baseline(self.baseline, self.seed)
+        lift = _Lift(trace, target, layer, example)
+        yield from lift.draft(self.baseline, self.seed, total=2)
+        found = lift.from_baseline(self.baseline, self.seed)
         _refuse_a_gap(trace.site(layer).dtype, [found])
         yield Estimate(as_map(trace, layer, _relevance(trace, layer, found)), 2, 2, found.gap, found.change)
-
-    def _draft(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        difference = value_of(trace, layer, example) - baseline_input(trace, layer, self.baseline, example, self.seed)
-        gradient = precise(trace.gradient(layer, target))
-        found = (gradient[example] if trace.is_batch else gradient) * difference
-        if bool(torch.isfinite(found).all()):
-            yield Estimate(as_map(trace, layer, found), 1, 2)
 
 
 @dataclass(frozen=True)
@@ -92,6 +85,7 @@ class DeepLiftSHAP(Explainer):
 
     def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
         lift, baselines = _Lift(trace, target, layer, example), self._baselines(trace)
+        yield from lift.draft(*baselines[0], total=len(baselines) + 1)
         total = squares = torch.zeros_like(value_of(trace, layer, example))
         walks: list[Multipliers] = []
         for count, (baseline, seed) in enumerate(baselines, start=1):
@@ -102,7 +96,7 @@ class DeepLiftSHAP(Explainer):
             if count == len(baselines):
                 _refuse_a_gap(trace.site(layer).dtype, walks)
             error = relative_error(total, squares, count)
-            yield Estimate(as_map(trace, layer, total / count), count, len(baselines), error)
+            yield Estimate(as_map(trace, layer, total / count), count + 1, len(baselines) + 1, error)
 
     def _baselines(self, trace: Trace) -> list[tuple[Baseline, int]]:
         if self.baseline == "noise":
@@ -133,6 +127,20 @@ class _Lift:
                 alone = stack.enter_context(self.trace.rerun(ends, example=self.example))
             reference = stack.enter_context(self.trace.rerun(starts, example=self.example))
             return multipliers(alone, reference, [self.layer], self.target)
+
+    def draft(self, baseline: Baseline, seed: int, total: int) -> Iterator[Estimate]:
+        """At the input, the recorded gradient times the difference: at once, and often close."""
+        site = self.trace.site(self.layer)
+        if site.name in self.trace.input_sites and site.differentiable:
+            start = baseline_input(self.trace, self.layer, baseline, self.example, seed)
+            try:
+                gradient = precise(self.trace.gradient(self.layer, self.target))
+            except InterpError:  # the walk needs none
+                return
+            gradient = gradient[self.example] if self.trace.is_batch else gradient
+            found = gradient * (value_of(self.trace, self.layer, self.example) - start)
+            if bool(torch.isfinite(found).all()):
+                yield Estimate(as_map(self.trace, self.layer, found), 1, total)
 
     def _starts(self, baseline: Baseline, seed: int) -> dict[str, torch.Tensor]:
         """The baseline of the input explained; of all inputs for a layer; of the layer itself behind token ids."""

@@ -43,10 +43,12 @@ class FullGrad(Explainer):
         for part in parts.values():
             if part.ndim == 3:
                 strength = part.abs()
-                strength = strength - strength.min()
-                strength = strength / strength.max().clamp(min=torch.finfo(strength.dtype).tiny)
-                large = F.interpolate(strength[None].to(total), size=size, mode="bilinear", align_corners=False)
-                total += large[0].sum(dim=0)
+                strength = (strength - strength.min()).sum(dim=0) / (strength.max() - strength.min()).clamp(
+                    min=torch.finfo(strength.dtype).tiny
+                )
+                # enlarging is linear: the sum over the channels may come first
+                large = F.interpolate(strength[None, None].to(total), size=size, mode="bilinear", align_corners=False)
+                total += large[0, 0]
         yield total
 
 

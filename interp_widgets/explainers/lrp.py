@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
 
-from interp_widgets.explainers.base import Explainer, as_map, limits, pick
+from interp_widgets.errors import InterpError
+from interp_widgets.explainers.base import Estimate, Explainer, as_map, limits, pick
+from interp_widgets.explainers.gradient import InputXGradient
 from interp_widgets.trace import Target, Trace
 from interp_widgets.trace.relevance import Relevance
 
@@ -27,10 +30,11 @@ class LRP(Explainer):
     outputs; with "epsilon-plus" a batch norm hands relevance through, as part of its convolution; an image's channels
     are summed. What biases and ``epsilon`` absorb is missing in the sum. ``values`` is ``(H, W)`` for images and
     spatial layers, the input's shape without the batch otherwise; positive for evidence for the target; in score units.
+    The first estimate is the value times the recorded gradient.
     """
 
     family: ClassVar[str] = "Contributions"
-    own_pass: ClassVar[bool] = True
+    refines: ClassVar[bool] = True
     title: ClassVar[str] = "LRP"
     summary: ClassVar[str] = "the score, handed back layer by layer to what each sum was made of"
 
@@ -46,6 +50,10 @@ class LRP(Explainer):
     def signed(self) -> bool:
         return True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
+        with suppress(InterpError):  # what LRP is on a network of ReLUs without biases
+            for values in InputXGradient().estimates(trace, target, layer, example):
+                if bool(torch.isfinite(values).all()):
+                    yield Estimate(values, 1, 2)
         walk = Relevance(trace, target, epsilon=self.epsilon, plus=self.rule == "epsilon-plus")
-        yield as_map(trace, layer, pick(walk.at(layer), example))
+        yield Estimate(as_map(trace, layer, pick(walk.at(layer), example)), 2, 2)

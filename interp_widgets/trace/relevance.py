@@ -63,8 +63,10 @@ class Relevance:
 
         Raises:
             GradientError: an operation on the way that no rule is known for.
+            StaleError: a parameter changed since the recording.
         """
         trace, wanted = self._trace, self._trace.site(layer).index
+        trace._check_fresh("relevance")
         unwanted = interruption()
         with torch.inference_mode(mode=False), torch.enable_grad():
             self._seed()
@@ -200,12 +202,13 @@ class Relevance:
         parts = []
         weight = operation.args[1] if len(operation.args) > 1 else operation.kwargs["weight"]
         weight = self._replay[weight.index] if isinstance(weight, Ref) else weight
-        for signed in (torch.clamp_min, torch.clamp_max):
+        rules = (torch.clamp_min, torch.clamp_max) if bool((value < 0).any()) else (torch.clamp_min,)
+        for signed in rules:
             point = signed(value, 0).requires_grad_()
             args = (point, signed(weight.detach(), 0), None, *operation.args[3:])
             kwargs = {key: given for key, given in operation.kwargs.items() if key not in ("input", "weight", "bias")}
             parts.append((point, operation.function(*args, **kwargs)))
-        shares = relevance / self._stable((parts[0][1] + parts[1][1]).detach())
+        shares = relevance / self._stable(torch.stack([result for _, result in parts]).sum(dim=0).detach())
         for point, result in parts:
             (gradient,) = torch.autograd.grad(result, point, shares)
             self._add(index, (point * gradient).detach())

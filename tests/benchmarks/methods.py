@@ -9,6 +9,7 @@ in its place. Nothing here fails.
 from __future__ import annotations
 
 import argparse
+import copy
 import gc
 import json
 import statistics
@@ -183,6 +184,7 @@ def ours(trace: iw.Trace, explainer: iw.Explainer) -> tuple[float, float, int]:
 def measure(model: nn.Module, image: torch.Tensor, case: Case, rounds: int) -> Result:
     """One method and its peer, in turns."""
     explainer, name, peer = case
+    other = copy.deepcopy(model)  # some peers change the model's parameters for a while
     with iw.record(model, image) as trace:
         firsts, totals, peers, note, evaluations = [], [], [], "", 0
         for number in range(-1, rounds):
@@ -190,7 +192,7 @@ def measure(model: nn.Module, image: torch.Tensor, case: Case, rounds: int) -> R
             took = None
             if peer is not None and not note:
                 try:
-                    took = seconds(lambda: peer(model, image.clone().requires_grad_()))
+                    took = seconds(lambda: peer(other, image.clone().requires_grad_()))
                 except Exception as error:  # noqa: BLE001 - whatever a peer raises is the answer
                     note = f"raises {type(error).__name__}: {str(error).splitlines()[0][:60]}"
             if number >= 0 or total > SLOW:

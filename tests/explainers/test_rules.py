@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import interp_widgets as iw
+from interp_widgets import errors
 from interp_widgets.errors import GradientError, LayerError
+from interp_widgets.trace.relevance import Relevance
 from interp_widgets.trace.rules import ruled_gradient
 from tests.explainers.subjects import SmallNet, image_for, subject
 
@@ -635,3 +637,14 @@ def test_it_does_not_matter_where_the_weight_of_a_convolution_comes_from(
         with torch.no_grad():
             plain[0].weight.mul_(2)
     close(lrp(model, picture(), rule=rule), lrp(plain, picture(), rule=rule), ROUNDING)
+
+
+def test_relevance_of_a_model_that_has_changed_is_refused() -> None:
+    model = SmallNet()
+    trace = iw.record(model, torch.randn(1, 3, 8, 8))
+    with torch.no_grad():
+        model.conv1.weight.mul_(2)
+    with pytest.raises(
+        errors.StaleError, match=r"relevance cannot be taken from this trace: 'conv1\.weight' has changed"
+    ):
+        Relevance(trace, iw.ClassScore(1), epsilon=0.0, plus=True).at("input")
