@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from interp_widgets.explainers import EXPLAINERS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "interp_widgets"
 SHIPPED = {".py", ".typed", ".js", ".css", ".safetensors", ".md", ".png", ".jpg", ".json", ".ipynb", ".npz"}
@@ -84,9 +86,33 @@ def test_the_wheel_says_what_it_needs(wheel: zipfile.ZipFile) -> None:
     assert "interp-widgets = interp_widgets.cli:main" in wheel.read(f"{info}/entry_points.txt").decode()
 
 
+def test_every_extra_that_a_method_asks_for_is_there_and_resolves() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    needed = {kind.requires for kind in EXPLAINERS.values()} - {""}
+    assert needed <= set(extras)
+    assert [kind.missing() for kind in EXPLAINERS.values()] == [""] * len(EXPLAINERS)  # the tests install all
+    import numpy as np
+    import shap
+    import skimage
+    import torch
+
+    assert shap.__version__
+    assert skimage.__version__
+    assert float(torch.from_numpy(np.ones(3)).sum()) == 3  # torch and numpy still speak to each other
+
+
+def test_every_method_has_a_row_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in EXPLAINERS if f"`{name}`" not in readme] == []
+
+
 def test_the_test_extra_brings_what_the_makefile_runs() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    assert {"zoo", "test", "dev"} == set(extras)
+    assert {"zoo", "superpixels", "captum", "shap", "all", "test", "dev"} == set(extras)
+    # with "all" in it the tests install every extra beside today's torch and numpy
+    assert "interp-widgets[all]" in extras["test"]
+    everything = extras["all"][0].removeprefix("interp-widgets[").removesuffix("]").split(",")
+    assert set(everything) == set(extras) - {"all", "test", "dev"}
     assert any(line.startswith("pytest") for line in extras["test"])
     assert {"ruff", "mypy"} <= set(extras["dev"])
 

@@ -4,19 +4,19 @@ function render({ model, el, signal }) {
   const row = make("div", { class: "iw-thumbs", role: "listbox", "aria-label": "inputs", "aria-orientation": "horizontal", ...KEYS });
   el.append(make("div", { class: "iw" }, row));
   const prefix = identity("iw-thumb");
-  let urls = [];
 
   function build() {
-    urls.forEach((url) => URL.revokeObjectURL(url));
     const names = model.get("names"), size = model.get("size");
-    urls = [];
     row.replaceChildren(...model.get("images").map((image, i) => {
       const data = bytes(image);
       const option = make("div", { role: "option", id: `${prefix}-${i}`, "aria-label": names[i] ?? "", title: names[i] ?? "" });
       option.style.width = option.style.height = `${size}px`;
       if (data.length) {
-        urls.push(URL.createObjectURL(new Blob([data], { type: "image/png" })));
-        option.append(make("img", { src: urls.at(-1), alt: "", draggable: "false" }));
+        const url = URL.createObjectURL(new Blob([data], { type: "image/png" }));
+        const image = make("img", { src: url, alt: "", draggable: "false" });
+        // once it is read: earlier, a row that is rebuilt at once would leave the browser without it
+        for (const event of ["load", "error"]) image.addEventListener(event, () => URL.revokeObjectURL(url));
+        option.append(image);
       } else option.append(make("span", {}, `${i + 1}`));
       option.addEventListener("click", () => change(model, "selected", i), { signal });
       return option;
@@ -44,7 +44,6 @@ function render({ model, el, signal }) {
   model.on("change:images change:names change:size", build);
   model.on("change:selected", mark);
   signal?.addEventListener("abort", () => {
-    urls.forEach((url) => URL.revokeObjectURL(url));
     model.off(null, build);
     model.off(null, mark);
   });
