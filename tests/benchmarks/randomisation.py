@@ -19,6 +19,7 @@ from torch import nn
 
 import interp_widgets as iw
 from interp_widgets.errors import InterpError
+from interp_widgets.evaluation.agreement import rank_correlations
 from interp_widgets.zoo import held_out
 from tests.benchmarks.live import RESULTS
 
@@ -42,12 +43,9 @@ def randomise(model: nn.Module, names: list[str], seed: int) -> nn.Module:
     return changed
 
 
-def rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Spearman's, of the sizes of the values; 0 for a constant map."""
-    ranks = [np.argsort(np.argsort(np.abs(each), axis=None, kind="stable")).astype(np.float64) for each in (a, b)]
-    if not (np.ptp(a) and np.ptp(b)):
-        return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
+def alike(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """The rank correlation of the sizes of the values; 0 for a constant map."""
+    return float(np.nan_to_num(rank_correlations([np.abs(a), np.abs(b)])[0, 1]))
 
 
 def measure(name: str, methods: list[str], count: int, seeds: int) -> dict[str, list[float]]:
@@ -68,7 +66,7 @@ def measure(name: str, methods: list[str], count: int, seeds: int) -> dict[str, 
                     original = explainer(before, example.label).array
                     for depth, trace in enumerate(after):
                         other = explainer(trace, example.label).array
-                        found[method][depth].append(rank_correlation(original, other))
+                        found[method][depth].append(alike(original, other))
                 except InterpError as error:
                     print(f"{method}: {error}")
             for trace in (before, *after):
