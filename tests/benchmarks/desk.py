@@ -18,7 +18,7 @@ WATCH = Path(__file__).parent / "watch.js"
 FRAME = 1000 / 60  # ms
 KEY_REPEAT = 30  # a second
 ATTRIBUTION, CHANNEL = 0, 1  # the pictures, in the order of the page
-SLIDERS = ("opacity", "channel", "layer")  # in the order of the page
+SLIDERS = ("opacity", "contrast", "channel", "layer")  # in the order of the page
 CLASSES = ".iw-classes [role=listbox]"
 METHOD = ".iw-explorer select[aria-label=method]"
 METHOD_IS_SHOWN = f"""(() => {{

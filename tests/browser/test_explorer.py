@@ -179,7 +179,7 @@ def test_a_click_in_the_tree_chooses_the_layer(notebook: NotebookPage) -> None:
     notebook.wait("document.querySelector('.iw-explorer').textContent.includes('layer1.1.conv2')")
 
 
-SLIDERS = ("opacity", "channel", "depth")  # in the order of the page
+SLIDERS = ("opacity", "contrast", "channel", "depth")  # in the order of the page; the second is hidden at first
 
 
 def _slider(notebook: NotebookPage, name: str) -> Locator:
