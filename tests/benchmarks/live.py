@@ -8,7 +8,8 @@ Nothing here fails: it is a measurement, and it says which targets were missed. 
   method or class whose gradient was prefetched. The time is everything the kernel does: the map, its quantising to
   bytes, the message.
 - class: a class never asked before, at the last and at a middle layer: one backward pass from the recorded graph, over
-  a plain ``torch.autograd.grad`` to that layer.
+  a plain ``torch.autograd.grad`` to that layer. Beside it the least that any Grad-CAM costs: that backward pass and
+  the formula.
 - memory: the peak of torch's allocations on top of model and input, and of the resident set, in fresh processes.
 - import: ``import interp_widgets`` over ``import torch, torchvision``, in fresh processes.
 - bytes, explorer: what one ``Picture``, and what the whole Explorer, sends for a change of class or layer; the
@@ -182,9 +183,12 @@ def _that_work(calls: dict[str, Callable[[int], object]]) -> dict[str, Callable[
 def new_class(name: str, model: nn.Module, image: torch.Tensor, rounds: int, peer_rounds: int) -> Iterator[Row]:
     trace = iw.record(model, image)
     for place, layer in (("last", trace.default_layer()), ("middle", MIDDLE[name])):
-        backward = plain_backward_to(model, image, layer)
+        backward, activation = plain_backward_to(model, image, layer), trace.maps(layer)[0]
         calls: dict[str, Callable[[int], object]] = {
             "plain": lambda i, backward=backward: backward(200 + i),
+            "formula": lambda i, layer=layer, backward=backward, activation=activation: iw.GradCAM().attribute(
+                activation, trace.maps(layer, backward(800 + i))[0]
+            ),
             "ours": lambda i, layer=layer: iw.GradCAM()(trace, 200 + i, layer),
             "gradient": lambda i, layer=layer: trace.gradient(layer, 500 + i),
         }
@@ -192,8 +196,9 @@ def new_class(name: str, model: nn.Module, image: torch.Tensor, rounds: int, pee
         plain, ours = statistics.median(times["plain"]), statistics.median(times["ours"])
         note = f"plain {plain * 1e3:.2f} ms, ours {ours * 1e3:.2f} ms"
         yield Row(f"class: new, {place} layer, over plain backward", name, ours / plain, "x", 1.2, note=note)
-        gradient = statistics.median(times["gradient"])
+        gradient, formula = statistics.median(times["gradient"]), statistics.median(times["formula"])
         yield Row(f"class: new, {place} layer, its gradient alone", name, gradient / plain, "x")
+        yield Row(f"class: new, {place} layer, plain backward and formula", name, formula / plain, "x")
         peers = interleaved(
             _that_work(
                 {p: lambda i, call=call, layer=layer: call(model, image, layer, 300 + i) for p, call in PEERS.items()}

@@ -1,7 +1,7 @@
 """Do maps point at what decided? Every method on held-out scenes whose deciding object is known, beside controls.
 
-``python -m tests.benchmarks.truth`` prints one table per model and writes JSON. For ``scenes`` and ``scenes-vit`` the
-truth is the mask of the object that names the class; for ``scenes-shortcut`` it is the watermark that gives it away.
+``python -m tests.benchmarks.truth`` prints one table per model and writes its JSON. For ``scenes`` and ``scenes-vit``
+the truth is the mask of the object that names the class; for ``scenes-shortcut`` the watermark that gives it away.
 Only inputs that the model gets right are counted: otherwise the truth is not what decided.
 
 - hits: the pointing game, how often the map's highest position lies in the mask (Zhang et al. 2016), with Wilson's 95 %
@@ -175,21 +175,20 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     parser.add_argument("--methods", nargs="+", default=list(iw.EXPLAINERS), choices=list(iw.EXPLAINERS))
     parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=2, help="1 where the models run in processes side by side")
     options = parser.parse_args()
-    torch.set_num_threads(2)
-    machine = describe_machine(2)
-    everything: list[Score] = []
+    torch.set_num_threads(options.threads)
+    machine = describe_machine(options.threads)
+    RESULTS.mkdir(exist_ok=True)
     for name in options.models:
         scores = judged(list(measure(name, options.images, options.methods)))
-        everything += scores
         print(f"\n{name}: {scores[0].count} of {options.images} held-out scenes, those it gets right")
         print(f"{'method':<26}{'hits (95 %)':>20}   {'inside (95 %)':>14}   {'per image':>11}")
         for score in scores:
             print(score)
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "truth.json"
-    path.write_text(json.dumps({"machine": machine, "scores": [asdict(score) for score in everything]}, indent=1))
-    print(f"\nwritten to {path}")
+        path = RESULTS / f"truth_{name}.json"
+        path.write_text(json.dumps({"machine": machine, "scores": [asdict(score) for score in scores]}, indent=1))
+        print(f"written to {path}")
 
 
 if __name__ == "__main__":
