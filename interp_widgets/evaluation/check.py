@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 
 from interp_widgets.errors import InterpError, ParameterError, did_you_mean
 from interp_widgets.evaluation.doctor import diagnose
+from interp_widgets.evaluation.progress import progress_line
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.inputs import record
 from interp_widgets.trace import ClassScore, TargetLike, Trace
@@ -76,7 +78,7 @@ def check(
 
     Tried are: does it give a map at all; does the map add up to the score's change, where the method promises it
     (``wrong`` above 5 %); is it the same when asked again; does it tell two classes apart; is it blank or the same
-    everywhere; is it more than the chance of its samples.
+    everywhere; is it more than the chance of its samples. A line says how far it is; interrupt the kernel to give up.
 
     Args:
         model: a module, or a trace.
@@ -100,38 +102,62 @@ def check(
 
 
 def _report(trace: Trace, target: TargetLike, names: list[str]) -> Report:
-    return Report(type(trace.model).__name__, tuple(_check(trace, EXPLAINERS[name](), target, name) for name in names))
+    found = []
+    with progress_line() as tell:
+        for number, name in enumerate(names, 1):
+            tell_more = partial(tell, f"checking method {number} of {len(names)}, {name}")
+            tell_more()
+            found.append(_check(trace, EXPLAINERS[name](), target, name, tell_more))
+    return Report(type(trace.model).__name__, tuple(found))
 
 
-def _check(trace: Trace, explainer: Explainer, target: TargetLike, name: str) -> Check:
+def _check(trace: Trace, explainer: Explainer, target: TargetLike, name: str, tell: Callable[..., None]) -> Check:
     started = time.perf_counter()
     try:
-        found = explainer(trace, target)
+        first, last = _ends(explainer.stream(trace, target), tell)
+        seconds = time.perf_counter() - started
+        verdict, reason = _judge(trace, explainer, first, last)
     except InterpError as error:
         return Check(name, "refuses", str(error), time.perf_counter() - started)
-    seconds = time.perf_counter() - started
-    verdict, reason = _judge(trace, explainer, found)
+    except Exception as error:  # noqa: BLE001 - somebody else's method, or package: the others are checked all the same
+        return Check(name, "wrong", f"{type(error).__name__}: {error}", time.perf_counter() - started)
     return Check(name, verdict, reason, seconds)
 
 
-def _judge(trace: Trace, explainer: Explainer, found: Attribution) -> tuple[Verdict, str]:
-    if found.error is not None and found.error_name == "completeness gap" and found.error > GAP:
+def _ends(stream: Iterator[Attribution], tell: Callable[..., None]) -> tuple[Attribution, Attribution]:
+    """The first estimate and the last."""
+    started = time.perf_counter()
+    first = last = next(stream)
+    for last in stream:
+        tell(": ", last.progress(time.perf_counter() - started))
+    return first, last
+
+
+def _judge(trace: Trace, explainer: Explainer, first: Attribution, last: Attribution) -> tuple[Verdict, str]:
+    if last.error is not None and last.error_name == "completeness gap" and last.error > GAP:
         return "wrong", (
-            f"gap {found.error:.0%}: the map does not add up to the score's change from the baseline to the input; "
+            f"gap {last.error:.0%}: the map does not add up to the score's change from the baseline to the input; "
             "take more steps, or a baseline whose score differs more"
         )
-    if not torch.equal(explainer(trace, found.target).values, found.values):
+    if not torch.equal(next(explainer.stream(trace, last.target)).values, first.values):
         return "wrong", "asked again, it gives another map"
-    finding = diagnose(trace, explainer, found)
+    finding = diagnose(trace, explainer, last)
     if finding is not None:
         return "careful", finding.reason + (f": {finding.remedy}" if finding.remedy else "")
-    if found.error is not None and found.error_name == "standard error" and found.error > NOISE:
-        return "careful", f"standard error {found.error:.0%} of the map: take more samples"
-    other = _another_class(trace, found)
-    if other is not None and _correlation(explainer(trace, other).values, found.values) > ALIKE:
+    if last.error is not None and last.error_name == "standard error" and last.error > NOISE:
+        return "careful", f"standard error {last.error:.0%} of the map: take more samples"
+    other = _another_class(trace, last)
+    if other is not None and _same_for(trace, explainer, other, first, last):
         return "careful", "the map is the same for another class: what the layer sees, not what speaks for the class"
-    told = "" if found.error is None else f"{found.error_name} {found.error:.1%}"
+    told = "" if last.error is None else f"{last.error_name} {last.error:.1%}"
     return "works", told
+
+
+def _same_for(trace: Trace, explainer: Explainer, other: ClassScore, first: Attribution, last: Attribution) -> bool:
+    """Whether another class has the same map; where the first estimates differ already, the last are not computed."""
+    if _correlation(next(explainer.stream(trace, other)).values, first.values) <= ALIKE:
+        return False
+    return first is last or _correlation(explainer(trace, other).values, last.values) > ALIKE
 
 
 def _another_class(trace: Trace, found: Attribution) -> ClassScore | None:

@@ -65,6 +65,13 @@ class Attribution:
             return ""
         return f"values add up to {float(self.values.double().sum()):.4g}, the score changed by {self.change:.4g}"
 
+    def progress(self, seconds: float) -> str:
+        """How far an estimate that took so long is, in words; empty once it is the last."""
+        if self.done >= self.total:
+            return ""
+        left = max(1, round(seconds * (self.total - self.done) / self.done))
+        return f"{self.done} of {self.total} evaluations, about {left} s left"
+
     @property
     def array(self) -> NDArray[np.float32]:
         """``values`` as a numpy array."""

@@ -159,8 +159,7 @@ class AttributionView:
         if seconds is None:
             so_far = f"{found.total} evaluations, done before{sure}"
         elif found.done < found.total:
-            left = seconds * (found.total - found.done) / found.done
-            so_far = f"{found.done} of {found.total} evaluations{sure}; about {max(1, round(left))} s left"
+            so_far = f"{found.progress(seconds)}{sure}"
         else:
             so_far = f"{found.total} evaluations in {seconds:.1f} s{sure}"
         return f"{found.method} for “{found.label}” at {found.layer}, score {found.score:.3g}; {so_far}"

@@ -215,7 +215,7 @@ class Comparison(widgets.VBox):
             self._status.text = f"{shown} of {len(self.cells)} maps in {time.perf_counter() - started:.1f} s"
 
     def _refine(self, place: int, cell: Cell) -> Iterator[None]:
-        painted = 0.0
+        started, painted = time.perf_counter(), 0.0
         unwanted = partial(self._unwanted)
         stream = cell.session.stream(cell.layer, cell.target, cell.explainer)
         while not unwanted():
@@ -234,13 +234,13 @@ class Comparison(widgets.VBox):
             if last or time.perf_counter() - painted > PAINT_EVERY:
                 painted = time.perf_counter()
                 with TURN:
-                    self._paint(place, found)
+                    self._paint(place, found, painted - started)
             yield
 
     def _unwanted(self) -> bool:
         return self._closed or self._stopped
 
-    def _paint(self, place: int, found: Attribution) -> None:
+    def _paint(self, place: int, found: Attribution, seconds: float) -> None:
         if found.values.ndim != 2:
             self._refuse(place, f"values of shape {tuple(found.values.shape)} and no map: see iw.explore")
             return
@@ -250,8 +250,8 @@ class Comparison(widgets.VBox):
         picture.put(0, 0, values, lo=low, hi=float(values.max()))
         with picture.hold_sync():
             picture.signed, picture.alt, picture.busy = found.signed, found.describe(), False
-        so_far = "" if found.done >= found.total else f", {found.done} of {found.total} evaluations"
-        self._status.text = f"map {place + 1} of {len(self.cells)}: {self.cells[place].title}{so_far}"
+        words = (f"map {place + 1} of {len(self.cells)}: {self.cells[place].title}", found.progress(seconds))
+        self._status.text = ", ".join(filter(None, words))
 
     def _refuse(self, place: int, reason: str) -> None:
         picture = self._pictures[place]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -182,3 +184,60 @@ def test_the_explorer_says_why_a_map_is_blank_and_offers_the_way_out() -> None:
         assert explorer.session.explainer == iw.GradCAM(relu=False)
         assert panel.remedy.layout.display == "none"
         assert explorer.status.startswith("Grad-CAM")
+
+
+@dataclass(frozen=True)
+class Broken(iw.Gradient):
+    """Somebody else's method, with a fault."""
+
+    title: ClassVar[str] = "Broken"
+
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+        raise ZeroDivisionError("by its author")
+
+
+def test_a_method_with_a_fault_is_named_and_the_others_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("interp_widgets.evaluation.check")
+    monkeypatch.setattr(module, "EXPLAINERS", Registry((Broken, iw.Gradient)))
+    report = check(SmallNet(), IMAGE)
+    assert (report["Broken"].verdict, report["Broken"].reason) == ("wrong", "ZeroDivisionError: by its author")
+    assert report["Gradient"].verdict == "works"
+
+
+def test_a_slow_method_is_run_once_and_asked_again_for_its_first_estimate_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("interp_widgets.evaluation.check")
+    asked: list[int] = []
+
+    @dataclass(frozen=True)
+    class Counted(iw.SmoothGrad):
+        def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
+            for found in super().estimates(trace, target, layer, example):
+                asked.append(found.done)
+                yield found
+
+    monkeypatch.setattr(module, "EXPLAINERS", Registry((Counted,)))
+    assert check(SmallNet(), IMAGE, target=1)["Counted"].verdict == "works"
+    first, last = asked[0], iw.SmoothGrad().samples
+    assert first < last
+    assert asked[-2:] == [first, first]
+    assert asked.count(last) == 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_progress_is_one_line_that_is_gone_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    check(SmallNet(), IMAGE, methods=["Gradient", "SmoothGrad"])
+    *told, blank, end = terminal.getvalue().split("\r")[1:]
+    assert told[0] == "checking method 1 of 2, Gradient"
+    assert re.fullmatch(r"checking method 2 of 2, SmoothGrad: \d+ of 32 evaluations, about \d+ s left *", told[-2])
+    assert (blank.strip(), end) == ("", "")
+    assert len(blank) >= len(told[-1].rstrip())
+
+
+def test_nothing_is_written_where_nobody_reads_along(capfd: pytest.CaptureFixture[str]) -> None:
+    check(SmallNet(), IMAGE, methods=["Gradient"])
+    assert capfd.readouterr() == ("", "")
