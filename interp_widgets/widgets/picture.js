@@ -1,6 +1,7 @@
 // One image with one of many maps over it, scaled, coloured and blended here. `render/blend.py` computes the same pixels.
 
 const PIXELATED_BELOW = 64; // as in render/blend.py
+const SMALL = 160; // CSS pixels: at less, a caption has room for a value and a name
 const stores = new WeakMap(); // the trait `frames` (one array per model, shared by its views) -> Map of its frames by key
 const keyOf = (row, column) => `${row},${column}`;
 
@@ -236,8 +237,11 @@ function render({ model, el, signal }) {
     cross.style.setProperty("--y", `${y * 100}%`);
     const frame = model.get("view") === "base" ? null : shown?.frame, at = cell(frame);
     const value = at && frame.lo + frame.q[at.row * frame.w + at.column] / 255 * (frame.hi - frame.lo);
-    caption.textContent = at ? `value ${figures(value)} at row ${at.row}, column ${at.column}` : model.get("label");
-    caption.title = model.get("label");
+    const label = model.get("label"), place = at && `row ${at.row}, column ${at.column}`;
+    // one of many small pictures is told from the others by its label, so that stays beside the value
+    const reading = at && (model.get("size") < SMALL ? [`${figures(value)} ${label}`.trim(), place].join(", ") : `value ${figures(value)} at ${place}`);
+    caption.textContent = reading || label;
+    caption.title = label;
   }
 
   const point = (x, y) => {

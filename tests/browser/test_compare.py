@@ -23,6 +23,8 @@ def test_one_cursor_reads_every_map_and_the_matrix_is_a_table(lab: Lab) -> None:
     notebook.wait_for_python("all(each.cursor[0] > 0 for each in [*comparison._pictures, comparison._disagreement])")
     cursors = notebook.execute("len({each.cursor for each in [*comparison._pictures, comparison._difference]})")
     assert cursors == "1"
+    told = notebook.page.locator(".iw-explorer .iw-caption").all_text_contents()
+    assert [name in text for name, text in zip(("Grad-CAM", "DeepLift", "LIME"), told, strict=False)] == [True] * 3
     table = notebook.page.locator(".iw-explorer table")
     assert table.locator("td").count() == 9
     assert table.locator("caption").inner_text() == "rank correlation of each two maps"

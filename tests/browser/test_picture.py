@@ -203,13 +203,18 @@ def test_the_picture_and_its_colour_bar_have_text_alternatives(notebook: Noteboo
 
 
 def test_two_pictures_share_a_crosshair(lab: Lab) -> None:
-    other = "other = Picture(size=100, base=bytes(300), base_size=(10, 10))\nother.put(0, 0, [[1.0, 2.0]])\n"
+    other = (
+        "other = Picture(size=100, label='small', base=bytes(300), base_size=(10, 10))\nother.put(0, 0, [[1.0, 2.0]])\n"
+    )
     link = "link = ipywidgets.jslink((picture, 'cursor'), (other, 'cursor'))\ndisplay(picture, other)"
     notebook = lab.open([SETUP + other + link])
     notebook.run_all()
     notebook.wait(DRAWN, [1, "0,0"])
     notebook.page.locator(CANVAS).first.hover()
-    notebook.wait("[...document.querySelectorAll('.iw-caption')].every(each => each.textContent.startsWith('value'))")
+    first, second = notebook.page.locator(".iw-caption").all()
+    notebook.wait("[...document.querySelectorAll('.iw-caption')].every(each => each.textContent.includes('row'))")
+    assert first.inner_text().startswith("value")
+    assert second.inner_text() == "2 small, row 0, column 1"  # a small one keeps its name in sight
 
 
 def test_voila_shows_the_picture(voila: Voila) -> None:
