@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 
 import numpy as np
@@ -31,8 +32,12 @@ def stages(model: nn.Module) -> list[str]:
     return [name for name, part in model.named_children() if any(True for _ in part.parameters())][::-1]
 
 
-def randomise(model: nn.Module, names: list[str], seed: int) -> nn.Module:
-    """A copy with these parts drawn anew: each parameter from the distribution of its own values, shuffled."""
+def randomise(model: nn.Module, names: list[str], seed: int, images: torch.Tensor) -> nn.Module:
+    """A copy with these parts drawn anew: each parameter from the distribution of its own values, shuffled.
+
+    The statistics of batch normalisation are measured again on ``images``: with those of the trained weights most
+    ReLUs would be shut, and a blank map passes any test.
+    """
     changed = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -40,7 +45,13 @@ def randomise(model: nn.Module, names: list[str], seed: int) -> nn.Module:
             for parameter in changed.get_submodule(name).parameters():
                 order = torch.randperm(parameter.numel(), generator=generator)
                 parameter.copy_(parameter.flatten()[order].reshape(parameter.shape))
-    return changed
+        normalisations = [part for part in changed.modules() if isinstance(part, nn.BatchNorm2d)]
+        for part in normalisations:
+            part.reset_running_stats()
+            part.momentum = None  # the plain mean over all that is seen
+            part.train()
+        changed(images)
+    return changed.eval()
 
 
 def alike(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -53,24 +64,21 @@ def measure(name: str, methods: list[str], count: int, seeds: int) -> dict[str, 
     entry = iw.zoo.load(name)
     parts = stages(entry.model)
     examples = held_out(name, count)
+    batch = torch.cat([iw.load_input(example.image, entry.preprocess) for example in held_out(name, 64)])
     found: dict[str, list[list[float]]] = {method: [[] for _ in parts] for method in methods}
-    for seed in range(seeds):
-        changed = [randomise(entry.model, parts[: depth + 1], seed) for depth in range(len(parts))]
-        for example in examples:
-            image = iw.load_input(example.image, entry.preprocess)
-            before = iw.record(entry.model, image)
-            after = [iw.record(model, image) for model in changed]
-            for method in methods:
-                explainer = iw.EXPLAINERS[method]()
-                try:
-                    original = explainer(before, example.label).array
-                    for depth, trace in enumerate(after):
-                        other = explainer(trace, example.label).array
+    for example in examples:
+        image = iw.load_input(example.image, entry.preprocess)
+        with iw.record(entry.model, image) as trace:
+            trained = {method: iw.EXPLAINERS[method]()(trace, example.label).array for method in methods}
+        for seed, depth in itertools.product(range(seeds), range(len(parts))):
+            with iw.record(randomise(entry.model, parts[: depth + 1], seed, batch), image) as trace:
+                for method, original in trained.items():
+                    try:
+                        other = iw.EXPLAINERS[method]()(trace, example.label).array
+                    except InterpError as error:
+                        print(f"{method}, seed {seed}, random from {parts[depth]} up: {error}")
+                    else:
                         found[method][depth].append(alike(original, other))
-                except InterpError as error:
-                    print(f"{method}: {error}")
-            for trace in (before, *after):
-                trace.close()
     return {method: [float(np.mean(each)) for each in depths if each] for method, depths in found.items()}
 
 
@@ -79,10 +87,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="scenes")
     parser.add_argument("--methods", nargs="+", default=list(iw.EXPLAINERS), choices=list(iw.EXPLAINERS))
-    parser.add_argument("--images", type=int, default=10)
+    parser.add_argument("--images", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     parts = stages(iw.zoo.load(options.model).model)
     found = measure(options.model, options.methods, options.images, options.seeds)
     told = f"{options.model}, {options.images} images, {options.seeds} seeds"
