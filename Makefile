@@ -1,7 +1,8 @@
 # make demo   set up and open the quickstart notebook in JupyterLab
 # make test   set up and run every test, the browser's included
 # make lint   style, types, dependency rule
-# make bench  the benchmarks behind the README's figures
+# make bench  how fast it answers, beside its peers
+# make trust  how far each method can be trusted: an hour, and the README's table made anew
 # make picture the README's picture, made anew by a browser test
 # make clean  remove what the above made
 
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find interp_widgets notebooks -type f -not -name '*.py[co]' -not -path '*/.*')
 
-.PHONY: demo test lint bench picture clean chromium
+.PHONY: demo test lint bench trust picture clean chromium
 
 demo: $(VENV)/.package
 	$(BIN)/interp-widgets demo $(ARGS)
@@ -27,7 +28,13 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.test chromium
 	$(BIN)/python -m tests.benchmarks.live
+	$(BIN)/python -m tests.benchmarks.methods
 	$(BIN)/python -m tests.benchmarks.browser
+
+trust: $(VENV)/.test
+	$(BIN)/python -m tests.benchmarks.truth --models scenes scenes-shortcut
+	$(BIN)/python -m tests.benchmarks.randomisation
+	$(BIN)/python -m tests.benchmarks.readme
 
 picture: $(VENV)/.test chromium
 	$(BIN)/python -m pytest -q tests/browser/test_screenshot.py

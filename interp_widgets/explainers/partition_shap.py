@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -27,8 +28,9 @@ class PartitionSHAP(Explainer):
 
     Computed by ``shap.PartitionExplainer`` with its image masker; the package comes with ``pip install
     'interp-widgets[shap]'``. Deviations: a baseline of ours instead of a blur or inpainting; channels are summed. The
-    map sums up to the score's change from the baseline. Estimates: a coarse picture first, then the whole. ``values``
-    is ``(H, W)``, positive for evidence for the target; in score units.
+    map sums up to the score's change from the baseline. Estimates: a coarse picture first, then the whole. Its first
+    use takes seconds, to import the package. ``values`` is ``(H, W)``, positive for evidence for the target; in score
+    units.
     """
 
     title: ClassVar[str] = "Partition SHAP"
@@ -41,7 +43,7 @@ class PartitionSHAP(Explainer):
 
     samples: int = field(default=200, metadata=limits(4, 20000, help="evaluations of the model"))
     baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
-    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of a baseline of noise"))
+    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of a baseline of noise, and of ties"))
 
     @property
     def signed(self) -> bool:
@@ -66,9 +68,21 @@ class PartitionSHAP(Explainer):
         masker = shap.maskers.Image(_last(cover))
         explainer = shap.PartitionExplainer(scores, masker)
         for count in sorted({min(FIRST, self.samples), self.samples}):
-            found = explainer(_last(image)[None], max_evals=count, batch_size=16, silent=True).values
+            with _ties(self.seed):
+                found = explainer(_last(image)[None], max_evals=count, batch_size=16, silent=True).values
             values = torch.from_numpy(np.ascontiguousarray(found[0])).to(image)
             yield Estimate(values.reshape(*image.shape[1:], -1).sum(dim=-1), count, self.samples)
+
+
+@contextmanager
+def _ties(seed: int) -> Iterator[None]:
+    """The global generator of numpy, by which shap breaks ties, is seeded and put back."""
+    before = np.random.get_state()  # noqa: NPY002 - the one that shap uses
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
 
 
 def _last(image: torch.Tensor) -> NDArray[np.float64]:
