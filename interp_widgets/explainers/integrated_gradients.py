@@ -53,8 +53,7 @@ class IntegratedGradients(Explainer):
         order = spread(self.steps)
         nodes = torch.from_numpy((places[order] + 1) / 2).to(end)
         shares = torch.from_numpy(weights[order] / 2).to(end)
-        ends = trace.probe(layer, torch.stack([start, end]), target, example=example).scores.double()
-        change = float(ends[1] - ends[0])
+        change: float | None = None
         total, weight = torch.zeros_like(end), 0.0
         for part in trace.batches(self.steps, gradient=True):
             along = nodes[list(part)].reshape(-1, *[1] * end.ndim)
@@ -62,6 +61,12 @@ class IntegratedGradients(Explainer):
             total += torch.einsum("b,b...->...", shares[list(part)], precise(found))
             weight += float(shares[list(part)].sum())
             relevance = (end - start) * total / weight
+            if part.start == 0 and part.stop < self.steps:  # the first picture does not wait for how sure it is
+                yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps)
+                continue
+            if change is None:
+                ends = trace.probe(layer, torch.stack([start, end]), target, example=example).scores.double()
+                change = float(ends[1] - ends[0])
             error = completeness_gap(relevance, change)
             yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps, error, change)
 
@@ -96,21 +101,24 @@ class BlurIG(Explainer):
         if image.ndim != 3 or not trace.is_spatial(layer):
             raise LayoutError(f"Blur IG explains images: {layer!r} with shape {tuple(image.shape)} is none")
         widest = self.blur * max(image.shape[1:])
-        along = [blurred(image, widest * (1 - step / (self.steps - 1)) ** 2) for step in range(self.steps)]
-        order = [0, self.steps - 1, *(step for step in spread(self.steps) if 0 < step < self.steps - 1)]
+        last = self.steps - 1
+        along = {step: blurred(image, widest * (1 - step / last) ** 2) for step in (0, last)}
+        order = [last, 0, *(step for step in spread(self.steps) if 0 < step < last)]
         known: dict[int, tuple[float, torch.Tensor]] = {}
         for part in trace.batches(self.steps, gradient=True):
             steps = [order[place] for place in part]
+            along |= {step: blurred(image, widest * (1 - step / last) ** 2) for step in steps if step not in along}
             found = trace.probe(
                 layer, torch.stack([along[step] for step in steps]), target, example=example, gradient=True
             )
             known |= dict(zip(steps, zip(found.scores.tolist(), precise(found.gradients), strict=True), strict=True))
-            if len(known) < 2:
+            if len(known) == 1:  # the sharp image
+                yield Estimate(as_map(trace, layer, known[last][1] * (along[last] - along[0])), part.stop, self.steps)
                 continue
             relevance = torch.zeros_like(image)
             for here, there in pairwise(sorted(known)):
                 relevance += (known[here][1] + known[there][1]) / 2 * (along[there] - along[here])
-            change = known[self.steps - 1][0] - known[0][0]
+            change = known[last][0] - known[0][0]
             error = completeness_gap(relevance, change)
             yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps, error, change)
 

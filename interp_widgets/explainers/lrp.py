@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
 
-from interp_widgets.errors import InterpError
 from interp_widgets.explainers.base import Estimate, Explainer, as_map, limits, pick
 from interp_widgets.explainers.gradient import InputXGradient
 from interp_widgets.trace import Target, Trace
@@ -30,7 +28,7 @@ class LRP(Explainer):
     outputs; with "epsilon-plus" a batch norm hands relevance through, as part of its convolution; an image's channels
     are summed. What biases and ``epsilon`` absorb is missing in the sum. ``values`` is ``(H, W)`` for images and
     spatial layers, the input's shape without the batch otherwise; positive for evidence for the target; in score units.
-    The first estimate is the value times the recorded gradient.
+    Where the gradient is recorded already, the first estimate is the value times it.
     """
 
     family: ClassVar[str] = "Contributions"
@@ -51,7 +49,7 @@ class LRP(Explainer):
         return True
 
     def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        with suppress(InterpError):  # what LRP is on a network of ReLUs without biases
+        if trace.has_gradient(layer, target):  # what LRP is on a network of ReLUs without biases
             for values in InputXGradient().estimates(trace, target, layer, example):
                 if bool(torch.isfinite(values).all()):
                     yield Estimate(values, 1, 2)

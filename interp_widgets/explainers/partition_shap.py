@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +20,8 @@ from interp_widgets.trace import Target, Trace
 
 __all__ = ["PartitionSHAP"]
 
-FIRST = 16  # evaluations behind the first picture
+HALVES = 4  # evaluations behind the first picture
+FIRST = 16  # behind shap's first, at least
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class PartitionSHAP(Explainer):
 
     Computed by ``shap.PartitionExplainer`` with its image masker; the package comes with ``pip install
     'interp-widgets[shap]'``. Deviations: a baseline of ours instead of a blur or inpainting; channels are summed. The
-    map sums up to the score's change from the baseline. Estimates: a coarse picture first, then the whole. Its first
+    map sums up to the score's change from the baseline. Estimates: two halves first, then ever smaller parts. The first
     use takes seconds, to import the package. ``values`` is ``(H, W)``, positive for evidence for the target; in score
     units.
     """
@@ -41,7 +43,7 @@ class PartitionSHAP(Explainer):
     needs_gradient: ClassVar[bool] = False
     refines: ClassVar[bool] = True
 
-    samples: int = field(default=200, metadata=limits(4, 20000, help="evaluations of the model"))
+    samples: int = field(default=200, metadata=limits(8, 20000, help="evaluations of the model"))
     baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
     seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of a baseline of noise, and of ties"))
 
@@ -50,28 +52,66 @@ class PartitionSHAP(Explainer):
         return True
 
     def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        import shap  # noqa: PLC0415 - an optional dependency, and slow to import
-
         image = value_of(trace, layer, example)
         if image.ndim != 3 or not trace.is_spatial(layer):
             raise LayoutError(f"{self.title} explains images: {layer!r} with shape {tuple(image.shape)} is none")
         cover = baseline_input(trace, layer, self.baseline, example, self.seed)
+        scores = _Scores(trace, target, layer, example, image)
+        yield Estimate(_halves(image, cover, scores), HALVES, self.samples)
+        import shap  # noqa: PLC0415 - an optional dependency, and slow to import
 
-        def scores(images: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-            batch = torch.from_numpy(np.moveaxis(images, -1, 1).copy()).to(image)
-            found = [
-                trace.probe(layer, batch[list(part)], target, example=example).scores
-                for part in trace.batches(len(batch))
-            ]
-            return torch.cat(found).double().cpu().numpy()
-
-        masker = shap.maskers.Image(_last(cover))
-        explainer = shap.PartitionExplainer(scores, masker)
-        for count in sorted({min(FIRST, self.samples), self.samples}):
-            with _ties(self.seed):
+        explainer = shap.PartitionExplainer(scores.of_last, shap.maskers.Image(_last(cover)))
+        for count in _doubling(self.samples):
+            with _ties(self.seed):  # so that a longer run begins with what a shorter one has asked
                 found = explainer(_last(image)[None], max_evals=count, batch_size=16, silent=True).values
             values = torch.from_numpy(np.ascontiguousarray(found[0])).to(image)
             yield Estimate(values.reshape(*image.shape[1:], -1).sum(dim=-1), count, self.samples)
+
+
+class _Scores:
+    """The target's score of images with one layout or the other; each image is asked once."""
+
+    def __init__(self, trace: Trace, target: Target, layer: str, example: int, image: torch.Tensor) -> None:
+        self._trace, self._target, self._layer, self._example = trace, target, layer, example
+        self._like = image
+        self._known: dict[bytes, float] = {}
+
+    def of_last(self, images: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Of ``(B, H, W, C)``."""
+        return np.array(self(torch.from_numpy(np.moveaxis(images, -1, 1).copy()).to(self._like)))
+
+    def __call__(self, images: torch.Tensor) -> list[float]:
+        """Of ``(B, C, H, W)``."""
+        keys = [blake2b(each.cpu().contiguous().view(torch.uint8).numpy()).digest() for each in images]
+        fresh = {key: place for place, key in enumerate(keys) if key not in self._known}
+        batch = images[list(fresh.values())]
+        found: list[float] = []
+        for part in self._trace.batches(len(batch), growing=False):
+            values = self._trace.probe(self._layer, batch[list(part)], self._target, example=self._example)
+            found += values.scores.tolist()
+        self._known |= dict(zip(fresh, found, strict=True))
+        return [self._known[key] for key in keys]
+
+
+def _halves(image: torch.Tensor, cover: torch.Tensor, scores: _Scores) -> torch.Tensor:
+    """The Shapley values of the upper and the lower half, spread evenly: the first picture, before shap is there."""
+    upper = torch.zeros_like(image, dtype=torch.bool)
+    upper[:, : image.shape[1] // 2] = True
+    shown = [torch.zeros_like(upper), upper, ~upper, torch.ones_like(upper)]
+    nothing, top, bottom, everything = scores(torch.stack([torch.where(mask, image, cover) for mask in shown]))
+    above, below = upper[0], ~upper[0]
+    values = image.new_zeros(image.shape[1:])
+    for half, gain in ((above, top - nothing + everything - bottom), (below, bottom - nothing + everything - top)):
+        values[half] = gain / 2 / max(1, int(half.sum()))
+    return values
+
+
+def _doubling(most: int) -> list[int]:
+    """``most`` and its halves, the smallest first."""
+    counts = [most]
+    while counts[0] >= 2 * FIRST:
+        counts.insert(0, counts[0] // 2)
+    return counts
 
 
 @contextmanager

@@ -626,18 +626,21 @@ class Trace:
     def _takes_batches(self, target: Target) -> bool:
         return self.is_batch and hasattr(target, "each")  # a user's function may read the first input only
 
-    def batches(self, count: int, *, gradient: bool = False, layer: str | None = None) -> Iterator[range]:
-        """``range(count)`` in parts that fit into memory, small ones first so that an estimate is there at once.
+    def batches(
+        self, count: int, *, gradient: bool = False, layer: str | None = None, growing: bool = True
+    ) -> Iterator[range]:
+        """``range(count)`` in parts that fit into memory.
 
         Args:
             gradient: whether gradients are asked for, which keep all values of a pass.
             layer: where other values are put, when the pass before it need not be done again.
+            growing: small ones first, so that an estimate is there at once.
         """
         whole = max(1, self.nbytes // self.examples) * (2 if gradient else KEPT)
         share = 1.0 if layer is None else self._share_behind(layer)
         limit = MOST_WITH_GRADIENT if gradient else MOST_AT_ONCE
         most = max(1, int(min(limit, batch_bytes() / whole) / share))
-        start, size = 0, 1
+        start, size = 0, 1 if growing else most
         while start < count:
             stop = min(count, start + size)
             yield range(start, stop)

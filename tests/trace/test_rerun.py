@@ -706,6 +706,8 @@ def test_parts_grow_up_to_as_many_as_are_good_at_once() -> None:
     _, _, trace = recorded("SmallNet")
     assert [len(part) for part in trace.batches(30)] == [1, 2, 4, 8, 8, 7]
     assert [len(part) for part in trace.batches(12, gradient=True)] == [1, 2, 4, 4, 1]
+    assert [len(part) for part in trace.batches(12, growing=False)] == [8, 4]
+    assert list(trace.batches(0, growing=False)) == []
 
 
 def test_parts_respect_the_memory_of_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
