@@ -16,7 +16,7 @@ TARGET = 2 * FRAME  # ms, the median
 DRAG = 3.0  # s
 CLASSES = 5  # that the Explorer prefetches
 LAYERS = 2  # that it prefetches on each side
-PAGE_DOWN = 5  # steps of a slider: more than are prefetched on both sides
+PAGE_DOWN = 0.1  # of a slider's range, in Chromium: more steps than are prefetched on both sides
 
 
 @dataclass
@@ -95,7 +95,7 @@ def class_fresh(desk: Desk, line: Line, moves: int) -> None:
     """Down the list behind the prefetched classes; at its end at another layer, or for another input."""
     for _ in range(_inputs(desk)):
         _next_input(desk)
-        while len(line.moves) < moves and desk.slider("layer")[0] > PAGE_DOWN:
+        while len(line.moves) < moves and _page_down(desk) >= 0:
             _down_the_list(desk, line, moves)
             desk.control("layer").press("PageDown")
             desk.settle()
@@ -147,15 +147,19 @@ def layer_fresh(desk: Desk, line: Line, moves: int) -> None:
 
 def _jump_up(desk: Desk, line: Line, moves: int) -> None:
     desk.control("layer").focus()
-    row = int(desk.slider("layer")[0]) - PAGE_DOWN
-    while row >= 0 and len(line.moves) < moves:
+    while (row := _page_down(desk)) >= 0 and len(line.moves) < moves:
         wanted = _pictures(desk, row)
         are_fresh = not any(desk.holds(picture, *key) for picture, key in wanted.items())
         move = desk.press("PageDown", _as_text(wanted))
         desk.quiet()
         if are_fresh:
             line.add(move)
-        row -= PAGE_DOWN
+
+
+def _page_down(desk: Desk) -> int:
+    """Where a Page Down will take the layer's slider; below zero when it is too near to its end."""
+    row, last = desk.slider("layer")
+    return round(row - PAGE_DOWN * last)
 
 
 def method(desk: Desk, line: Line, moves: int) -> None:
