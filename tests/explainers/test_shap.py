@@ -58,6 +58,18 @@ def test_partition_shap_is_shaps_own_by_hand() -> None:
     np.testing.assert_allclose(found, expected, rtol=ROUNDING, atol=ROUNDING * np.abs(expected).max())
 
 
+def test_partition_shap_refines_without_asking_anything_twice() -> None:
+    model, asked = Linear(8, 8), []
+    image = picture(8, 8)
+    with iw.record(model, image) as trace:
+        handle = model.register_forward_pre_hook(lambda _model, args: asked.extend(args[0].unbind()))
+        done = [estimate.done for estimate in iw.PartitionSHAP(samples=100).stream(trace, 0)]
+        handle.remove()
+    assert done == [4, 25, 50, 100]
+    assert len({each.numpy().tobytes() for each in asked}) == len(asked)
+    assert len(asked) <= 100 + 4
+
+
 def test_partition_shap_neither_depends_on_numpys_generator_nor_moves_it() -> None:
     found = []
     with iw.record(Linear(8, 8), torch.ones(1, 3, 8, 8, dtype=torch.float64)) as trace:
