@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -77,8 +78,9 @@ def check(
     """Try every method on a model and an input, and say which of them can be believed there.
 
     Tried are: does it give a map at all; does the map add up to the score's change, where the method promises it
-    (``wrong`` above 5 %); is it the same when asked again; does it tell two classes apart; is it blank or the same
-    everywhere; is it more than the chance of its samples. A line says how far it is; interrupt the kernel to give up.
+    (``wrong`` above 5 %); is it the same when asked again (of a slow one: its second estimate); does it tell two
+    classes apart; is it blank or the same everywhere; is it more than the chance of its samples. A line says how far it
+    is; interrupt the kernel to give up.
 
     Args:
         model: a module, or a trace.
@@ -114,9 +116,9 @@ def _report(trace: Trace, target: TargetLike, names: list[str]) -> Report:
 def _check(trace: Trace, explainer: Explainer, target: TargetLike, name: str, tell: Callable[..., None]) -> Check:
     started = time.perf_counter()
     try:
-        first, last = _ends(explainer.stream(trace, target), tell)
+        early, last = _run(explainer.stream(trace, target), tell)
         seconds = time.perf_counter() - started
-        verdict, reason = _judge(trace, explainer, first, last)
+        verdict, reason = _judge(trace, explainer, early, last)
     except InterpError as error:
         return Check(name, "refuses", str(error), time.perf_counter() - started)
     except Exception as error:  # noqa: BLE001 - somebody else's method, or package: the others are checked all the same
@@ -124,22 +126,29 @@ def _check(trace: Trace, explainer: Explainer, target: TargetLike, name: str, te
     return Check(name, verdict, reason, seconds)
 
 
-def _ends(stream: Iterator[Attribution], tell: Callable[..., None]) -> tuple[Attribution, Attribution]:
-    """The first estimate and the last."""
+def _run(stream: Iterator[Attribution], tell: Callable[..., None]) -> tuple[Attribution, Attribution]:
+    """An early estimate, as ``_early`` gives it, and the last."""
     started = time.perf_counter()
-    first = last = next(stream)
-    for last in stream:
+    early = last = next(stream)
+    for number, last in enumerate(stream):
+        early = early if number else last
         tell(": ", last.progress(time.perf_counter() - started))
-    return first, last
+    return early, last
 
 
-def _judge(trace: Trace, explainer: Explainer, first: Attribution, last: Attribution) -> tuple[Verdict, str]:
+def _early(stream: Iterator[Attribution]) -> Attribution:
+    """The second estimate, or the only one: the first may be a draft by another method."""
+    *_, found = islice(stream, 2)
+    return found
+
+
+def _judge(trace: Trace, explainer: Explainer, early: Attribution, last: Attribution) -> tuple[Verdict, str]:
     if last.error is not None and last.error_name == "completeness gap" and last.error > GAP:
         return "wrong", (
             f"gap {last.error:.0%}: the map does not add up to the score's change from the baseline to the input; "
             "take more steps, or a baseline whose score differs more"
         )
-    if not torch.equal(next(explainer.stream(trace, last.target)).values, first.values):
+    if not torch.equal(_early(explainer.stream(trace, last.target)).values, early.values):
         return "wrong", "asked again, it gives another map"
     finding = diagnose(trace, explainer, last)
     if finding is not None:
@@ -147,17 +156,17 @@ def _judge(trace: Trace, explainer: Explainer, first: Attribution, last: Attribu
     if last.error is not None and last.error_name == "standard error" and last.error > NOISE:
         return "careful", f"standard error {last.error:.0%} of the map: take more samples"
     other = _another_class(trace, last)
-    if other is not None and _same_for(trace, explainer, other, first, last):
+    if other is not None and _same_for(trace, explainer, other, early, last):
         return "careful", "the map is the same for another class: what the layer sees, not what speaks for the class"
     told = "" if last.error is None else f"{last.error_name} {last.error:.1%}"
     return "works", told
 
 
-def _same_for(trace: Trace, explainer: Explainer, other: ClassScore, first: Attribution, last: Attribution) -> bool:
-    """Whether another class has the same map; where the first estimates differ already, the last are not computed."""
-    if _correlation(next(explainer.stream(trace, other)).values, first.values) <= ALIKE:
+def _same_for(trace: Trace, explainer: Explainer, other: ClassScore, early: Attribution, last: Attribution) -> bool:
+    """Whether another class has the same map; where early estimates differ already, the last are not computed."""
+    if _correlation(_early(explainer.stream(trace, other)).values, early.values) <= ALIKE:
         return False
-    return first is last or _correlation(explainer(trace, other).values, last.values) > ALIKE
+    return early is last or _correlation(explainer(trace, other).values, last.values) > ALIKE
 
 
 def _another_class(trace: Trace, found: Attribution) -> ClassScore | None:

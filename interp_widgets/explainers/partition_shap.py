@@ -95,14 +95,13 @@ class _Scores:
 
 def _halves(image: torch.Tensor, cover: torch.Tensor, scores: _Scores) -> torch.Tensor:
     """The Shapley values of the upper and the lower half, spread evenly: the first picture, before shap is there."""
-    upper = torch.zeros_like(image, dtype=torch.bool)
-    upper[:, : image.shape[1] // 2] = True
-    shown = [torch.zeros_like(upper), upper, ~upper, torch.ones_like(upper)]
-    nothing, top, bottom, everything = scores(torch.stack([torch.where(mask, image, cover) for mask in shown]))
-    above, below = upper[0], ~upper[0]
-    values = image.new_zeros(image.shape[1:])
-    for half, gain in ((above, top - nothing + everything - bottom), (below, bottom - nothing + everything - top)):
-        values[half] = gain / 2 / max(1, int(half.sum()))
+    middle = image.shape[1] // 2
+    top, bottom = cover.to(image).clone(), image.clone()
+    top[:, :middle], bottom[:, :middle] = image[:, :middle], cover[:, :middle]
+    none, upper, lower, both = scores(torch.stack([cover.to(image), top, bottom, image]))
+    values = image.new_empty(image.shape[1:])
+    values[:middle] = (upper - none + both - lower) / 2 / max(1, values[:middle].numel())
+    values[middle:] = (lower - none + both - upper) / 2 / values[middle:].numel()
     return values
 
 

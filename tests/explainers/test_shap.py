@@ -43,6 +43,18 @@ def test_partition_values_sum_up_however_few_evaluations() -> None:
             assert float(estimate.values.sum()) == pytest.approx(change, rel=ROUNDING)
 
 
+def test_the_first_picture_of_partition_shap_gives_each_half_its_gain() -> None:
+    model = Linear(5, 4)
+    with torch.no_grad():
+        model.weight[:, 2:] = 0
+    image = picture(5, 4)
+    with iw.record(model, image) as trace:
+        first = next(iw.PartitionSHAP().stream(trace, 0)).values
+    gain = float((model.weight * image[0]).sum().detach())
+    assert torch.allclose(first[:2], torch.full((2, 4), gain / 8, dtype=torch.float64))
+    assert float(first[2:].abs().max()) < ROUNDING * abs(gain)
+
+
 def test_partition_shap_is_shaps_own_by_hand() -> None:
     model, image = small_net(), picture(10, 14)
 
