@@ -38,20 +38,22 @@ class _Noisy(Explainer):
         value = value_of(trace, layer, example)
         deviation = self.noise * float(value.max() - value.min())
         generator = torch.Generator().manual_seed(self.seed)
-        total, squares, fourth = (torch.zeros_like(value) for _ in range(3))
+        # the fourth power of a gradient of 1e-10 is nothing in single precision
+        total, squares, fourth = torch.zeros(3, *value.shape, dtype=torch.float64)
         for part in trace.batches(self.samples, gradient=True):
             # one by one, so that the noise of a sample does not depend on how many fit into a batch
             drawn = [torch.randn(value.shape, generator=generator).to(value) for _ in part]
             copies = value + deviation * torch.stack(drawn)
-            gradients = precise(trace.probe(layer, copies, target, example=example, gradient=True).gradients)
+            gradients = trace.probe(layer, copies, target, example=example, gradient=True).gradients.cpu().double()
             total += gradients.sum(dim=0)
             squares += gradients.square().sum(dim=0)
             fourth += gradients.pow(4).sum(dim=0)
             count = part.stop
             if count < 2:
-                yield Estimate(as_map(trace, layer, self.first(total), self.channels), count, self.samples)
+                first = self.first(total).to(value)
+                yield Estimate(as_map(trace, layer, first, self.channels), count, self.samples)
                 continue
-            found = self.moment(total, squares, count)
+            found = self.moment(total, squares, count).to(value)
             moments = (total, squares) if self.of_gradients else (squares, fourth)
             yield Estimate(
                 as_map(trace, layer, found, self.channels), count, self.samples, relative_error(*moments, count)

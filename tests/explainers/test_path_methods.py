@@ -702,3 +702,19 @@ def test_a_given_baseline_is_kept_as_it_was_given() -> None:
     before = explainer(trace, TARGET).values
     start += 1
     assert torch.equal(explainer(trace, TARGET).values, before)
+
+
+@pytest.mark.parametrize("kind", [iw.SmoothGrad, iw.SmoothGradSquared, iw.VarGrad])
+def test_how_sure_a_map_is_does_not_depend_on_the_unit_of_the_score(kind: type[iw.Explainer]) -> None:
+    """In single precision the fourth power of a small gradient would be nothing, and the map perfectly sure."""
+    torch.manual_seed(0)
+    model = SmallNet().eval()
+    errors = []
+    for unit in (1.0, 1e-10):
+        with torch.no_grad():
+            model.head.weight.mul_(unit)
+        with iw.record(model, torch.randn(1, 3, 8, 12, generator=torch.Generator().manual_seed(1))) as trace:
+            errors.append(kind()(trace, 1).error)
+    assert errors[0] is not None
+    assert errors[0] > 0.01
+    assert errors[1] == pytest.approx(errors[0], rel=1e-3)  # noise in single precision
