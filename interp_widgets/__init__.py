@@ -1,35 +1,63 @@
-"""See into a PyTorch model: record one pass, then click, drag and scrub through it."""
+"""See into a PyTorch model: record one pass, then click, drag and scrub through it.
 
-from interp_widgets import explainers, zoo
-from interp_widgets.errors import InterpError
-from interp_widgets.evaluation import check
-from interp_widgets.explainers import *  # noqa: F403 - a new explainer is listed in one place
-from interp_widgets.inputs import Preprocess, load_input, record
-from interp_widgets.trace import ClassScore, ClassSum, Contrast, Layout, OutputScore, Site, SiteScore, Trace
-from interp_widgets.widgets.compare import Comparison, compare
-from interp_widgets.widgets.explorer import Explorer, explore
-from interp_widgets.widgets.session import Session
+The names are loaded when they are first used, so that ``import interp_widgets.trace`` brings nothing of Jupyter.
+"""
 
-__all__ = [
-    "ClassScore",
-    "ClassSum",
-    "Comparison",
-    "Contrast",
-    "Explorer",
-    "InterpError",
-    "Layout",
-    "OutputScore",
-    "Preprocess",
-    "Session",
-    "Site",
-    "SiteScore",
-    "Trace",
-    "check",
-    "compare",
-    "explainers",
-    "explore",
-    "load_input",
-    "record",
-    "zoo",
-]
-__all__ += explainers.__all__
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names for type checkers and editors; a test compares the two lists
+    from interp_widgets import explainers as explainers
+    from interp_widgets import zoo as zoo
+    from interp_widgets.errors import InterpError as InterpError
+    from interp_widgets.evaluation.check import check as check
+    from interp_widgets.explainers import *  # noqa: F403 - a new explainer is listed in one place
+    from interp_widgets.inputs import Preprocess as Preprocess
+    from interp_widgets.inputs import load_input as load_input
+    from interp_widgets.inputs import record as record
+    from interp_widgets.session import Session as Session
+    from interp_widgets.trace import ClassScore as ClassScore
+    from interp_widgets.trace import ClassSum as ClassSum
+    from interp_widgets.trace import Contrast as Contrast
+    from interp_widgets.trace import Layout as Layout
+    from interp_widgets.trace import OutputScore as OutputScore
+    from interp_widgets.trace import Site as Site
+    from interp_widgets.trace import SiteScore as SiteScore
+    from interp_widgets.trace import Trace as Trace
+    from interp_widgets.widgets.compare import Comparison as Comparison
+    from interp_widgets.widgets.compare import compare as compare
+    from interp_widgets.widgets.explorer import Explorer as Explorer
+    from interp_widgets.widgets.explorer import explore as explore
+
+# Where each public name lives; the names of ``explainers`` are public too.
+_HOME = {
+    **dict.fromkeys(("explainers", "zoo"), ""),  # the module itself
+    "InterpError": "errors",
+    "check": "evaluation.check",
+    **dict.fromkeys(("Preprocess", "load_input", "record"), "inputs"),
+    "Session": "session",
+    **dict.fromkeys(
+        ("ClassScore", "ClassSum", "Contrast", "Layout", "OutputScore", "Site", "SiteScore", "Trace"), "trace"
+    ),
+    **dict.fromkeys(("Comparison", "compare"), "widgets.compare"),
+    **dict.fromkeys(("Explorer", "explore"), "widgets.explorer"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, loaded when it is first used."""
+    if name == "__all__":
+        return sorted({*_HOME, *importlib.import_module(f"{__name__}.explainers").__all__})
+    if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
+    if not name.startswith("_"):
+        module = importlib.import_module(f"{__name__}.{_HOME.get(name, 'explainers')}")
+        if name in module.__all__:
+            found = globals()[name] = getattr(module, name)
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What a completion offers."""
+    return [*globals(), *__getattr__("__all__")]

@@ -9,23 +9,28 @@ from pathlib import Path
 
 PACKAGE = "interp_widgets"
 
-# What stands at the top of the package, lowest first. A module imports from lower ranks or from its own unit.
+# The units of the package, lowest first. A module imports from lower ranks or from its own unit.
 RANKS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("trace",),
-    ("inputs", "render"),
+    ("propagation", "inputs", "render"),
     ("explainers", "inspectors"),
     ("zoo", "evaluation"),
-    ("widgets", "session"),
+    ("session",),
+    ("widgets.kit",),
+    ("widgets.views",),
+    ("widgets",),
     ("_server",),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
-# The session is the widgets' state: one unit of two top-level names.
-UNIT = {"session": "widgets"}
 
-WIDGET_LIBRARIES = {"anywidget", "ipycanvas", "ipywidgets", "traitlets"}
-CANVAS_MODULE = f"{PACKAGE}.widgets._canvas"
+# Which units know the libraries of the screen.
+MAY_IMPORT = {
+    "traitlets": ("session", "widgets.kit", "widgets.views", "widgets"),
+    **dict.fromkeys(("anywidget", "ipywidgets"), ("widgets.kit", "widgets.views", "widgets")),
+}
+CANVAS_MODULE = f"{PACKAGE}.widgets.kit.canvas"
 PICKLING = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 
 
@@ -67,8 +72,8 @@ def _broken_rules(module: str, imported: str) -> Iterator[str]:
         yield from _broken_rank(module, imported)
     if top in PICKLING:
         yield f"{top} runs code from files; use safetensors or JSON"
-    if top in WIDGET_LIBRARIES and unit not in {"widgets", ""}:
-        yield f"only widgets and session may import {top}"
+    if unit not in MAY_IMPORT.get(top, (unit,)):
+        yield f"only {' and '.join(MAY_IMPORT[top])} may import {top}"
     if top == "ipycanvas" and module != CANVAS_MODULE:
         yield f"only {CANVAS_MODULE} may import ipycanvas"
 
@@ -86,8 +91,10 @@ def _broken_rank(module: str, imported: str) -> Iterator[str]:
 
 
 def _unit(module: str) -> str:
-    top = module.split(".")[1] if "." in module else ""
-    return UNIT.get(top, top)
+    """The name in ``RANKS`` that a module belongs to, the longest; one without a rank goes by its own name."""
+    path = module.removeprefix(PACKAGE).removeprefix(".")
+    ranked = [name for name in RANK if path == name or path.startswith(f"{name}.")]
+    return max(ranked, key=len, default=path.partition(".")[0])
 
 
 def _imports(tree: ast.Module, module: str, modules: set[str]) -> Iterator[Import]:

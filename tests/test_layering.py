@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import interp_widgets
 from tests.layering import PACKAGE, RANK, read_package, violations
 
 ROOT = Path(__file__).parents[1]
@@ -20,21 +22,50 @@ def test_every_import_of_the_package_keeps_the_dependency_rule() -> None:
     assert violations(sources) == []
 
 
-def test_importing_the_trace_pulls_in_nothing_of_jupyter() -> None:
-    code = f"""
-import sys, types
-# the package's own __init__ gathers everything: stand an empty one in for it
-package = types.ModuleType({PACKAGE!r})
-package.__path__ = [{str(ROOT / PACKAGE)!r}]
-sys.modules[{PACKAGE!r}] = package
-import {PACKAGE}.trace
-print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
-"""
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert result.returncode == 0, result.stderr
-    loaded = result.stdout.split()
+@pytest.mark.parametrize(
+    "module", ["trace", "propagation.relevance", "inputs", "explainers", "inspectors.outline", "evaluation", "zoo"]
+)
+def test_what_needs_no_screen_pulls_in_nothing_of_jupyter(module: str) -> None:
+    loaded = _loaded(f"import {PACKAGE}.{module}")
     assert "torch" in loaded
     assert [name for name in loaded if name.startswith(JUPYTER)] == []
+
+
+def test_recording_and_explaining_pull_in_nothing_of_jupyter() -> None:
+    loaded = _loaded(
+        f"import torch, {PACKAGE} as iw\n"
+        "with iw.record(torch.nn.Linear(2, 2), torch.ones(1, 2)) as trace:\n"
+        "    iw.Gradient()(trace, 0)\n"
+    )
+    assert [name for name in loaded if name.startswith(JUPYTER)] == []
+
+
+def test_every_public_name_is_told_to_type_checkers_too() -> None:
+    tree = ast.parse((ROOT / PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    told = {
+        alias.asname: f"{node.module}"
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname
+    }
+    homes = {name: f"{PACKAGE}.{home}".rstrip(".") for name, home in interp_widgets._HOME.items()}
+    assert told == homes
+    for name in interp_widgets.__all__:
+        assert getattr(interp_widgets, name) is not None
+    assert {"GradCAM", "record", "explore"} <= set(interp_widgets.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = interp_widgets.nothing
+
+
+def _loaded(code: str) -> list[str]:
+    """The top-level modules of a fresh process that ran some code."""
+    code += "\nimport sys\nprint(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
 
 
 def test_a_sound_package_has_no_violation() -> None:
@@ -48,8 +79,10 @@ def test_a_sound_package_has_no_violation() -> None:
                 "interp_widgets.render": "from interp_widgets.errors import InterpError",
                 "interp_widgets.explainers": "from interp_widgets.render import pixels",
                 "interp_widgets.session": "import traitlets\nfrom interp_widgets.trace import record",
+                "interp_widgets.widgets.kit.picture": "import anywidget\nfrom interp_widgets.render import pixels",
+                "interp_widgets.widgets.views.map": "from interp_widgets.widgets.kit.picture import Picture",
                 "interp_widgets.widgets": "import ipywidgets\nfrom interp_widgets.session import Session",
-                "interp_widgets.widgets._canvas": "from ipycanvas import Canvas",
+                "interp_widgets.widgets.kit.canvas": "from ipycanvas import Canvas",
             }
         )
         == []
@@ -70,10 +103,14 @@ def test_a_sound_package_has_no_violation() -> None:
         ),
         ("inputs", "from interp_widgets.render import pixels", "inputs may not import render"),
         ("zoo.bad", "from interp_widgets.evaluation import score", "zoo may not import evaluation"),
+        ("session.bad", "from interp_widgets.widgets.kit import Menu", "session may not import widgets.kit"),
+        ("widgets.kit.bad", "from interp_widgets.widgets.views import Map", "widgets.kit may not import widgets.views"),
+        ("widgets.views.bad", "from interp_widgets.widgets import Explorer", "widgets.views may not import widgets"),
+        ("session.bad", "import ipywidgets", "may import ipywidgets"),
         ("explainers.bad", "from interp_widgets import record", "not from interp_widgets itself"),
         ("surprise", "from interp_widgets.trace import record", "'surprise' has no rank"),
-        ("render.bad", "import ipywidgets", "only widgets and session may import ipywidgets"),
-        ("explainers.bad", "from traitlets import Int", "only widgets and session may import traitlets"),
+        ("render.bad", "import ipywidgets", "may import ipywidgets"),
+        ("explainers.bad", "from traitlets import Int", "may import traitlets"),
         ("widgets.bad", "from ipycanvas import Canvas", "may import ipycanvas"),
         ("zoo.bad", "import pickle", "pickle runs code"),
         ("zoo.bad", "import torch\nweights = torch.load('x')", "torch.load unpickles"),

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from interp_widgets.explainers.base import Explainer, as_map, limits, pick
 from interp_widgets.explainers.grad_cam import GradCAM
+from interp_widgets.propagation.rules import ruled_gradient
 from interp_widgets.trace import Target, Trace
-from interp_widgets.trace.rules import ruled_gradient
 
 __all__ = ["Deconvnet", "GuidedBackprop", "GuidedGradCAM"]
 

@@ -7,16 +7,17 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 
 from interp_widgets.errors import InputError, LayerError, ParameterError, missing_extra
 from interp_widgets.explainers.attribution import Attribution
+from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.trace import ClassScore, ClassSum, Contrast, SiteScore, Target, TargetLike, Trace
 from interp_widgets.trace.target import as_target
 
-__all__ = ["CAM", "Estimate", "Explainer", "as_map", "label_of", "limits", "pick", "precise", "relative_error"]
+__all__ = ["CAM", "Explainer", "as_map", "label_of", "limits", "pick", "precise", "value_of"]
 
 
 def limits(
@@ -33,23 +34,6 @@ def limits(
     choices to show, not all there are.
     """
     return {"low": low, "high": high, "options": options, "help": help, "convert": convert}
-
-
-class Estimate(NamedTuple):
-    """What a refining method has so far.
-
-    Args:
-        values: the map.
-        done, total: evaluations of the model, so far and in all.
-        error: how sure it is; see ``Attribution``.
-        change: what the method promises that the values add up to: the score less that of the baseline.
-    """
-
-    values: torch.Tensor
-    done: int = 1
-    total: int = 1
-    error: float | None = None
-    change: float | None = None
 
 
 @dataclass(frozen=True)
@@ -208,18 +192,10 @@ def as_map(trace: Trace, layer: str, values: torch.Tensor, channels: str = "sum"
     return maps.abs().amax(dim=0) if channels == "max" else maps.abs().mean(dim=0)
 
 
-def relative_error(total: torch.Tensor, squares: torch.Tensor, count: int) -> float | None:
-    """The standard error of a mean map over the map itself, both as Euclidean norms.
-
-    Args:
-        total, squares: sum and sum of squares of ``count`` independent estimates.
-    """
-    if count < 2:
-        return None
-    mean = total / count
-    variance = (squares / count - mean.square()).clamp(min=0) / (count - 1)
-    size = float(mean.norm())
-    return float(variance.sum().sqrt()) / size if size else None
+def value_of(trace: Trace, layer: str, example: int) -> torch.Tensor:
+    """What was recorded there for one input, without its batch axis."""
+    value = precise(trace.activation(layer))
+    return value[example] if trace.is_batch else value
 
 
 def precise(tensor: torch.Tensor) -> torch.Tensor:

@@ -10,11 +10,11 @@ from typing import ClassVar
 import torch
 
 from interp_widgets.errors import GradientError, InterpError
-from interp_widgets.explainers.base import Estimate, Explainer, as_map, limits, precise, relative_error
+from interp_widgets.explainers.base import Explainer, as_map, limits, precise, value_of
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, Given, baseline_input
-from interp_widgets.explainers.integrated_gradients import value_of
+from interp_widgets.explainers.estimate import Estimate, relative_error
+from interp_widgets.propagation.difference import Multipliers, multipliers
 from interp_widgets.trace import Target, Trace
-from interp_widgets.trace.difference import Multipliers, multipliers
 
 __all__ = ["DeepLift", "DeepLiftSHAP"]
 
@@ -28,7 +28,7 @@ class DeepLift(Explainer):
 
     Shrikumar et al. 2017, arXiv:1704.02685, eq. 3 (chain rule) and section 3.5.2 (rescale rule). Deviations: what the
     paper has no rule for (normalisation, softmax, attention, products, max pooling) has one that sums up as well, see
-    ``interp_widgets.trace.difference``; an image's channels are summed. At a layer, its difference times its
+    ``interp_widgets.propagation.difference``; an image's channels are summed. At a layer, its difference times its
     multiplier. ``error`` is the completeness gap, the share of the score's change that was lost on the way back; one
     of more than 1 % is refused (23 % in bfloat16), unless the score changes by rounding errors only. ``values`` is
     ``(H, W)`` for images and spatial layers, the input's shape without the batch otherwise; positive for evidence for

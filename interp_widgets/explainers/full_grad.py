@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from interp_widgets.errors import LayoutError
 from interp_widgets.explainers.base import Explainer, pick
+from interp_widgets.propagation.biases import biases
 from interp_widgets.trace import Target, Trace
-from interp_widgets.trace.biases import biases
 
 __all__ = ["FullGrad", "full_gradient"]
 

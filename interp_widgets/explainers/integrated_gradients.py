@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from interp_widgets.errors import LayoutError
-from interp_widgets.explainers.base import Estimate, Explainer, as_map, limits, precise
+from interp_widgets.explainers.base import Explainer, as_map, limits, precise, value_of
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_value, blurred
+from interp_widgets.explainers.estimate import Estimate, completeness_gap, spread
 from interp_widgets.trace import Target, Trace
 
-__all__ = ["BlurIG", "IntegratedGradients", "completeness_gap", "spread", "value_of"]
+__all__ = ["BlurIG", "IntegratedGradients"]
 
 
 @dataclass(frozen=True)
@@ -121,20 +122,3 @@ class BlurIG(Explainer):
             change = known[last][0] - known[0][0]
             error = completeness_gap(relevance, change)
             yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps, error, change)
-
-
-def completeness_gap(relevance: torch.Tensor, change: float) -> float | None:
-    """How far the relevance is from adding up to the change of the score, relative to that change."""
-    return abs(float(relevance.double().sum()) - change) / abs(change) if change else None
-
-
-def value_of(trace: Trace, layer: str, example: int) -> torch.Tensor:
-    """What was recorded there for one input, without its batch axis."""
-    value = precise(trace.activation(layer))
-    return value[example] if trace.is_batch else value
-
-
-def spread(count: int) -> list[int]:
-    """``range(count)`` in an order that covers it evenly from the start: by the bits of the index, reversed."""
-    bits = max(1, (count - 1).bit_length())
-    return [place for k in range(2**bits) if (place := int(f"{k:0{bits}b}"[::-1], 2)) < count]

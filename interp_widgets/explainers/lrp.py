@@ -8,10 +8,11 @@ from typing import ClassVar, Literal
 
 import torch
 
-from interp_widgets.explainers.base import Estimate, Explainer, as_map, limits, pick
+from interp_widgets.explainers.base import Explainer, as_map, limits, pick
+from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.gradient import InputXGradient
+from interp_widgets.propagation.relevance import Relevance
 from interp_widgets.trace import Target, Trace
-from interp_widgets.trace.relevance import Relevance
 
 __all__ = ["LRP"]
 

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from interp_widgets.errors import LayoutError
-from interp_widgets.explainers.base import Estimate, Explainer, limits, relative_error
+from interp_widgets.explainers.base import Explainer, limits, value_of
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_input
-from interp_widgets.explainers.integrated_gradients import spread, value_of
+from interp_widgets.explainers.estimate import Estimate, relative_error, spread
 from interp_widgets.trace import Target, Trace
 
 __all__ = ["RISE", "Occlusion"]

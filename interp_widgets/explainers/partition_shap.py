@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from interp_widgets.errors import LayoutError
-from interp_widgets.explainers.base import Estimate, Explainer, limits
+from interp_widgets.explainers.base import Explainer, limits, value_of
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_input
-from interp_widgets.explainers.integrated_gradients import value_of
+from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.trace import Target, Trace
 
 __all__ = ["PartitionSHAP"]

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from interp_widgets.errors import LayoutError
-from interp_widgets.explainers.base import Estimate, Explainer, limits, pick
-from interp_widgets.explainers.integrated_gradients import value_of
+from interp_widgets.explainers.base import Explainer, limits, pick, value_of
+from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.trace import Target, Trace
 
 __all__ = ["AblationCAM", "ScoreCAM"]

@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 
 import torch
 
-from interp_widgets.explainers.base import Estimate, Explainer, as_map, limits, precise, relative_error
+from interp_widgets.explainers.base import Explainer, as_map, limits, precise, value_of
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_value
-from interp_widgets.explainers.integrated_gradients import value_of
+from interp_widgets.explainers.estimate import Estimate, relative_error
 from interp_widgets.trace import Target, Trace
 
 __all__ = ["ExpectedGradients", "SmoothGrad", "SmoothGradSquared", "VarGrad"]

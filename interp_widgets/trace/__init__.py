@@ -1,6 +1,6 @@
 """Record one forward pass of a model and answer questions about it."""
 
-from interp_widgets.trace.layout import Layout
+from interp_widgets.trace.axes.layout import Layout
 from interp_widgets.trace.recording import record
 from interp_widgets.trace.target import ClassScore, ClassSum, Contrast, OutputScore, SiteScore, Target, TargetLike
 from interp_widgets.trace.trace import Trace

@@ -25,12 +25,12 @@ from interp_widgets.errors import (
     TargetError,
     did_you_mean,
 )
-from interp_widgets.trace import default_layer
+from interp_widgets.trace.axes import default_layer
+from interp_widgets.trace.axes.labels import LayoutReader
+from interp_widgets.trace.axes.layout import Layout
+from interp_widgets.trace.axes.reading import Reading, readings
 from interp_widgets.trace.calls import Calls
-from interp_widgets.trace.labels import LayoutReader
-from interp_widgets.trace.layout import Layout
 from interp_widgets.trace.memory import batch_bytes
-from interp_widgets.trace.reading import Reading, readings
 from interp_widgets.trace.state import Fingerprint
 from interp_widgets.trace.target import Target, TargetLike, as_target, each_score
 from interp_widgets.trace.values import Edge, Operation, Ref, Site, Value, map_structure

@@ -16,7 +16,7 @@ import torch
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 if TYPE_CHECKING:
-    from interp_widgets.trace.layout import Layout
+    from interp_widgets.trace.axes.layout import Layout
 
 __all__ = [
     "Edge",

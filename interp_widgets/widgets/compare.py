@@ -23,14 +23,15 @@ from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.inputs import Preprocess
 from interp_widgets.render.colours import colour_table, default_colormap
 from interp_widgets.render.snapshot import reduced
+from interp_widgets.session.jobs import Worker
+from interp_widgets.session.session import Session
+from interp_widgets.session.turn import TURN
 from interp_widgets.trace.interrupt import Interrupted, interruptible
-from interp_widgets.widgets._turn import TURN, close_whole
-from interp_widgets.widgets._worker import Worker
-from interp_widgets.widgets.menu import Menu
-from interp_widgets.widgets.picture import Picture
-from interp_widgets.widgets.session import Session
-from interp_widgets.widgets.slider import Slider
-from interp_widgets.widgets.status_line import StatusLine
+from interp_widgets.widgets.kit.browser_widget import close_whole
+from interp_widgets.widgets.kit.menu import Menu
+from interp_widgets.widgets.kit.picture import Picture
+from interp_widgets.widgets.kit.slider import Slider
+from interp_widgets.widgets.kit.status_line import StatusLine
 
 __all__ = ["Comparison", "compare"]
 

@@ -16,17 +16,17 @@ from interp_widgets import zoo
 from interp_widgets.errors import InputError, InterpError
 from interp_widgets.explainers import Attribution
 from interp_widgets.inputs import Preprocess
+from interp_widgets.inspectors.channels import Ranking
+from interp_widgets.inspectors.outline import Outline
 from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table, default_colormap
 from interp_widgets.render.snapshot import reduced, snapshot_png
-from interp_widgets.widgets._attribution_view import AttributionView
-from interp_widgets.widgets._channel_view import ChannelView
-from interp_widgets.widgets._channels import Ranking
-from interp_widgets.widgets._outline import Outline
-from interp_widgets.widgets._panel import Panel
-from interp_widgets.widgets._turn import TURN
-from interp_widgets.widgets._view import View, resolve
-from interp_widgets.widgets._worker import Worker
-from interp_widgets.widgets.session import Session
+from interp_widgets.session.jobs import Worker
+from interp_widgets.session.session import Session
+from interp_widgets.session.turn import TURN
+from interp_widgets.widgets.views.attribution import AttributionView
+from interp_widgets.widgets.views.channels import ChannelView
+from interp_widgets.widgets.views.panel import Panel
+from interp_widgets.widgets.views.view import View, resolve
 
 __all__ = ["Explorer", "explore"]
 

@@ -35,7 +35,7 @@ from ipywidgets import Widget
 from torch import nn
 
 import interp_widgets as iw
-from interp_widgets.widgets.picture import Picture
+from interp_widgets.widgets.kit.picture import Picture
 from tests.benchmarks.fresh import imports, memory
 from tests.benchmarks.measure import Row, describe_machine, interleaved, p95, seconds
 from tests.benchmarks.peers import (

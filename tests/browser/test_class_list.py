@@ -9,7 +9,7 @@ from tests.browser.harness import Lab, NotebookPage
 
 SETUP = """
 import numpy as np, ipywidgets
-from interp_widgets.widgets.class_list import ClassList
+from interp_widgets.widgets.kit.class_list import ClassList
 names = [f"class {i}" for i in range(1000)]
 names[3], names[700], names[50] = "<img src=x onerror=alert(1)>", "tabby cat", "Persian cat"
 scores = np.linspace(1e-5, 2e-5, 1000)

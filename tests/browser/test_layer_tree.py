@@ -7,7 +7,7 @@ import pytest
 from tests.browser.harness import Lab, NotebookPage
 
 SETUP = """
-from interp_widgets.widgets.layer_tree import LayerTree
+from interp_widgets.widgets.kit.layer_tree import LayerTree
 def node(path, parent, kind, parameters, layer):
     return {"path": path, "parent": parent, "name": path.rpartition(".")[2], "kind": kind, "shape": "8, 4, 4",
             "parameters": parameters, "layer": layer}

@@ -15,7 +15,7 @@ SETUP = """
 import numpy as np, ipywidgets
 import matplotlib
 from IPython.display import display
-from interp_widgets.widgets.picture import Picture
+from interp_widgets.widgets.kit.picture import Picture
 random = np.random.default_rng(0)
 table = (matplotlib.colormaps["viridis"](np.arange(256))[:, :3] * 255 + 0.5).astype(np.uint8).tobytes()
 picture = Picture(size=200, table=table, colormap="viridis", label="a map", alt="a map of nothing", units="score")

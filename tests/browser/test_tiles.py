@@ -8,7 +8,7 @@ from tests.browser.harness import Lab, NotebookPage
 
 SETUP = """
 import numpy as np
-from interp_widgets.widgets.tiles import Tiles
+from interp_widgets.widgets.kit.tiles import Tiles
 table = np.stack([np.arange(256), 255 - np.arange(256), np.full(256, 60)], axis=1).astype(np.uint8).tobytes()
 tiles = Tiles(columns=4, tile_size=40, table=table, alt="channels of layer1", smooth=False)
 def show(change=None):

@@ -17,7 +17,7 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.errors import ParameterError
 from interp_widgets.evaluation import check, diagnose
-from interp_widgets.explainers.base import Estimate
+from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.registry import Registry
 from interp_widgets.trace import Target, Trace
 from tests.explainers.subjects import SmallNet, image_for, subject

@@ -16,10 +16,10 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets import errors, zoo
 from interp_widgets.explainers.deep_lift import DeepLift, DeepLiftSHAP
-from interp_widgets.trace import difference
-from interp_widgets.trace.difference import multipliers
+from interp_widgets.propagation import difference
+from interp_widgets.propagation.difference import multipliers
+from interp_widgets.propagation.secant import RULES, Change
 from interp_widgets.trace.interrupt import Interrupted, interruptible
-from interp_widgets.trace.secant import RULES, Change
 from tests.explainers.subjects import SIZES, SmallNet, image_for, subject
 from tests.trace import small_models
 

@@ -21,7 +21,7 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.errors import InputError, LayerError, LayoutError, ParameterError
 from interp_widgets.explainers.baselines import BASELINES, Baseline, as_baseline
-from interp_widgets.explainers.integrated_gradients import spread
+from interp_widgets.explainers.estimate import spread
 from interp_widgets.trace import Contrast, SiteScore
 from interp_widgets.trace import trace as trace_module
 from tests.explainers.subjects import SmallNet, image_for, subject

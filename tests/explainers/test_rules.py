@@ -18,8 +18,8 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets import errors
 from interp_widgets.errors import GradientError, LayerError
-from interp_widgets.trace.relevance import Relevance
-from interp_widgets.trace.rules import ruled_gradient
+from interp_widgets.propagation.relevance import Relevance
+from interp_widgets.propagation.rules import ruled_gradient
 from tests.explainers.subjects import SmallNet, image_for, subject
 
 # In double precision, with sums of a few thousand terms.
@@ -228,7 +228,7 @@ def test_after_an_exception_gradients_are_the_plain_ones(monkeypatch: pytest.Mon
         raise ZeroDivisionError("on purpose")
 
     with monkeypatch.context() as patch:
-        patch.setattr("interp_widgets.trace.rules._guided", broken)
+        patch.setattr("interp_widgets.propagation.rules._guided", broken)
         with pytest.raises(ZeroDivisionError, match="on purpose"):
             ruled_gradient(trace, "conv1", 2, rule="guided")
     assert torch.equal(trace.gradient("conv1", 2), expected)

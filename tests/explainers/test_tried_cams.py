@@ -18,7 +18,7 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.errors import LayerError, LayoutError, TargetError
 from interp_widgets.explainers.full_grad import full_gradient
-from interp_widgets.trace.biases import biases
+from interp_widgets.propagation.biases import biases
 from interp_widgets.trace.target import OutputScore
 from tests.explainers.subjects import SmallNet, image_for, subject
 

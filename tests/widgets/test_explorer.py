@@ -30,11 +30,11 @@ from interp_widgets.errors import InputError, InterpError, ParameterError, Targe
 from interp_widgets.explainers import EXPLAINERS, EigenCAM, GradCAM
 from interp_widgets.render.blend import render_pixels
 from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table
+from interp_widgets.session import session as session_module
+from interp_widgets.session.session import Session
+from interp_widgets.session.turn import TURN
 from interp_widgets.trace import Contrast
-from interp_widgets.widgets import session as session_module
-from interp_widgets.widgets._turn import TURN
 from interp_widgets.widgets.explorer import Explorer, explore
-from interp_widgets.widgets.session import Session
 from tests.demo_server import ROOT
 from tests.widgets.models import (
     HOSTILE,
@@ -1216,7 +1216,7 @@ GROWTH = """
 import gc, resource, sys, psutil, torch
 from torch import nn
 import interp_widgets as iw
-from interp_widgets.widgets import session
+from interp_widgets.session import session
 torch.set_num_threads(1)
 session.MEMORY_BUDGET = 48 * 2**20
 model = nn.Sequential(

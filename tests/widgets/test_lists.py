@@ -9,9 +9,9 @@ import pytest
 from traitlets import TraitError
 
 from interp_widgets.errors import InputError
-from interp_widgets.widgets.class_list import ClassList
-from interp_widgets.widgets.layer_tree import LayerTree
-from interp_widgets.widgets.tiles import Tiles
+from interp_widgets.widgets.kit.class_list import ClassList
+from interp_widgets.widgets.kit.layer_tree import LayerTree
+from interp_widgets.widgets.kit.tiles import Tiles
 
 
 def test_a_page_of_tiles_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import interp_widgets as iw
-from interp_widgets.widgets._outline import Outline, tail
+from interp_widgets.inspectors.outline import Outline, tail
 from tests.widgets.models import Residual, TokenModel, images
 
 

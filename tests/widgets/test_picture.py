@@ -11,7 +11,7 @@ from traitlets import TraitError
 
 from interp_widgets.errors import InputError, ParameterError
 from interp_widgets.render.blend import render_pixels
-from interp_widgets.widgets.picture import Picture
+from interp_widgets.widgets.kit.picture import Picture
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ import torch
 
 from interp_widgets.errors import InputError
 from interp_widgets.explainers import EXPLAINERS, GradCAM, IntegratedGradients, SmoothGrad
-from interp_widgets.explainers.base import Estimate, Explainer, limits
+from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.baselines import baseline_input
+from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.trace import Target, Trace
-from interp_widgets.widgets._parameters import Parameters
 from interp_widgets.widgets.explorer import Explorer, explore
+from interp_widgets.widgets.kit.parameters import Parameters
 from tests.widgets.models import cnn, images, workers
 
 NAMES = ("ant", "bee", "cat", "dog", "eel")
@@ -70,7 +71,7 @@ class Slow(Explainer):
 @pytest.fixture(autouse=True)
 def _fresh_valve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "VALVE", Valve())
-    monkeypatch.setattr("interp_widgets.widgets._attribution_view.PAINT_EVERY", 0.0)
+    monkeypatch.setattr("interp_widgets.widgets.views.attribution.PAINT_EVERY", 0.0)
 
 
 @pytest.fixture

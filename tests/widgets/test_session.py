@@ -22,9 +22,9 @@ from traitlets import TraitError
 from interp_widgets.errors import ClosedError, InputError, InterpError, LayerError, ParameterError, TargetError
 from interp_widgets.explainers import EXPLAINERS, GradCAM
 from interp_widgets.inputs import Preprocess
+from interp_widgets.session import session as session_module
+from interp_widgets.session.session import Session
 from interp_widgets.trace import Contrast
-from interp_widgets.widgets import session as session_module
-from interp_widgets.widgets.session import Session
 from tests.widgets.models import Picky, cnn, images
 
 NAMES = ("ant", "bee", "cat", "dog", "eel")

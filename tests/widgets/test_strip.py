@@ -11,9 +11,9 @@ from torch import nn
 from torchvision import models
 
 import interp_widgets as iw
-from interp_widgets.widgets._canvas import SCALE, Surface
-from interp_widgets.widgets._outline import Outline
-from interp_widgets.widgets.strip import Block, NetworkStrip, arrange, first_open
+from interp_widgets.inspectors.outline import Outline
+from interp_widgets.widgets.kit.canvas import SCALE, Surface
+from interp_widgets.widgets.kit.strip import Block, NetworkStrip, arrange, first_open
 from tests.widgets.models import HOSTILE, Residual, images
 
 WIDTH, HEIGHT = 464, 104

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from interp_widgets.widgets._worker import Worker
+from interp_widgets.session.jobs import Worker
 
 
 class Recorder:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_widgets.explainers import Explainer
-from interp_widgets.widgets._turn import close_whole
-from interp_widgets.widgets.menu import Menu
-from interp_widgets.widgets.slider import Slider
-from interp_widgets.widgets.thumbnails import Thumbnails
+from interp_widgets.widgets.kit.browser_widget import close_whole
+from interp_widgets.widgets.kit.menu import Menu
+from interp_widgets.widgets.kit.slider import Slider
+from interp_widgets.widgets.kit.thumbnails import Thumbnails
 
 __all__ = ["Parameters"]
 

@@ -13,15 +13,15 @@ import numpy as np
 from interp_widgets.errors import InterpError
 from interp_widgets.evaluation import Finding, diagnose
 from interp_widgets.explainers import Attribution
+from interp_widgets.inspectors.channels import draft
+from interp_widgets.inspectors.outline import Outline
+from interp_widgets.session.jobs import Worker
+from interp_widgets.session.session import Session
+from interp_widgets.session.turn import TURN
 from interp_widgets.trace.interrupt import Interrupted, interruptible
-from interp_widgets.widgets._channel_view import ChannelView
-from interp_widgets.widgets._channels import draft
-from interp_widgets.widgets._outline import Outline
-from interp_widgets.widgets._panel import Panel
-from interp_widgets.widgets._turn import TURN
-from interp_widgets.widgets._view import View
-from interp_widgets.widgets._worker import Worker
-from interp_widgets.widgets.session import Session
+from interp_widgets.widgets.views.channels import ChannelView
+from interp_widgets.widgets.views.panel import Panel
+from interp_widgets.widgets.views.view import View
 
 __all__ = ["AttributionView"]
 

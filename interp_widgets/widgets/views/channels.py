@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from interp_widgets.widgets._channels import Ranking, channel_maps, channel_scores, channel_values, draft, fit, quantise
-from interp_widgets.widgets._panel import Panel
-from interp_widgets.widgets._turn import TURN
-from interp_widgets.widgets._view import View
-from interp_widgets.widgets.session import Session
+from interp_widgets.inspectors.channels import (
+    Ranking,
+    channel_maps,
+    channel_scores,
+    channel_values,
+    draft,
+    fit,
+    quantise,
+)
+from interp_widgets.session.session import Session
+from interp_widgets.session.turn import TURN
+from interp_widgets.widgets.views.panel import Panel
+from interp_widgets.widgets.views.view import View
 
 __all__ = ["ChannelView"]
 

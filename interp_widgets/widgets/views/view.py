@@ -7,9 +7,9 @@ from typing import Any
 
 from interp_widgets.errors import InterpError
 from interp_widgets.explainers import Explainer
-from interp_widgets.widgets._channels import Ranking
-from interp_widgets.widgets._outline import Outline
-from interp_widgets.widgets.session import Session
+from interp_widgets.inspectors.channels import Ranking
+from interp_widgets.inspectors.outline import Outline
+from interp_widgets.session.session import Session
 
 __all__ = ["View", "resolve"]
 

@@ -13,8 +13,8 @@ import traitlets as t
 from numpy.typing import ArrayLike, NDArray
 
 from interp_widgets.errors import InputError
-from interp_widgets.widgets._assets import module
-from interp_widgets.widgets._turn import BrowserWidget
+from interp_widgets.widgets.kit.assets import module
+from interp_widgets.widgets.kit.browser_widget import BrowserWidget
 
 __all__ = ["ClassList"]
 

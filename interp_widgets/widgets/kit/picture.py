@@ -22,8 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from interp_widgets.errors import InputError, ParameterError
 from interp_widgets.render.blend import color_range, enlarge, grid_factor, render_pixels
-from interp_widgets.widgets._assets import module
-from interp_widgets.widgets._turn import TURN, BrowserWidget
+from interp_widgets.session.turn import TURN
+from interp_widgets.widgets.kit.assets import module
+from interp_widgets.widgets.kit.browser_widget import BrowserWidget
 
 __all__ = ["Picture"]
 

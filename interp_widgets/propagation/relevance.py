@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from interp_widgets.errors import GradientError
+from interp_widgets.propagation.replay import VIEWS, Replay
+from interp_widgets.propagation.secant import ELEMENTWISE
 from interp_widgets.trace.interrupt import Interrupted, interruption
-from interp_widgets.trace.replay import VIEWS, Replay
-from interp_widgets.trace.secant import ELEMENTWISE
 from interp_widgets.trace.target import Target
 from interp_widgets.trace.trace import Trace
 from interp_widgets.trace.values import Operation, Ref, map_structure, refs_in

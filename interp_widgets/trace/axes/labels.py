@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 
 from interp_widgets.errors import LayoutError
-from interp_widgets.trace.layout import Layout
+from interp_widgets.trace.axes.layout import Layout
 from interp_widgets.trace.values import Operation, Ref, Site, Value, refs_in
 
 __all__ = ["Labels", "LayoutReader", "Tokens"]

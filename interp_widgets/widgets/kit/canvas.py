@@ -12,7 +12,7 @@ from typing import Any
 
 from ipycanvas import Canvas, hold_canvas
 
-from interp_widgets.widgets._turn import TURN
+from interp_widgets.session.turn import TURN
 
 __all__ = ["Command", "Surface"]
 

@@ -20,9 +20,9 @@ from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.explainers.base import label_of
 from interp_widgets.explainers.baselines import baseline_input
 from interp_widgets.inputs import Preprocess, load_image, load_input, to_picture
+from interp_widgets.session.turn import TURN
 from interp_widgets.trace import ClassScore, Target, Trace
 from interp_widgets.trace.target import as_target
-from interp_widgets.widgets._turn import TURN
 
 __all__ = ["Session"]
 

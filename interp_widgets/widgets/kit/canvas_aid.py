@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import traitlets as t
 
-from interp_widgets.widgets._assets import module
-from interp_widgets.widgets._turn import BrowserWidget
+from interp_widgets.widgets.kit.assets import module
+from interp_widgets.widgets.kit.browser_widget import BrowserWidget
 
 __all__ = ["CanvasAid"]
 

@@ -9,8 +9,8 @@ import traitlets as t
 from numpy.typing import NDArray
 
 from interp_widgets.render.snapshot import png, reduced
-from interp_widgets.widgets._assets import module
-from interp_widgets.widgets._turn import BrowserWidget
+from interp_widgets.widgets.kit.assets import module
+from interp_widgets.widgets.kit.browser_widget import BrowserWidget
 
 __all__ = ["Thumbnails"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import traitlets as t
 
-from interp_widgets.widgets._assets import module
-from interp_widgets.widgets._turn import BrowserWidget
+from interp_widgets.widgets.kit.assets import module
+from interp_widgets.widgets.kit.browser_widget import BrowserWidget
 
 __all__ = ["LayerTree"]
 

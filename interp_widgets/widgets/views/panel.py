@@ -11,22 +11,22 @@ import numpy as np
 
 from interp_widgets.evaluation import Finding
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
+from interp_widgets.inspectors.outline import Outline, tail, times
 from interp_widgets.render.colours import SEQUENTIAL, colour_table
+from interp_widgets.session.session import Session
 from interp_widgets.trace import Trace
-from interp_widgets.widgets._goal import Goal
-from interp_widgets.widgets._outline import Outline, tail, times
-from interp_widgets.widgets._parameters import Parameters
-from interp_widgets.widgets._turn import close_whole
-from interp_widgets.widgets.class_list import ClassList
-from interp_widgets.widgets.layer_tree import LayerTree
-from interp_widgets.widgets.menu import Menu
-from interp_widgets.widgets.picture import Picture
-from interp_widgets.widgets.session import Session
-from interp_widgets.widgets.slider import Slider
-from interp_widgets.widgets.status_line import StatusLine
-from interp_widgets.widgets.strip import NetworkStrip
-from interp_widgets.widgets.thumbnails import Thumbnails
-from interp_widgets.widgets.tiles import Tiles
+from interp_widgets.widgets.kit.browser_widget import close_whole
+from interp_widgets.widgets.kit.class_list import ClassList
+from interp_widgets.widgets.kit.goal import Goal
+from interp_widgets.widgets.kit.layer_tree import LayerTree
+from interp_widgets.widgets.kit.menu import Menu
+from interp_widgets.widgets.kit.parameters import Parameters
+from interp_widgets.widgets.kit.picture import Picture
+from interp_widgets.widgets.kit.slider import Slider
+from interp_widgets.widgets.kit.status_line import StatusLine
+from interp_widgets.widgets.kit.strip import NetworkStrip
+from interp_widgets.widgets.kit.thumbnails import Thumbnails
+from interp_widgets.widgets.kit.tiles import Tiles
 
 __all__ = ["Panel"]
 

@@ -1,27 +1,20 @@
-"""One turn at a time: the kernel's main loop and the worker threads change sessions and widgets under one lock.
-
-traitlets and ipywidgets know nothing of threads: a trait set from one thread while the other holds notifications, or
-while a message from the browser is being applied, is mistaken for part of that change. One lock for all sessions, since
-sessions can be linked to each other. A worker never holds it while a model runs.
-"""
+"""What every widget of ours that draws itself in the browser has in common."""
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import anywidget
 import ipywidgets as widgets
 
-from interp_widgets.widgets._assets import STYLE
+from interp_widgets.session.turn import TURN
+from interp_widgets.widgets.kit.assets import STYLE
 
-__all__ = ["TURN", "BrowserWidget", "close_whole"]
-
-TURN = threading.RLock()
+__all__ = ["BrowserWidget", "close_whole"]
 
 
 class BrowserWidget(anywidget.AnyWidget):
-    """What our anywidgets have in common: the style sheet, and messages from the browser applied in one turn."""
+    """An anywidget with our style sheet that applies messages from the browser in one turn."""
 
     _css = STYLE
 

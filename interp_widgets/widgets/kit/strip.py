@@ -11,9 +11,9 @@ from operator import itemgetter
 import ipywidgets as widgets
 import traitlets as t
 
-from interp_widgets.widgets._canvas import Command, Surface
-from interp_widgets.widgets._outline import Module, Outline
-from interp_widgets.widgets.canvas_aid import CanvasAid
+from interp_widgets.inspectors.outline import Module, Outline
+from interp_widgets.widgets.kit.canvas import Command, Surface
+from interp_widgets.widgets.kit.canvas_aid import CanvasAid
 
 __all__ = ["Block", "NetworkStrip", "arrange", "first_open"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_widgets.trace import ClassScore, ClassSum, Contrast, SiteScore
-from interp_widgets.widgets.menu import Menu
-from interp_widgets.widgets.slider import Slider
+from interp_widgets.widgets.kit.menu import Menu
+from interp_widgets.widgets.kit.slider import Slider
 
 __all__ = ["Goal"]
 

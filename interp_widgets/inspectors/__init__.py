@@ -1,0 +1,1 @@
+"""From a trace or a model to data: what the views show."""

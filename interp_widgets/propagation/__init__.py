@@ -1,0 +1,1 @@
+"""Backward walks over a recorded tape by other rules than the derivative's."""

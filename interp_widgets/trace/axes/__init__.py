@@ -1,0 +1,1 @@
+"""Which axis of a recorded tensor is what."""

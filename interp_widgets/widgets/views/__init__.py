@@ -1,0 +1,1 @@
+"""Each view shows one thing of a Session."""
