@@ -26,6 +26,7 @@ class Linear(nn.Module):
         return torch.stack([score, -score], dim=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [0, 1])
 def test_partition_values_of_a_linear_model_are_weight_times_change(target: int, close: Callable[..., None]) -> None:
     model, image = Linear(4, 6), picture(4, 6)

@@ -1,0 +1,94 @@
+"""Each benchmark runs to its end on little, so that no new method or view breaks one unseen."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import interp_widgets as iw
+from tests.benchmarks import live
+from tests.benchmarks.measure import Parts
+from tests.benchmarks.peers import SMALL
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Runs a benchmark with some options; the JSON it wrote."""
+    threads = torch.get_num_threads()
+
+    def call(module: str, *options: str, writes: str) -> Any:
+        code = importlib.import_module(f"tests.benchmarks.{module}").main([*options, "--results", str(tmp_path)])
+        assert code == 0, capsys.readouterr().out
+        return json.loads((tmp_path / f"{writes}.json").read_text(encoding="utf-8"))
+
+    yield call
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=pytest.mark.slow if part == "memory" else ()) for part in live.PARTS]
+)
+def test_every_part_of_live_runs(part: str, run: Run) -> None:
+    rows = run("live", "--models", SMALL, "--rounds", "1", "--parts", part, writes="live")["rows"]
+    assert {row["model"] for row in rows} == {SMALL}
+    assert all(row["value"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_live_measures_the_import(run: Run) -> None:
+    (row,) = run("live", "--rounds", "1", "--parts", "import", writes="live")["rows"]
+    assert row["unit"] == "s"
+
+
+@pytest.mark.slow
+def test_methods_measures_every_explainer(run: Run) -> None:
+    results = run("methods", "--model", SMALL, "--rounds", "1", writes="methods")["results"]
+    assert {result["method"] for result in results} == set(iw.EXPLAINERS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["scenes", "scenes-shortcut"])  # those of `make trust`
+def test_truth_judges_every_explainer(model: str, run: Run) -> None:
+    found = run("truth", "--models", model, "--images", "3", "--samples", "4", writes=f"truth_{model}")
+    titles = {score["method"] for score in found["scores"] if not score["control"]}
+    assert titles == {kind.title for kind in iw.EXPLAINERS.values()}
+
+
+@pytest.mark.slow
+def test_randomisation_judges_every_explainer(run: Run) -> None:
+    options = ("--images", "1", "--seeds", "1", "--samples", "4")
+    found = run("randomisation", *options, writes="randomisation")
+    assert set(found["correlations"]) == set(iw.EXPLAINERS)
+    assert all(len(values) == len(found["stages"]) for values in found["correlations"].values())
+
+
+def test_a_part_that_fails_is_reported_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> Iterator[Any]:
+        raise KeyError("visible")
+
+    monkeypatch.setitem(live.PARTS, "cold", broken)
+    options = ["--models", SMALL, "--rounds", "1", "--parts", "cold", "bytes", "--results", str(tmp_path)]
+    assert live.main(options) == 1
+    printed = capsys.readouterr()
+    assert "FAILED: cold, small" in printed.out
+    assert "KeyError: 'visible'" in printed.err
+    assert "bytes: Picture, a class change" in printed.out
+    assert printed.out.splitlines()[-1] == "1 part(s) failed: cold, small"
+
+
+def test_parts_that_all_run_are_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    parts = Parts()
+    with parts.part("first"):
+        pass
+    assert parts.exit_code() == 0
+    assert capsys.readouterr().out == ""
