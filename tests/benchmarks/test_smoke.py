@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import interp_widgets as iw
-from tests.benchmarks import live
+from tests.benchmarks import gpu, live
 from tests.benchmarks.measure import Parts
 from tests.benchmarks.peers import SMALL
 
@@ -92,3 +92,21 @@ def test_parts_that_all_run_are_no_failure(capsys: pytest.CaptureFixture[str]) -
         pass
     assert parts.exit_code() == 0
     assert capsys.readouterr().out == ""
+
+
+def test_gpu_measures_on_a_cpu_when_it_is_told_to(run: Run) -> None:
+    little = ("--rounds", "1", "--many-rounds", "1", "--masks", "4", "--samples", "2")
+    found = run("gpu", "--device", "cpu", "--models", SMALL, "--many", SMALL, *little, writes="gpu")
+    (row,) = found["models"]
+    measured = {name: value for name, value in row.items() if name not in ("model", "device")}
+    assert {name for name, value in measured.items() if not value > 0} == {"memory"}  # of a card only
+    assert [row["method"] for row in found["methods"]] == [
+        *("RISE", "ScoreCAM", "DeepLift", "DeepLiftSHAP", "ShapleySampling")
+    ]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card, so it would measure")
+def test_gpu_says_in_a_sentence_that_there_is_no_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu.main(["--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("This machine has no CUDA device: nothing was measured")
+    assert not list(tmp_path.iterdir())
