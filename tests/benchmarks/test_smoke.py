@@ -13,6 +13,7 @@ import torch
 
 import interp_widgets as iw
 from tests.benchmarks import gpu, live
+from tests.benchmarks.controls import CONTROLS
 from tests.benchmarks.measure import Parts
 from tests.benchmarks.peers import SMALL
 
@@ -57,14 +58,14 @@ def test_methods_measures_every_explainer(run: Run) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["scenes", "scenes-shortcut"])  # those of `make trust`
 def test_truth_judges_every_explainer(model: str, run: Run) -> None:
-    found = run("truth", "--models", model, "--images", "3", "--samples", "4", writes=f"truth_{model}")
+    found = run("truth", "--models", model, "--images", "3", "--samples", "8", writes=f"truth_{model}")
     titles = {score["method"] for score in found["scores"] if not score["control"]}
     assert titles == {kind.title for kind in iw.EXPLAINERS.values()}
 
 
 @pytest.mark.slow
 def test_randomisation_judges_every_explainer(run: Run) -> None:
-    options = ("--images", "1", "--seeds", "1", "--samples", "4")
+    options = ("--images", "1", "--seeds", "1", "--samples", "8")
     found = run("randomisation", *options, writes="randomisation")
     assert set(found["correlations"]) == set(iw.EXPLAINERS)
     assert all(len(values) == len(found["stages"]) for values in found["correlations"].values())
@@ -110,3 +111,12 @@ def test_gpu_says_in_a_sentence_that_there_is_no_card(tmp_path: Path, capsys: py
     assert gpu.main(["--results", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("This machine has no CUDA device: nothing was measured")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_browser_moves_every_control(run: Run) -> None:
+    found = run("browser", "--models", "scenes", "--networks", "here", "--moves", "2", writes="browser")
+    moved = {line["control"] for line in found["lines"]}
+    assert moved == set(CONTROLS)
+    assert all(line["shown_median"] > 0 for line in found["lines"])
