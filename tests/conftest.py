@@ -34,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="plain: without oneDNN, whose kernels add up in an order that depends on the processor",
     )
     group.addoption(
+        "--device", help="of tests/gpu (default: cuda, or mps, where there is one); cpu tries the tests themselves"
+    )
+    group.addoption(
         "--most-cpu",
         type=float,
         default=LIMIT,
@@ -52,6 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what is quick first, then what is slow, the browser last."""
+    for item in items:
+        if "PartitionSHAP" in item.name:
+            item.add_marker("slow")  # its package compiles itself for ten seconds when it is first used
     items.sort(
         key=lambda item: (item.get_closest_marker("browser") is not None, item.get_closest_marker("slow") is not None)
     )

@@ -2,7 +2,7 @@
 
 Processor time and not the clock's: it counts all threads and the processes a test waited for, and a busy machine does
 not change it much. Marked is what takes more than ``SLOW`` seconds on the machine this was written on; the limit that
-fails is higher, because other processors are slower. What fixtures of a session or a module do counts for no test.
+fails is higher, because other processors are slower. What fixtures do counts for no test: several may share it.
 """
 
 from __future__ import annotations

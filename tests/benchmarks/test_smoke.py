@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import torch
 import interp_widgets as iw
 from tests.benchmarks import gpu, live
 from tests.benchmarks.controls import CONTROLS
-from tests.benchmarks.measure import Parts
+from tests.benchmarks.measure import ROOT, Parts
 from tests.benchmarks.peers import SMALL
 
 Run = Callable[..., Any]
@@ -115,8 +117,12 @@ def test_gpu_says_in_a_sentence_that_there_is_no_card(tmp_path: Path, capsys: py
 
 @pytest.mark.slow
 @pytest.mark.browser
-def test_browser_moves_every_control(run: Run) -> None:
-    found = run("browser", "--models", "scenes", "--networks", "here", "--moves", "2", writes="browser")
-    moved = {line["control"] for line in found["lines"]}
-    assert moved == set(CONTROLS)
-    assert all(line["shown_median"] > 0 for line in found["lines"])
+def test_browser_moves_every_control(tmp_path: Path) -> None:
+    """In a process of its own: Playwright runs once in each, and the other browser tests have it."""
+    little = ("--models", "scenes", "--networks", "here", "--moves", "2", "--results", str(tmp_path))
+    command = [sys.executable, "-m", "tests.benchmarks.browser", *little]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    lines = json.loads((tmp_path / "browser.json").read_text(encoding="utf-8"))["lines"]
+    assert {line["control"] for line in lines} == set(CONTROLS)
+    assert all(line["shown_median"] > 0 for line in lines)

@@ -13,6 +13,8 @@ from torch import nn
 import interp_widgets as iw
 from tests.explainers.test_perturbation import ROUNDING, network, picture, small_net, vector
 
+pytestmark = pytest.mark.slow  # shap compiles itself for ten seconds when it is first used
+
 
 class Linear(nn.Module):
     """The first class's score is ``sum(w x)``, the second's its negative."""
