@@ -321,7 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     machine = describe_machine(options.threads)
-    print(" ".join(f"{key}={value}" for key, value in machine.items()))
+    print(" ".join(f"{key}={value}" for key, value in machine.items()), flush=True)
     rows: list[Row] = []
     parts = Parts()
 

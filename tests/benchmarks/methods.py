@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--methods", nargs="*", help="all by default")
     options = parser.parse_args(arguments)
     machine = describe_machine(torch.get_num_threads())
-    print(*(f"{key}={value}" for key, value in machine.items()))
+    print(*(f"{key}={value}" for key, value in machine.items()), flush=True)
     print(
         f"{'method':<20} {'first s':>7} {'<= 0.3':<7} {'total s':>8} {'evals':>6}   {'peer':<28} {'peer s':>8}   ratio"
     )
