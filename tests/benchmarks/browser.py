@@ -88,8 +88,9 @@ def measure(
                 line = Line(model, network, name, has_target)
                 measured(desk, line, options.moves)
                 yield line
-            if parts.failed[before:]:
-                desk = None  # whatever state the failure left it in
+            if desk is not None and len(parts.failed) > before:
+                desk.lab.close()  # whatever state the failure left it in
+                desk = None
         if desk is not None:
             with parts.part(f"the browser's console, {model}, {network}"):
                 errors = desk.lab.close()
