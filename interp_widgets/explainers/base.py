@@ -14,10 +14,10 @@ import torch
 from interp_widgets.errors import InputError, LayerError, ParameterError, missing_extra
 from interp_widgets.explainers.attribution import Attribution
 from interp_widgets.explainers.estimate import Estimate
-from interp_widgets.trace import ClassScore, ClassSum, Contrast, SiteScore, Target, TargetLike, Trace
-from interp_widgets.trace.target import as_target
+from interp_widgets.trace import Target, TargetLike, Trace
+from interp_widgets.trace.target import Values, as_target
 
-__all__ = ["CAM", "Explainer", "as_map", "label_of", "limits", "pick", "precise", "value_of"]
+__all__ = ["CAM", "Explainer", "as_map", "limits", "pick", "precise", "value_of"]
 
 
 def limits(
@@ -120,7 +120,7 @@ class Explainer(ABC):
                 target=goal,
                 score=score,
                 signed=self.signed,
-                label=label_of(goal, trace),
+                label=goal.label(trace.class_names),
                 background=_background(trace, example),
                 done=estimate.done,
                 total=estimate.total,
@@ -235,8 +235,8 @@ def _is_allowed(value: Any, field: Field[Any]) -> bool:
 def _score(target: Target, trace: Trace, example: int) -> float:
     """The score of one input of a batch, where the target is one whose score adds up over the batch."""
     score = trace.score(target)  # refuses a wrong class and a score that is not finite
-    if isinstance(target, (ClassScore, ClassSum, Contrast)) and trace.logits.ndim > 1 and trace.logits.shape[0] > 1:
-        score = target.score(trace, lambda name: pick(trace.activation(name), example)[None])
+    if target.adds_up and trace.is_batch:
+        score = pick(target.each(Values(trace, trace.activation)), example)
     return float(score)
 
 
@@ -244,29 +244,10 @@ def _prediction(trace: Trace, example: int) -> int:
     return int(pick(trace.probabilities, example).argmax())
 
 
-def label_of(target: Target, trace: Trace) -> str:
-    """What a target is called."""
-    if isinstance(target, ClassScore):
-        return _class_name(target.index, trace)
-    if isinstance(target, Contrast):
-        share = "" if target.weight == 1 else f", by {target.weight:.0%}"
-        return f"{_class_name(target.a, trace)} rather than {_class_name(target.b, trace)}{share}"
-    if isinstance(target, ClassSum):
-        return " + ".join(_class_name(index, trace) for index in target.indices)
-    if isinstance(target, SiteScore):
-        return target.site if target.channel is None else f"channel {target.channel} of {target.site}"
-    return getattr(getattr(target, "function", None), "__name__", type(target).__name__)
-
-
 def _names(trace: Trace, layer: str, values: torch.Tensor) -> tuple[str, ...]:
     """What the values of an input with named features are called."""
     names = trace.feature_names or ()
     return names if trace.site(layer).name in trace.input_sites and values.shape == (len(names),) else ()
-
-
-def _class_name(index: int, trace: Trace) -> str:
-    names = trace.class_names
-    return str(names[index]) if names is not None and index < len(names) else f"class {index}"
 
 
 def _background(trace: Trace, example: int) -> torch.Tensor | None:
