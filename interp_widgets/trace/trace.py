@@ -30,8 +30,8 @@ from interp_widgets.trace.axes.labels import LayoutReader
 from interp_widgets.trace.axes.layout import Layout
 from interp_widgets.trace.axes.reading import Reading, readings
 from interp_widgets.trace.calls import Calls
+from interp_widgets.trace.fingerprint import Fingerprint
 from interp_widgets.trace.memory import batch_bytes
-from interp_widgets.trace.state import Fingerprint
 from interp_widgets.trace.target import Target, TargetLike, Values, as_target
 from interp_widgets.trace.values import Edge, Operation, Ref, Site, Value, map_structure
 
