@@ -1,5 +1,6 @@
 # make demo   set up and open the quickstart notebook in JupyterLab
-# make test   set up and run every test, the browser's included
+# make test   set up and run every test, the browser's included, or those that ARGS names
+# make quick  set up and run the tests that take no browser and no seconds each: about two minutes
 # make lint   style, types, dependency rule
 # make bench  how fast it answers, beside its peers
 # make trust  how far each method can be trusted: an hour, and the README's table made anew
@@ -12,13 +13,25 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find interp_widgets notebooks -type f -not -name '*.py[co]' -not -path '*/.*')
 
-.PHONY: demo test lint bench trust picture clean chromium
+# Processes of pytest-xdist for what needs no browser; each computes with one thread.
+WORKERS ?= 2
+PARALLEL := -n $(WORKERS) --dist worksteal
+
+.PHONY: demo test quick lint bench trust picture clean chromium
 
 demo: $(VENV)/.package
 	$(BIN)/interp-widgets demo $(ARGS)
 
 test: $(VENV)/.test chromium
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not browser'
+	$(BIN)/python -m pytest -m browser
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
+
+quick: $(VENV)/.test
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not browser' $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -27,9 +40,9 @@ lint: $(VENV)/.dev
 	$(BIN)/python -m pytest -q tests/test_layering.py
 
 bench: $(VENV)/.test chromium
-	$(BIN)/python -m tests.benchmarks.live
-	$(BIN)/python -m tests.benchmarks.methods
-	$(BIN)/python -m tests.benchmarks.browser
+	failed=; for part in live methods browser gpu; do \
+	    $(BIN)/python -m tests.benchmarks.$$part || failed="$$failed $$part"; \
+	done; if [ "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 trust: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.truth --models scenes scenes-shortcut

@@ -4,6 +4,7 @@ and whether the model is left as it was.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -243,15 +244,13 @@ def small(name: str) -> nn.Module:
 
 @cache
 def recorded(name: str) -> tuple[nn.Module, torch.Tensor, iw.Trace]:
+    """In double precision: in single a ReLU near zero switches by rounding, which differs between processors."""
     if name not in OWN:
-        return subject(name), image_for(name), iw.record(subject(name), image_for(name))
+        model, image = copy.deepcopy(subject(name)).double(), image_for(name).double()
+        return model, image, iw.record(model, image)
     model = small(name).double()
     image = torch.randn(1, 3, 6, 8, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
     return model, image, iw.record(model, image)
-
-
-def tolerance_of(name: str) -> float:
-    return 1e-9 if name in OWN else CLOSE  # our own models are in double precision
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -263,9 +262,24 @@ def test_other_inputs_give_what_a_plain_call_gives(name: str, count: int) -> Non
     expected = model(leaf)[:, TARGET]
     (gradients,) = torch.autograd.grad(expected.sum(), leaf)
     found = trace.probe("input", values, TARGET, gradient=True)
-    assert_close(found.scores, expected.detach(), tolerance_of(name))
-    assert_close(found.gradients, gradients, tolerance_of(name))
-    assert_close(trace.probe("input", values, TARGET).scores, expected.detach(), tolerance_of(name))
+    assert_close(found.scores, expected.detach(), 1e-9)
+    assert_close(found.gradients, gradients, 1e-9)
+    assert_close(trace.probe("input", values, TARGET).scores, expected.detach(), 1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_in_single_precision_most_gradients_are_those_of_a_plain_call(count: int) -> None:
+    """Not all: the order of adding up depends on the batch and the processor, and a ReLU near zero may switch."""
+    model, image = subject("resnet18"), image_for("resnet18")
+    with iw.record(model, image) as trace:
+        values = others(trace, "input", count)
+        found = trace.probe("input", values, TARGET, gradient=True)
+    leaf = values.clone().requires_grad_()
+    scores = model(leaf)[:, TARGET]
+    (gradients,) = torch.autograd.grad(scores.sum(), leaf)
+    assert_close(found.scores, scores.detach(), 1e-3)
+    far = (found.gradients - gradients).abs() > 0.01 * gradients.abs().amax(dim=(1, 2, 3), keepdim=True)
+    assert float(far.float().mean()) < 0.01
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -278,10 +292,10 @@ def test_other_values_at_a_layer_give_what_a_plain_call_with_a_hook_gives(
     kept = values.clone()
     scores, gradients = plainly(model, image, path, values, call)
     assert float((scores - trace.score(TARGET)).abs().max()) > 1e-4 * float(scores.abs().max())  # the layer matters
-    assert_close(trace.probe(layer, values, TARGET).scores, scores, tolerance_of(name))
+    assert_close(trace.probe(layer, values, TARGET).scores, scores, 1e-9)
     found = trace.probe(layer, values, TARGET, gradient=True)
-    assert_close(found.scores, scores, tolerance_of(name))
-    assert_close(found.gradients, gradients, tolerance_of(name))
+    assert_close(found.scores, scores, 1e-9)
+    assert_close(found.gradients, gradients, 1e-9)
     assert torch.equal(values, kept)
 
 
