@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, fields
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -27,13 +28,25 @@ def limits(
     options: tuple[Any, ...] = (),
     help: str = "",  # noqa: A002 - the word users know
     convert: Callable[[Any], Any] | None = None,
+    only_with: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Metadata of a hyper-parameter, from which widgets build its control: what is allowed, and what it does.
 
-    ``convert`` makes the hyper-parameter of what a user gives, and refuses what cannot be; ``options`` are then the
-    choices to show, not all there are.
+    Args:
+        low, high: the least and the largest number allowed.
+        options: the values allowed; with ``convert`` the choices to show, not all there are.
+        help: what it does, in a few words.
+        convert: makes the hyper-parameter of what a user gives, and refuses what cannot be.
+        only_with: values of other hyper-parameters that this one needs in order to change the map.
     """
-    return {"low": low, "high": high, "options": options, "help": help, "convert": convert}
+    return {
+        "low": low,
+        "high": high,
+        "options": options,
+        "help": help,
+        "convert": convert,
+        "only_with": only_with,
+    }
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,16 @@ from interp_widgets.errors import InputError, ParameterError
 from interp_widgets.explainers.base import limits, precise
 from interp_widgets.trace import Trace
 
-__all__ = ["BASELINES", "BASELINE_LIMITS", "Baseline", "Given", "as_baseline", "baseline_input", "baseline_value"]
+__all__ = [
+    "BASELINES",
+    "BASELINE_LIMITS",
+    "NOISE_SEED_LIMITS",
+    "Baseline",
+    "Given",
+    "as_baseline",
+    "baseline_input",
+    "baseline_value",
+]
 
 BASELINES: Mapping[str, str] = MappingProxyType(
     {
@@ -51,6 +60,9 @@ def as_baseline(baseline: str | torch.Tensor | Given) -> Baseline:
 
 BASELINE_LIMITS = limits(options=tuple(BASELINES), help="what the input is compared with", convert=as_baseline)
 """Metadata of the hyper-parameter ``baseline``."""
+
+NOISE_SEED_LIMITS = limits(0, 2**31 - 1, help="of a baseline of noise", only_with={"baseline": "noise"})
+"""Metadata of the hyper-parameter ``seed`` where nothing is drawn but the baseline."""
 
 
 def baseline_input(trace: Trace, name: str, baseline: Baseline, example: int, seed: int = 0) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 
 from interp_widgets.explainers.base import Explainer, limits, value_of
-from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_input
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline, baseline_input
 from interp_widgets.explainers.estimate import Estimate, relative_error, spread
 from interp_widgets.explainers.segments import SEGMENT_LIMITS, SHAPE_LIMITS, segments
 from interp_widgets.trace import Target, Trace
@@ -104,6 +104,8 @@ class FeatureAblation(_Coalitions):
 
     title: ClassVar[str] = "Feature Ablation"
     summary: ClassVar[str] = "what the score loses without one part of the input"
+
+    seed: int = field(default=0, metadata=NOISE_SEED_LIMITS)
 
     def shares(self, game: Game) -> Iterator[Estimate]:
         players = game.players

@@ -11,7 +11,7 @@ import torch
 
 from interp_widgets.errors import GradientError, InterpError
 from interp_widgets.explainers.base import Explainer, as_map, limits, precise, value_of
-from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, Given, baseline_input
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline, Given, baseline_input
 from interp_widgets.explainers.estimate import Estimate, relative_error
 from interp_widgets.propagation.difference import Multipliers, multipliers
 from interp_widgets.trace import Target, Trace
@@ -44,7 +44,7 @@ class DeepLift(Explainer):
     error_name: ClassVar[str] = "completeness gap"
 
     baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
-    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of a baseline of noise"))
+    seed: int = field(default=0, metadata=NOISE_SEED_LIMITS)
 
     @property
     def signed(self) -> bool:

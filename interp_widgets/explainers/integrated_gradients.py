@@ -12,7 +12,7 @@ import torch
 
 from interp_widgets.errors import LayoutError
 from interp_widgets.explainers.base import Explainer, as_map, limits, precise, value_of
-from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_value, blurred
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline, baseline_value, blurred
 from interp_widgets.explainers.estimate import Estimate, completeness_gap, spread
 from interp_widgets.trace import Target, Trace
 
@@ -41,7 +41,7 @@ class IntegratedGradients(Explainer):
 
     steps: int = field(default=32, metadata=limits(2, 1000, help="gradients on the way from the baseline to the input"))
     baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
-    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of a baseline of noise"))
+    seed: int = field(default=0, metadata=NOISE_SEED_LIMITS)
 
     @property
     def signed(self) -> bool:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from interp_widgets.errors import LayoutError
 from interp_widgets.explainers.base import Explainer, limits, value_of
-from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_input
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline, baseline_input
 from interp_widgets.explainers.estimate import Estimate, relative_error, spread
 from interp_widgets.trace import Target, Trace
 
@@ -62,7 +62,7 @@ class Occlusion(_Covering):
     )
     stride: float = field(default=0.5, metadata=limits(0.05, 1.0, help="from square to square, as a share of its side"))
     baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
-    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of a baseline of noise"))
+    seed: int = field(default=0, metadata=NOISE_SEED_LIMITS)
 
     def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
         image = self.image(trace, layer, example)

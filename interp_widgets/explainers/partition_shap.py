@@ -45,7 +45,10 @@ class PartitionSHAP(Explainer):
 
     samples: int = field(default=200, metadata=limits(8, 20000, help="evaluations of the model"))
     baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
-    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of a baseline of noise, and of ties"))
+    seed: int = field(
+        default=0,
+        metadata=limits(0, 2**31 - 1, help="of a baseline of noise, and of ties", only_with={"baseline": "noise"}),
+    )
 
     @property
     def signed(self) -> bool:
