@@ -10,11 +10,12 @@ from typing import ClassVar
 import torch
 
 from interp_widgets.errors import GradientError, InterpError
-from interp_widgets.explainers.base import Explainer, as_map, limits, precise, value_of
-from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline, Given, baseline_input
-from interp_widgets.explainers.estimate import Estimate, relative_error
+from interp_widgets.explainers.base import Explainer, limits
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline, Given
+from interp_widgets.explainers.estimate import ErrorKind, Estimate, relative_error
+from interp_widgets.explainers.question import Question
 from interp_widgets.propagation.difference import Multipliers, multipliers
-from interp_widgets.trace import Target, Trace
+from interp_widgets.trace import Trace
 
 __all__ = ["DeepLift", "DeepLiftSHAP"]
 
@@ -41,7 +42,7 @@ class DeepLift(Explainer):
         "the score's change from a baseline, handed back through the model operation by operation; sums up exactly"
     )
     refines: ClassVar[bool] = True
-    error_name: ClassVar[str] = "completeness gap"
+    error_kind: ClassVar[ErrorKind | None] = ErrorKind.COMPLETENESS_GAP
 
     baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
     seed: int = field(default=0, metadata=NOISE_SEED_LIMITS)
@@ -50,12 +51,11 @@ class DeepLift(Explainer):
     def signed(self) -> bool:
         return True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        lift = _Lift(trace, target, layer, example)
-        yield from lift.draft(self.baseline, self.seed, total=2)
-        found = lift.from_baseline(self.baseline, self.seed)
-        _refuse_a_gap(trace.site(layer).dtype, [found])
-        yield Estimate(as_map(trace, layer, _relevance(trace, layer, found)), 2, 2, found.gap, found.change)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        yield from _draft(question, self.baseline, self.seed, total=2)
+        walk = _walk(question, self.baseline, self.seed)
+        _refuse_a_gap(question, [walk])
+        yield Estimate(question.as_map(_relevance(question, walk)), 2, 2, walk.gap, walk.change)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class DeepLiftSHAP(Explainer):
     title: ClassVar[str] = "DeepLift SHAP"
     summary: ClassVar[str] = "DeepLift averaged over many baselines"
     refines: ClassVar[bool] = True
-    error_name: ClassVar[str] = "standard error"
+    error_kind: ClassVar[ErrorKind | None] = ErrorKind.STANDARD_ERROR
 
     samples: int = field(default=16, metadata=limits(2, 2000, help="baselines that are drawn"))
     baseline: Baseline = field(default="noise", metadata=BASELINE_LIMITS)
@@ -83,20 +83,20 @@ class DeepLiftSHAP(Explainer):
     def signed(self) -> bool:
         return True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        lift, baselines = _Lift(trace, target, layer, example), self._baselines(trace)
-        yield from lift.draft(*baselines[0], total=len(baselines) + 1)
-        total = squares = torch.zeros_like(value_of(trace, layer, example))
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        baselines = self._baselines(question.trace)
+        yield from _draft(question, *baselines[0], total=len(baselines) + 1)
+        total = squares = torch.zeros_like(question.value)
         walks: list[Multipliers] = []
         for count, (baseline, seed) in enumerate(baselines, start=1):
-            found = lift.from_baseline(baseline, seed)
-            relevance = _relevance(trace, layer, found)
+            walk = _walk(question, baseline, seed)
+            relevance = _relevance(question, walk)
             total, squares = total + relevance, squares + relevance.square()
-            walks.append(replace(found, at={}, steps={}))
+            walks.append(replace(walk, at={}, steps={}))
             if count == len(baselines):
-                _refuse_a_gap(trace.site(layer).dtype, walks)
+                _refuse_a_gap(question, walks)
             error = relative_error(total, squares, count)
-            yield Estimate(as_map(trace, layer, total / count), count + 1, len(baselines) + 1, error)
+            yield Estimate(question.as_map(total / count), count + 1, len(baselines) + 1, error)
 
     def _baselines(self, trace: Trace) -> list[tuple[Baseline, int]]:
         if self.baseline == "noise":
@@ -108,58 +108,54 @@ class DeepLiftSHAP(Explainer):
         return [(self.baseline, self.seed)]
 
 
-@dataclass(frozen=True)
-class _Lift:
-    """What is lifted, whatever the baseline."""
-
-    trace: Trace
-    target: Target
-    layer: str
-    example: int
-
-    def from_baseline(self, baseline: Baseline, seed: int) -> Multipliers:
-        """The multipliers at the layer, from a recording of the input alone and one of the baseline."""
-        starts = self._starts(baseline, seed)
-        with ExitStack() as stack:
-            alone = self.trace
-            if alone.examples > 1 or not set(starts) <= set(alone.input_sites):
-                ends = {name: value_of(self.trace, name, self.example)[None] for name in starts}
-                alone = stack.enter_context(self.trace.rerun(ends, example=self.example))
-            reference = stack.enter_context(self.trace.rerun(starts, example=self.example))
-            return multipliers(alone, reference, [self.layer], self.target)
-
-    def draft(self, baseline: Baseline, seed: int, total: int) -> Iterator[Estimate]:
-        """At the input, the recorded gradient times the difference: at once, and often close."""
-        site = self.trace.site(self.layer)
-        if site.name in self.trace.input_sites and site.differentiable:
-            start = baseline_input(self.trace, self.layer, baseline, self.example, seed)
-            try:
-                gradient = precise(self.trace.gradient(self.layer, self.target))
-            except InterpError:  # the walk needs none
-                return
-            gradient = gradient[self.example] if self.trace.is_batch else gradient
-            found = gradient * (value_of(self.trace, self.layer, self.example) - start)
-            if bool(torch.isfinite(found).all()):
-                yield Estimate(as_map(self.trace, self.layer, found), 1, total)
-
-    def _starts(self, baseline: Baseline, seed: int) -> dict[str, torch.Tensor]:
-        """The baseline of the input explained; of all inputs for a layer; of the layer itself behind token ids."""
-        trace, name = self.trace, self.trace.site(self.layer).name
-        followed = [site for site in trace.input_sites if trace.sites[site].dtype.is_floating_point]
-        sites = [name] if name in trace.input_sites else followed
-        sites = sites or [name]  # the embedding of token ids
-        return {site: baseline_input(trace, site, baseline, self.example, seed)[None] for site in sites}
+def _draft(question: Question, baseline: Baseline, seed: int, total: int) -> Iterator[Estimate]:
+    """At the input, the recorded gradient times the difference: at once, and often close."""
+    if not (question.is_input and question.trace.site(question.layer).differentiable):
+        return
+    start = question.baseline(baseline, seed)
+    try:
+        gradient = question.gradient
+    except InterpError:  # the walk needs none
+        return
+    relevance = gradient * (question.value - start)
+    if bool(torch.isfinite(relevance).all()):
+        yield Estimate(question.as_map(relevance), 1, total)
 
 
-def _relevance(trace: Trace, layer: str, found: Multipliers) -> torch.Tensor:
-    relevance = found.at[layer] * found.steps[layer]
-    return relevance[0] if trace.is_batch else relevance
+def _walk(question: Question, baseline: Baseline, seed: int) -> Multipliers:
+    """The multipliers at the layer, from a recording of the input alone and one of the baseline."""
+    trace = question.trace
+    starts = {site: question.at(site).baseline(baseline, seed)[None] for site in _compared(question)}
+    with ExitStack() as stack:
+        alone = trace
+        if trace.examples > 1 or not set(starts) <= set(trace.input_sites):
+            ends = {site: question.at(site).value[None] for site in starts}
+            alone = stack.enter_context(trace.rerun(ends, example=question.example))
+        reference = stack.enter_context(trace.rerun(starts, example=question.example))
+        return multipliers(alone, reference, [question.layer], question.target)
 
 
-def _refuse_a_gap(dtype: torch.dtype, walks: Sequence[Multipliers]) -> None:
+def _compared(question: Question) -> list[str]:
+    """The sites that get baselines: the input explained; for a layer all inputs; behind token ids the layer itself."""
+    trace = question.trace
+    name = trace.site(question.layer).name
+    if name in trace.input_sites:
+        return [name]
+    floating = [site for site in trace.input_sites if trace.sites[site].dtype.is_floating_point]
+    return floating or [name]
+
+
+def _relevance(question: Question, walk: Multipliers) -> torch.Tensor:
+    relevance = walk.at[question.layer] * walk.steps[question.layer]
+    return relevance[0] if question.trace.is_batch else relevance
+
+
+def _refuse_a_gap(question: Question, walks: Sequence[Multipliers]) -> None:
     """Refuse what does not sum up; a score that changes by rounding errors only cannot be asked to."""
+    dtype = question.trace.site(question.layer).dtype
     precision = torch.finfo(dtype if dtype.is_floating_point else torch.float32).eps
-    leak, change = (sum(abs(getattr(walk, name)) for walk in walks) for name in ("leak", "change"))
+    leak = sum(abs(walk.leak) for walk in walks)
+    change = sum(abs(walk.change) for walk in walks)
     size = sum(max(abs(walk.score), abs(walk.score - walk.change)) for walk in walks)
     if leak > max(LARGEST_GAP, ROUNDING * precision) * change and change > precision**0.5 * size:
         worst = max(walks, key=lambda walk: abs(walk.leak))
