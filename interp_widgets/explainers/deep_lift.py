@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import ClassVar, NamedTuple
 
 import torch
 
@@ -14,8 +16,8 @@ from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline, Given
 from interp_widgets.explainers.estimate import ErrorKind, Estimate, relative_error
 from interp_widgets.explainers.question import Question
-from interp_widgets.propagation.difference import Multipliers, multipliers
-from interp_widgets.trace import Trace
+from interp_widgets.propagation.difference import multipliers
+from interp_widgets.trace import Target, Trace
 
 __all__ = ["DeepLift", "DeepLiftSHAP"]
 
@@ -52,10 +54,11 @@ class DeepLift(Explainer):
         return True
 
     def estimates(self, question: Question) -> Iterator[Estimate]:
-        yield from _draft(question, self.baseline, self.seed, total=2)
-        walk = _walk(question, self.baseline, self.seed)
-        _refuse_a_gap(question, [walk])
-        yield Estimate(question.as_map(_relevance(question, walk)), 2, 2, walk.gap, walk.change)
+        baselines = [(self.baseline, self.seed)]
+        yield from _draft(question, *baselines[0], total=2)
+        relevance, balances = _lift(question, baselines)
+        _refuse_a_gap(question, balances)
+        yield Estimate(question.as_map(relevance[0]), 2, 2, balances[0].gap, balances[0].change)
 
 
 @dataclass(frozen=True)
@@ -85,25 +88,34 @@ class DeepLiftSHAP(Explainer):
 
     def estimates(self, question: Question) -> Iterator[Estimate]:
         baselines = self._baselines(question.trace)
-        yield from _draft(question, *baselines[0], total=len(baselines) + 1)
+        count = len(baselines)
+        yield from _draft(question, *baselines[0], total=count + 1)
         total = squares = torch.zeros_like(question.value)
-        walks: list[Multipliers] = []
-        for count, (baseline, seed) in enumerate(baselines, start=1):
-            walk = _walk(question, baseline, seed)
-            relevance = _relevance(question, walk)
-            total, squares = total + relevance, squares + relevance.square()
-            walks.append(replace(walk, at={}, steps={}))
-            if count == len(baselines):
-                _refuse_a_gap(question, walks)
-            error = relative_error(total, squares, count)
-            yield Estimate(question.as_map(total / count), count + 1, len(baselines) + 1, error)
+        balances: list[_Balance] = []
+        for part in self._parts(question, count):
+            relevance, new = _lift(question, baselines[part.start : part.stop])  # (B, *shape)
+            total = total + relevance.sum(dim=0)
+            squares = squares + relevance.square().sum(dim=0)
+            balances += new
+            if part.stop == count:
+                _refuse_a_gap(question, balances)
+            error = relative_error(total, squares, part.stop)
+            yield Estimate(question.as_map(total / part.stop), part.stop + 1, count + 1, error)
+
+    def _parts(self, question: Question, count: int) -> Iterable[range]:
+        """Which baselines are walked from at once."""
+        if question.is_input and question.trace.is_batch:
+            # as many as fit: a walk takes about as long for many as for one, and the draft is a picture already
+            return question.batches(count, gradient=True, growing=False)
+        # At a layer, what is lost on the way back is known for all rows together only.
+        return (range(place, place + 1) for place in range(count))
 
     def _baselines(self, trace: Trace) -> list[tuple[Baseline, int]]:
         if self.baseline == "noise":
             return [(self.baseline, self.seed + sample) for sample in range(self.samples)]
         if isinstance(self.baseline, Given):
-            one = trace.sites[trace.input_sites[0]].shape[1 if trace.is_batch else 0 :]
-            if self.baseline.values.ndim > len(one):
+            shape = trace.sites[trace.input_sites[0]].shape[1 if trace.is_batch else 0 :]
+            if self.baseline.values.ndim > len(shape):
                 return [(Given(values), self.seed) for values in self.baseline.values[: self.samples]]
         return [(self.baseline, self.seed)]
 
@@ -122,43 +134,93 @@ def _draft(question: Question, baseline: Baseline, seed: int, total: int) -> Ite
         yield Estimate(question.as_map(relevance), 1, total)
 
 
-def _walk(question: Question, baseline: Baseline, seed: int) -> Multipliers:
-    """The multipliers at the layer, from a recording of the input alone and one of the baseline."""
-    trace = question.trace
-    starts = {site: question.at(site).baseline(baseline, seed)[None] for site in _compared(question)}
+class _Balance(NamedTuple):
+    """Whether the relevance from one baseline adds up.
+
+    Args:
+        score, change: the score of the input, and by how much it exceeds that of the baseline.
+        leak: the part of the change that was lost on the way back.
+        worst: the name of the site whose operation lost most.
+    """
+
+    score: float
+    change: float
+    leak: float
+    worst: str
+
+    @property
+    def gap(self) -> float | None:
+        """The share of the change that was lost, ``None`` when there is no change."""
+        return abs(self.leak / self.change) if self.change else None
+
+
+def _lift(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> tuple[torch.Tensor, list[_Balance]]:
+    """The relevance at the layer from each baseline, ``(B, *shape)``, and whether it adds up; from one walk."""
+    trace, layer = question.trace, question.layer
+    count = len(baselines)
+    starts = _starts(question, baselines)
     with ExitStack() as stack:
         alone = trace
-        if trace.examples > 1 or not set(starts) <= set(trace.input_sites):
-            ends = {site: question.at(site).value[None] for site in starts}
+        if count > 1 or trace.examples > 1 or not set(starts) <= set(trace.input_sites):
+            ends = {site: question.at(site).value.expand(start.shape) for site, start in starts.items()}
             alone = stack.enter_context(trace.rerun(ends, example=question.example))
         reference = stack.enter_context(trace.rerun(starts, example=question.example))
-        return multipliers(alone, reference, [question.layer], question.target)
+        if count > 1:
+            (start,) = starts.values()  # several at once are walked from at an input only
+            scores = question.probe(torch.cat([question.value[None], start])).scores.cpu().double()  # (1 + B,)
+            if not _add_up(alone, reference, question.target, scores):
+                singles = [_lift(question, [baseline]) for baseline in baselines]
+                return torch.cat([relevance for relevance, _ in singles]), [each for _, (each,) in singles]
+        walk = multipliers(alone, reference, [layer], question.target)
+    relevance = walk.at[layer] * walk.steps[layer]
+    if count == 1:
+        relevance = relevance if trace.is_batch else relevance[None]
+        return relevance, [_Balance(walk.score, walk.change, walk.leak, walk.worst)]
+    changes = scores[0] - scores[1:]  # (B,)
+    leaks = changes - relevance.flatten(1).cpu().sum(dim=1, dtype=torch.float64)
+    pairs = zip(changes.tolist(), leaks.tolist(), strict=True)
+    return relevance, [_Balance(float(scores[0]), change, leak, walk.worst) for change, leak in pairs]
 
 
-def _compared(question: Question) -> list[str]:
-    """The sites that get baselines: the input explained; for a layer all inputs; behind token ids the layer itself."""
+def _add_up(alone: Trace, reference: Trace, target: Target, scores: torch.Tensor) -> bool:
+    """Whether the score of a batch is the sum over its rows; not so a function that reads the first row only.
+
+    Args:
+        alone, reference: the recordings of ``B`` times the input, and of the ``B`` baselines.
+        scores: of the input and of each baseline, ``(1 + B,)``.
+    """
+    rows = len(scores) - 1
+    precision = torch.finfo(alone.sites[alone.input_sites[0]].dtype).eps ** 0.5
+    expected = torch.stack([rows * scores[0], scores[1:].sum()])
+    sums = torch.stack([alone.score(target), reference.score(target)]).to(expected)
+    return bool(((sums - expected).abs() <= precision * scores.abs().sum()).all())
+
+
+def _starts(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> dict[str, torch.Tensor]:
+    """The baselines ``(B, *shape)`` of the sites that are compared.
+
+    That is the input explained; for a layer all inputs; behind token ids the layer itself.
+    """
     trace = question.trace
     name = trace.site(question.layer).name
-    if name in trace.input_sites:
-        return [name]
     floating = [site for site in trace.input_sites if trace.sites[site].dtype.is_floating_point]
-    return floating or [name]
+    sites = [name] if name in trace.input_sites or not floating else floating
+    starts = {}
+    for site in sites:
+        groups = [(kind, [seed for _, seed in group]) for kind, group in groupby(baselines, key=itemgetter(0))]
+        starts[site] = torch.cat([question.at(site).baselines(kind, seeds) for kind, seeds in groups])
+    return starts
 
 
-def _relevance(question: Question, walk: Multipliers) -> torch.Tensor:
-    relevance = walk.at[question.layer] * walk.steps[question.layer]
-    return relevance[0] if question.trace.is_batch else relevance
-
-
-def _refuse_a_gap(question: Question, walks: Sequence[Multipliers]) -> None:
+def _refuse_a_gap(question: Question, balances: Sequence[_Balance]) -> None:
     """Refuse what does not sum up; a score that changes by rounding errors only cannot be asked to."""
     dtype = question.trace.site(question.layer).dtype
     precision = torch.finfo(dtype if dtype.is_floating_point else torch.float32).eps
-    leak = sum(abs(walk.leak) for walk in walks)
-    change = sum(abs(walk.change) for walk in walks)
-    size = sum(max(abs(walk.score), abs(walk.score - walk.change)) for walk in walks)
+    leak = sum(abs(balance.leak) for balance in balances)
+    change = sum(abs(balance.change) for balance in balances)
+    size = sum(max(abs(balance.score), abs(balance.score - balance.change)) for balance in balances)
     if leak > max(LARGEST_GAP, ROUNDING * precision) * change and change > precision**0.5 * size:
-        worst = max(walks, key=lambda walk: abs(walk.leak))
+        worst = max(balances, key=lambda balance: abs(balance.leak))
         raise GradientError(
             f"DeepLift does not sum up here: {leak / change:.1%} of the score's change of {worst.change:.3g} from the "
             f"baseline is lost on the way back, most of it at {worst.worst}. "

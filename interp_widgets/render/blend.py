@@ -116,7 +116,7 @@ def _stretched(values: NDArray[np.float64], size: int, axis: int) -> NDArray[np.
     fractions = (positions - first).reshape(shape)
     following = np.minimum(np.arange(length) + 1, length - 1)
     steps = np.take(values, following, axis=axis) - values  # on the small grid, not once for each pixel
-    stretched = np.take(steps, first, axis=axis)
+    stretched: NDArray[np.float64] = np.take(steps, first, axis=axis)
     stretched *= fractions
     stretched += np.take(values, first, axis=axis)
     return stretched
