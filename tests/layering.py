@@ -36,11 +36,10 @@ PICKLING = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module, and whether it is imported for types only."""
+    """One imported module; one that is imported for types only counts as any other."""
 
     module: str
     line: int
-    for_types: bool
 
 
 def read_package(root: Path) -> dict[str, str]:
@@ -58,7 +57,7 @@ def violations(sources: Mapping[str, str]) -> list[str]:
     for module, source in sources.items():
         tree = ast.parse(source)
         imports = list(_imports(tree, module, modules))
-        graph[module] = {each.module for each in imports if each.module in modules and not each.for_types}
+        graph[module] = {each.module for each in imports if each.module in modules}
         for each in imports:
             found += [f"{module}, line {each.line}: {reason}" for reason in _broken_rules(module, each.module)]
         found += [f"{module}, line {line}: torch.load unpickles; use safetensors" for line in _torch_loads(tree)]
@@ -98,13 +97,6 @@ def _unit(module: str) -> str:
 
 
 def _imports(tree: ast.Module, module: str, modules: set[str]) -> Iterator[Import]:
-    typing_lines = {
-        line
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for statement in node.body
-        for line in range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
-    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -115,7 +107,7 @@ def _imports(tree: ast.Module, module: str, modules: set[str]) -> Iterator[Impor
         else:
             continue
         for name in dict.fromkeys(names):
-            yield Import(name, node.lineno, node.lineno in typing_lines)
+            yield Import(name, node.lineno)
 
 
 def _absolute(node: ast.ImportFrom, module: str, modules: set[str]) -> str:

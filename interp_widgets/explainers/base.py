@@ -15,10 +15,10 @@ from interp_widgets.explainers.attribution import Attribution
 from interp_widgets.explainers.estimate import ErrorKind, Estimate
 from interp_widgets.explainers.hyper_parameters import allowed, is_allowed, limits
 from interp_widgets.explainers.question import Question, pick
-from interp_widgets.trace import ClassScore, ClassSum, Contrast, SiteScore, Target, TargetLike, Trace
-from interp_widgets.trace.target import as_target
+from interp_widgets.trace import Target, TargetLike, Trace
+from interp_widgets.trace.target import Values, as_target
 
-__all__ = ["CAM", "Explainer", "label_of", "limits"]
+__all__ = ["CAM", "Explainer", "limits"]
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Explainer(ABC):
             target=question.target,
             score=score,
             signed=self.signed,
-            label=label_of(question.target, question.trace),
+            label=question.target.label(question.trace.class_names),
             background=_background(question.trace, question.example),
             done=estimate.done,
             total=estimate.total,
@@ -182,25 +182,6 @@ def _background(trace: Trace, example: int) -> torch.Tensor | None:
 def _score(target: Target, trace: Trace, example: int) -> float:
     """The score of one input of a batch, where the target is one whose score adds up over the batch."""
     score = trace.score(target)  # refuses a wrong class and a score that is not finite
-    if isinstance(target, (ClassScore, ClassSum, Contrast)) and trace.logits.ndim > 1 and trace.logits.shape[0] > 1:
-        score = target.score(trace, lambda name: pick(trace.activation(name), example)[None])
+    if target.adds_up and trace.is_batch:
+        score = pick(target.each(Values(trace, trace.activation)), example)
     return float(score)
-
-
-def label_of(target: Target, trace: Trace) -> str:
-    """What a target is called."""
-    if isinstance(target, ClassScore):
-        return _class_name(target.index, trace)
-    if isinstance(target, Contrast):
-        share = "" if target.weight == 1 else f", by {target.weight:.0%}"
-        return f"{_class_name(target.a, trace)} rather than {_class_name(target.b, trace)}{share}"
-    if isinstance(target, ClassSum):
-        return " + ".join(_class_name(index, trace) for index in target.indices)
-    if isinstance(target, SiteScore):
-        return target.site if target.channel is None else f"channel {target.channel} of {target.site}"
-    return getattr(getattr(target, "function", None), "__name__", type(target).__name__)
-
-
-def _class_name(index: int, trace: Trace) -> str:
-    names = trace.class_names
-    return str(names[index]) if names is not None and index < len(names) else f"class {index}"

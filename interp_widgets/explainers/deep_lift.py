@@ -17,7 +17,8 @@ from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMI
 from interp_widgets.explainers.estimate import ErrorKind, Estimate, relative_error
 from interp_widgets.explainers.question import Question
 from interp_widgets.propagation.difference import multipliers
-from interp_widgets.trace import Target, Trace
+from interp_widgets.trace import Trace
+from interp_widgets.trace.target import Values
 
 __all__ = ["DeepLift", "DeepLiftSHAP"]
 
@@ -104,7 +105,7 @@ class DeepLiftSHAP(Explainer):
 
     def _parts(self, question: Question, count: int) -> Iterable[range]:
         """Which baselines are walked from at once."""
-        if question.is_input and question.trace.is_batch:
+        if question.is_input and question.trace.is_batch and question.target.adds_up:
             # as many as fit: a walk takes about as long for many as for one, and the draft is a picture already
             return question.batches(count, gradient=True, growing=False)
         # At a layer, what is lost on the way back is known for all rows together only.
@@ -156,7 +157,7 @@ class _Balance(NamedTuple):
 
 def _lift(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> tuple[torch.Tensor, list[_Balance]]:
     """The relevance at the layer from each baseline, ``(B, *shape)``, and whether it adds up; from one walk."""
-    trace, layer = question.trace, question.layer
+    trace, layer, target = question.trace, question.layer, question.target
     count = len(baselines)
     starts = _starts(question, baselines)
     with ExitStack() as stack:
@@ -165,35 +166,18 @@ def _lift(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> tupl
             ends = {site: question.at(site).value.expand(start.shape) for site, start in starts.items()}
             alone = stack.enter_context(trace.rerun(ends, example=question.example))
         reference = stack.enter_context(trace.rerun(starts, example=question.example))
+        walk = multipliers(alone, reference, [layer], target)
         if count > 1:
-            (start,) = starts.values()  # several at once are walked from at an input only
-            scores = question.probe(torch.cat([question.value[None], start])).scores.cpu().double()  # (1 + B,)
-            if not _add_up(alone, reference, question.target, scores):
-                singles = [_lift(question, [baseline]) for baseline in baselines]
-                return torch.cat([relevance for relevance, _ in singles]), [each for _, (each,) in singles]
-        walk = multipliers(alone, reference, [layer], question.target)
+            scores, lows = (target.each(Values(each, each.activation)) for each in (alone, reference))  # (B,) each
     relevance = walk.at[layer] * walk.steps[layer]
     if count == 1:
         relevance = relevance if trace.is_batch else relevance[None]
         return relevance, [_Balance(walk.score, walk.change, walk.leak, walk.worst)]
-    changes = scores[0] - scores[1:]  # (B,)
+    scores, lows = scores.cpu().double(), lows.cpu().double()
+    changes = scores - lows
     leaks = changes - relevance.flatten(1).cpu().sum(dim=1, dtype=torch.float64)
-    pairs = zip(changes.tolist(), leaks.tolist(), strict=True)
-    return relevance, [_Balance(float(scores[0]), change, leak, walk.worst) for change, leak in pairs]
-
-
-def _add_up(alone: Trace, reference: Trace, target: Target, scores: torch.Tensor) -> bool:
-    """Whether the score of a batch is the sum over its rows; not so a function that reads the first row only.
-
-    Args:
-        alone, reference: the recordings of ``B`` times the input, and of the ``B`` baselines.
-        scores: of the input and of each baseline, ``(1 + B,)``.
-    """
-    rows = len(scores) - 1
-    precision = torch.finfo(alone.sites[alone.input_sites[0]].dtype).eps ** 0.5
-    expected = torch.stack([rows * scores[0], scores[1:].sum()])
-    sums = torch.stack([alone.score(target), reference.score(target)]).to(expected)
-    return bool(((sums - expected).abs() <= precision * scores.abs().sum()).all())
+    rows = zip(scores.tolist(), changes.tolist(), leaks.tolist(), strict=True)
+    return relevance, [_Balance(*row, walk.worst) for row in rows]
 
 
 def _starts(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> dict[str, torch.Tensor]:

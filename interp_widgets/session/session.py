@@ -17,7 +17,6 @@ from torch import nn
 from interp_widgets import trace as tracing
 from interp_widgets.errors import ClosedError, InputError, LayoutError, ParameterError, TargetError, did_you_mean
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
-from interp_widgets.explainers.base import label_of
 from interp_widgets.explainers.baselines import baseline_of
 from interp_widgets.inputs import Preprocess, load_image, load_input, to_picture
 from interp_widgets.session.turn import TURN
@@ -353,7 +352,7 @@ class Session(t.HasTraits):
     def name_of_target(self, target: Any = None) -> str:
         """What a target is called, as the attributions call it."""
         trace = self.ready()
-        return label_of(as_target(self.target if target is None else target, trace), trace)
+        return as_target(self.target if target is None else target, trace).label(trace.class_names)
 
     # Refusing what cannot be
 

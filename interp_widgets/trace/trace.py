@@ -32,7 +32,7 @@ from interp_widgets.trace.axes.reading import Reading, readings
 from interp_widgets.trace.calls import Calls
 from interp_widgets.trace.memory import batch_bytes
 from interp_widgets.trace.state import Fingerprint
-from interp_widgets.trace.target import Target, TargetLike, as_target, each_score
+from interp_widgets.trace.target import Target, TargetLike, Values, as_target
 from interp_widgets.trace.values import Edge, Operation, Ref, Site, Value, map_structure
 
 __all__ = ["Recording", "Trace"]
@@ -301,7 +301,7 @@ class Trace:
                 return leaves[name]
 
             with torch.inference_mode(mode=False), torch.enable_grad():
-                score = target.score(self, leaf)
+                score = target.score(Values(self, leaf))
                 self._check_score(score, target)
                 used = [(name, tensor) for name, tensor in leaves.items() if tensor.requires_grad]
                 gradients: tuple[torch.Tensor | None, ...] = ()
@@ -483,7 +483,7 @@ class Trace:
 
     def _with_gradients(self, name: str, values: torch.Tensor, target: Target, example: int) -> Probe:
         with self.rerun({name: values}, example=example) as other:
-            scores = each_score(target, other, other.activation)
+            scores = target.each(Values(other, other.activation))
             return Probe(scores.detach(), other.gradient(name, target).reshape(values.shape).contiguous())
 
     def _arranged(self, name: str, values: torch.Tensor) -> torch.Tensor:
@@ -502,15 +502,15 @@ class Trace:
             needed.add(self.site(site).name)
             return self.activation(site)
 
-        each_score(target, self, note)
+        target.each(Values(self, note))
         outputs = {path: site for path, site in self._output_values.items() if site in needed}
         wanted = {site: self._sites[site].module for site in needed - set(outputs.values())}
         if not all(module and "[" not in site for site, module in wanted.items()):
             with self.rerun({name: values}, example=example) as other:
-                return each_score(target, other, other.activation).detach()
+                return target.each(Values(other, other.activation)).detach()
         if name not in self.input_sites and not (self._sites[name].module and "[" not in name):
             with self.rerun({name: values}, example=example) as other:
-                return each_score(target, other, other.activation).detach()
+                return target.each(Values(other, other.activation)).detach()
         asked = {site: module or "" for site, module in wanted.items()}
         if name not in self._in_full:
             try:
@@ -519,7 +519,7 @@ class Trace:
                 self._in_full.add(name)
         inputs, edits = self._fed({name: values}, example)
         found = self._again.forward(inputs, edits, asked, outputs)
-        return each_score(target, self, lambda site: found[self.site(site).name]).detach()
+        return target.each(Values(self, lambda site: found[self.site(site).name])).detach()
 
     def _quick_scores(
         self,
@@ -541,7 +541,7 @@ class Trace:
         found = self._again.forward(inputs, rest, asked, outputs, known)
         if len(values) > 1 and any(value._version for site, value in known.items() if site not in edits):
             raise RuntimeError("one memory for all values was written into")
-        return each_score(target, self, lambda site: found[self.site(site).name]).detach()
+        return target.each(Values(self, lambda site: found[self.site(site).name])).detach()
 
     def _known(self, edits: Mapping[str, torch.Tensor], asked: Iterable[str], example: int) -> dict[str, torch.Tensor]:
         """What the modules return that ran before the edit, and the edit itself: they need not run again."""
@@ -624,7 +624,7 @@ class Trace:
         return all(len(shape) > 1 and shape[0] == shapes[0][0] for shape in shapes)
 
     def _takes_batches(self, target: Target) -> bool:
-        return self.is_batch and hasattr(target, "each")  # a user's function may read the first input only
+        return self.is_batch and target.adds_up
 
     def batches(
         self, count: int, *, gradient: bool = False, layer: str | None = None, growing: bool = True
