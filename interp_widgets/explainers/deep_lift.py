@@ -166,14 +166,16 @@ def _lift(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> tupl
             ends = {site: question.at(site).value.expand(start.shape) for site, start in starts.items()}
             alone = stack.enter_context(trace.rerun(ends, example=question.example))
         reference = stack.enter_context(trace.rerun(starts, example=question.example))
+        scores, lows = (target.each(Values(each, each.activation)) for each in (alone, reference))
+        if len(scores) != count > 1:  # a model that joins the inputs of a batch
+            singles = [_lift(question, [baseline]) for baseline in baselines]
+            return torch.cat([relevance for relevance, _ in singles]), [each for _, (each,) in singles]
         walk = multipliers(alone, reference, [layer], target)
-        if count > 1:
-            scores, lows = (target.each(Values(each, each.activation)) for each in (alone, reference))  # (B,) each
     relevance = walk.at[layer] * walk.steps[layer]
     if count == 1:
         relevance = relevance if trace.is_batch else relevance[None]
         return relevance, [_Balance(walk.score, walk.change, walk.leak, walk.worst)]
-    scores, lows = scores.cpu().double(), lows.cpu().double()
+    scores, lows = scores.cpu().double(), lows.cpu().double()  # (B,) each
     changes = scores - lows
     leaks = changes - relevance.flatten(1).cpu().sum(dim=1, dtype=torch.float64)
     rows = zip(scores.tolist(), changes.tolist(), leaks.tolist(), strict=True)
