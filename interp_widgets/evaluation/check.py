@@ -16,7 +16,7 @@ from torch import nn
 from interp_widgets.errors import InterpError, ParameterError, did_you_mean
 from interp_widgets.evaluation.doctor import diagnose
 from interp_widgets.evaluation.progress import progress_line
-from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
+from interp_widgets.explainers import EXPLAINERS, Attribution, ErrorKind, Explainer
 from interp_widgets.inputs import record
 from interp_widgets.trace import ClassScore, TargetLike, Trace
 
@@ -143,7 +143,7 @@ def _early(stream: Iterator[Attribution]) -> Attribution:
 
 
 def _judge(trace: Trace, explainer: Explainer, early: Attribution, last: Attribution) -> tuple[Verdict, str]:
-    if last.error is not None and last.error_name == "completeness gap" and last.error > GAP:
+    if last.error is not None and last.error_kind is ErrorKind.COMPLETENESS_GAP and last.error > GAP:
         return "wrong", (
             f"gap {last.error:.0%}: the map does not add up to the score's change from the baseline to the input; "
             "take more steps, or a baseline whose score differs more"
@@ -153,7 +153,7 @@ def _judge(trace: Trace, explainer: Explainer, early: Attribution, last: Attribu
     finding = diagnose(trace, explainer, last)
     if finding is not None:
         return "careful", finding.reason + (f": {finding.remedy}" if finding.remedy else "")
-    if last.error is not None and last.error_name == "standard error" and last.error > NOISE:
+    if last.error is not None and last.error_kind is ErrorKind.STANDARD_ERROR and last.error > NOISE:
         return "careful", f"standard error {last.error:.0%} of the map: take more samples"
     other = _another_class(trace, last)
     if other is not None and _same_for(trace, explainer, other, early, last):

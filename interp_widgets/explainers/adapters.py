@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from interp_widgets.errors import ParameterError, TargetError
-from interp_widgets.explainers.base import Explainer, as_map, precise
-from interp_widgets.trace import ClassScore, Target, Trace
+from interp_widgets.explainers.base import Explainer
+from interp_widgets.explainers.estimate import Estimate
+from interp_widgets.explainers.question import Question, precise
+from interp_widgets.trace import ClassScore
 
 __all__ = ["Function", "adapt", "from_callable"]
 
@@ -33,17 +35,19 @@ class _Borrowed(Explainer):
     def signed(self) -> bool:
         return type(self).has_sign
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        target = question.target
         if not isinstance(target, ClassScore):
             raise TargetError(f"{type(self).title} explains classes only, got the target {target}: choose a class")
-        with trace.lent(example) as (model, image):
-            found = type(self).function(model, image, target.index)
-        values = precise(torch.as_tensor(np.asarray(found) if not isinstance(found, torch.Tensor) else found).detach())
-        yield self._as_map(trace, layer, values, image)
+        with question.trace.lent(question.example) as (model, image):
+            relevance = type(self).function(model, image, target.index)
+        if not isinstance(relevance, torch.Tensor):
+            relevance = torch.from_numpy(np.asarray(relevance))
+        yield Estimate(self._as_map(question, precise(relevance.detach()), image))
 
-    def _as_map(self, trace: Trace, layer: str, values: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    def _as_map(self, question: Question, values: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         if values.shape == image.shape:
-            return as_map(trace, layer, values[0])
+            return question.as_map(values[0])
         if values.ndim == 4 and len(values) == 1:
             return values[0].sum(dim=0)  # at a layer of its own: channels are summed
         if values.ndim == 3 and len(values) == 1:
@@ -116,7 +120,7 @@ def adapt(other: Any, *, title: str = "", **options: Any) -> Explainer:
 
 
 def _of_class(values: Any, index: int, image: torch.Tensor) -> Any:
-    """Shap gives a list with one array per class, or one array with the classes as its last axis."""
+    """One class of what shap gives: a list with one array per class, or one array with the classes as its last axis."""
     if isinstance(values, list):
         return values[index]
     return values[..., index] if np.ndim(values) > image.ndim else values

@@ -17,7 +17,7 @@ from torch import nn
 from interp_widgets import trace as tracing
 from interp_widgets.errors import ClosedError, InputError, LayoutError, ParameterError, TargetError, did_you_mean
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
-from interp_widgets.explainers.baselines import baseline_input
+from interp_widgets.explainers.baselines import baseline_of
 from interp_widgets.inputs import Preprocess, load_image, load_input, to_picture
 from interp_widgets.session.turn import TURN
 from interp_widgets.trace import ClassScore, Target, Trace
@@ -197,7 +197,8 @@ class Session(t.HasTraits):
         shown = self.picture()
         if not hasattr(method, "baseline") or shown is None or len(trace.input_sites) != 1:
             return None
-        tensor = baseline_input(trace, trace.input_sites[0], method.baseline, 0, getattr(method, "seed", 0))
+        value = trace.activation(trace.input_sites[0]).float()
+        tensor = baseline_of(value[0] if trace.is_batch else value, method.baseline, getattr(method, "seed", 0))
         given = isinstance(self._inputs[self.example], torch.Tensor) and self.preprocess is None
         return to_picture(tensor, None if given else self._undo)
 
