@@ -39,9 +39,7 @@ PICKLING = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 TORCH_NAMES = {"_buffers", "_is_view", "_parameters"}  # torch's, that classes of ours have too
 
 # Modules that import each other in a circle, for types at least.
-KNOWN_CIRCLES: tuple[tuple[str, ...], ...] = (
-    ("interp_widgets.trace.axes.default_layer", "interp_widgets.trace.target", "interp_widgets.trace.trace"),
-)
+KNOWN_CIRCLES: tuple[tuple[str, ...], ...] = ()
 # How often each module reads a private attribute of a class that it does not define.
 KNOWN_FOREIGN_READS: dict[str, int] = {
     "interp_widgets.propagation.biases": 2,
@@ -72,30 +70,18 @@ def violations(sources: Mapping[str, str]) -> list[str]:
     found = []
     for module, source in sources.items():
         tree = ast.parse(source)
-<<<<<<< HEAD
-        imports = list(_imports(tree, module, modules))
-        graph[module] = {each.module for each in imports if each.module in modules}
-        for each in imports:
-=======
         for each in _imports(tree, module, modules):
->>>>>>> bench
             found += [f"{module}, line {each.line}: {reason}" for reason in _broken_rules(module, each.module)]
         found += [f"{module}, line {line}: torch.load unpickles; use safetensors" for line in _torch_loads(tree)]
     return found
 
 
-def circles(sources: Mapping[str, str], *, with_types: bool = True) -> tuple[tuple[str, ...], ...]:
-    """The groups of modules that import each other, directly or through others.
-
-    Args:
-        with_types: whether imports under ``TYPE_CHECKING`` count.
-    """
+def circles(sources: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
+    """The groups of modules that import each other, directly or through others, be it for types only."""
     graph: dict[str, set[str]] = {}
     for module, source in sources.items():
         imports = _imports(ast.parse(source), module, set(sources))
-        graph[module] = {
-            each.module for each in imports if each.module in sources and (with_types or not each.for_types)
-        }
+        graph[module] = {each.module for each in imports if each.module in sources}
     reached = {module: _reached_from(module, graph) for module in graph}
     groups = {
         tuple(sorted(other for other in reached[module] if module in reached[other]))

@@ -133,23 +133,10 @@ def test_a_bad_import_is_named(module: str, source: str, sentence: str) -> None:
     assert f"interp_widgets.{module}, line " in found[0]
 
 
-<<<<<<< HEAD
-def test_an_import_cycle_is_named_even_if_one_import_is_for_types_only() -> None:
-    names = ["interp_widgets.trace.a", "interp_widgets.trace.b", "interp_widgets.trace.c"]
-    found = violations(
-        {
-            names[0]: "from interp_widgets.trace.b import f",
-            names[1]: "from interp_widgets.trace import c",
-            names[2]: "if TYPE_CHECKING:\n    import interp_widgets.trace.a",
-        }
-    )
-    assert found == [f"import cycle: {' -> '.join([*names, names[0]])}"]
-=======
 def test_the_circles_of_imports_are_those_that_are_known_and_no_others() -> None:
     """One that is gone comes off the list in ``tests/layering.py``, so that it cannot come back."""
     sources = read_package(ROOT / PACKAGE)
     assert circles(sources) == KNOWN_CIRCLES
-    assert circles(sources, with_types=False) == ()
 
 
 def test_the_reads_of_other_classes_underscores_are_those_that_are_known_and_no_others() -> None:
@@ -171,7 +158,6 @@ def test_a_circle_is_found_and_types_count(last: str) -> None:
     }
     circle = ("interp_widgets.trace.a", "interp_widgets.trace.b", "interp_widgets.trace.c")
     assert circles(sources) == (circle,)
-    assert circles(sources, with_types=False) == (() if "TYPE" in last else (circle,))
 
 
 OWNER = "class Owner:\n    _shared: int\n    def _do(self): self._set = 1\n"
@@ -204,4 +190,3 @@ def test_a_read_of_another_classes_underscore_is_named(reader: str, read: str) -
 )
 def test_what_is_no_read_of_another_classes_underscore_passes(reader: str) -> None:
     assert foreign_reads({"interp_widgets.owner": OWNER, "interp_widgets.reader": reader}) == []
->>>>>>> bench
