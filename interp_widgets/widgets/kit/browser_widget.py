@@ -1,22 +1,58 @@
-"""What every widget of ours that draws itself in the browser has in common."""
+"""What every widget of ours that draws itself in the browser has in common.
+
+Its JavaScript does not travel with each instance. A class names its text (``_text = module("picture")``); the kernel
+holds one ``Code`` for each text, every instance refers to it by the trait ``_code``, and the few lines of ``loader.js``
+find it in the browser. A reloaded page, a second view, a saved notebook and an exported page hold that model too.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from threading import Lock
+from typing import Any, ClassVar
 
 import anywidget
 import ipywidgets as widgets
+import traitlets as t
 
 from interp_widgets.session.turn import TURN
-from interp_widgets.widgets.kit.assets import STYLE
+from interp_widgets.widgets.kit.assets import LOADER, STYLE
 
-__all__ = ["BrowserWidget", "close_whole"]
+__all__ = ["BrowserWidget", "Code", "close_whole"]
+
+
+class Code(widgets.Widget):
+    """The JavaScript of one class of widgets and the style sheet of all: a model without a view."""
+
+    text = t.Unicode(help="an ES module whose default export has render, and maybe initialize").tag(sync=True)
+    style = t.Unicode(STYLE, help="the style sheet").tag(sync=True)
+
+
+_CODES: dict[str, Code] = {}
+_CODES_LOCK = Lock()
+
+
+def _code_of(text: str) -> Code:
+    """The kernel's one ``Code`` of this text; made anew when somebody closed it (``Widget.close_all``)."""
+    with _CODES_LOCK:
+        code = _CODES.get(text)
+        if code is None or code.comm is None:
+            code = _CODES[text] = Code(text=text)
+        return code
 
 
 class BrowserWidget(anywidget.AnyWidget):
-    """An anywidget with our style sheet that applies messages from the browser in one turn."""
+    """An anywidget that finds its JavaScript in the page, and applies messages from the browser in one turn."""
 
-    _css = STYLE
+    _esm = LOADER
+    _text: ClassVar[str] = ""  # what `module` returns for the class's own file
+
+    _code = t.Instance(Code, help="where the browser finds the JavaScript").tag(
+        sync=True, **widgets.widget_serialization
+    )
+
+    @t.default("_code")
+    def _default_code(self) -> Code:
+        return _code_of(self._text)
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Apply what the browser sent."""

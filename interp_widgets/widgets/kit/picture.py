@@ -63,7 +63,7 @@ class Picture(BrowserWidget):
     (32, 32, 3)
     """
 
-    _esm = module("picture")
+    _text = module("picture")
 
     base = t.Bytes(b"", help="the image, RGB uint8, row by row; empty: the map alone is drawn, opaque").tag(sync=True)
     base_size = t.Tuple(t.Int(), t.Int(), default_value=(0, 0), help="(width, height) of the base").tag(sync=True)

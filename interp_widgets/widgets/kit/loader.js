@@ -1,0 +1,43 @@
+// The ES module of every widget. A page may show hundreds, so a widget brings only this; the text of its class comes
+// once from the kernel, in a model of its own to which the trait `_code` refers, and is read once by the page.
+
+const REFERENCE = "IPY_MODEL_"; // what ipywidgets puts in front of a model's id
+const shared = (globalThis.interpWidgets ??= { modules: new Map(), styles: new Set() }); // by their text
+
+/** Read a text as an ES module; how the widget is drawn is its default export. */
+async function read(text) {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+  try {
+    return (await import(url)).default;
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}
+
+function dress(style) {
+  if (shared.styles.has(style)) return;
+  shared.styles.add(style);
+  const sheet = document.createElement("style");
+  sheet.textContent = style;
+  document.head.append(sheet);
+}
+
+async function code(model) {
+  const id = model.get("_code").slice(REFERENCE.length);
+  const source = await model.widget_manager.get_model(id);
+  dress(source.get("style"));
+  const text = source.get("text");
+  if (!shared.modules.has(text)) shared.modules.set(text, read(text));
+  return shared.modules.get(text);
+}
+
+export default {
+  // Nothing here is waited for: anywidget gives up on a model that is not initialized in two seconds.
+  initialize(context) {
+    code(context.model).then((widget) => widget.initialize?.(context));
+  },
+  async render(context) {
+    const widget = await code(context.model);
+    return widget.render(context);
+  },
+};
