@@ -1,6 +1,6 @@
 # make demo   set up and open the quickstart notebook in JupyterLab
 # make test   set up and run every test, the browser's included
-# make lint   style, types, dependency rule
+# make lint   style, types, dependency rule; JavaScript too
 # make bench  how fast it answers, beside its peers
 # make trust  how far each method can be trusted: an hour, and the README's table made anew
 # make picture the README's picture, made anew by a browser test
@@ -12,19 +12,23 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find interp_widgets notebooks -type f -not -name '*.py[co]' -not -path '*/.*')
 
-.PHONY: demo test lint bench trust picture clean chromium
+ESLINT := tests/js/node_modules/.bin/eslint
+
+.PHONY: demo test lint bench trust picture clean chromium node
 
 demo: $(VENV)/.package
 	$(BIN)/interp-widgets demo $(ARGS)
 
-test: $(VENV)/.test chromium
+test: $(VENV)/.test chromium node
+	node --test tests/js/*.test.js
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev $(ESLINT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/python -m pytest -q tests/test_layering.py
+	$(ESLINT) --config tests/js/eslint.config.js --max-warnings 0 interp_widgets tests
 
 bench: $(VENV)/.test chromium
 	$(BIN)/python -m tests.benchmarks.live
@@ -41,7 +45,7 @@ picture: $(VENV)/.test chromium
 	cp tests/browser/screenshots/readme.png notebooks/explorer.png
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache tests/browser/screenshots
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache tests/browser/screenshots tests/js/node_modules
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "interp_widgets needs Python 3.11 or newer, but $(PYTHON) is %d.%d: choose another with make PYTHON=python3.12" % sys.version_info[:2])'
@@ -71,5 +75,19 @@ chromium:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; \
 	else \
 	    echo "The browser tests need Chromium or Chrome on PATH: install it (Debian: sudo apt-get install chromium)." >&2; \
+	    exit 1; \
+	fi
+
+# Only for developers: the package itself has no build step and needs no node.
+$(ESLINT): tests/js/package.json tests/js/package-lock.json | node
+	cd tests/js && npm ci --silent
+	touch $@
+
+node:
+	@if command -v node >/dev/null && command -v npm >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nodejs npm; \
+	else \
+	    echo "JavaScript is tested and linted with node and npm: install them (Debian: sudo apt-get install nodejs npm)." >&2; \
 	    exit 1; \
 	fi
