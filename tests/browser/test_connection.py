@@ -83,3 +83,22 @@ def test_after_a_restart_run_brings_connected_widgets(notebook: NotebookPage) ->
 def test_a_busy_kernel_is_not_a_lost_one(notebook: NotebookPage) -> None:
     notebook.execute("import time; time.sleep(3)")
     assert notebook.page.locator(".iw-status").text_content() == "RISE: 35 s left"
+
+
+SAVE_STATE = f"""async path => {{
+    const inside = widget => [...(widget.widgets ?? widget.children?.() ?? [])];
+    const seek = widget => widget._manager ?? inside(widget).map(seek).find(Boolean);
+    const managers = {PANEL}.content.widgets.map(cell => cell.outputArea && seek(cell.outputArea));
+    (await managers.find(Boolean).promise)._saveState();
+}}"""
+
+
+def test_a_notebook_saved_with_its_widgets_shows_them_without_their_kernel(notebook: NotebookPage) -> None:
+    notebook.call(SAVE_STATE, notebook.path)
+    _restart(notebook)
+    notebook.wait_until_ready()
+    notebook.reload()
+    notebook.wait(DRAWN, "0,0")
+    notebook.wait(SAYS, LOST)
+    notebook.page.locator(".iw-slider input").press("ArrowRight")
+    notebook.wait(DRAWN, "0,1")
