@@ -53,3 +53,12 @@ test("code without initialize is fine", async () => {
   loader.initialize(context);
   assert.equal(await loader.render(context), 1);
 });
+
+test("a widget that was closed before its code came is left alone, without an error", async () => {
+  const manager = { get_model: () => Promise.reject(new Error("widget model not found")) };
+  const model = { ...traits({ _code: "IPY_MODEL_7f" }), widget_manager: manager };
+  const closing = new AbortController();
+  closing.abort();
+  assert.equal(await loader.render({ model, signal: closing.signal }), undefined);
+  await assert.rejects(() => loader.render({ model, signal: new AbortController().signal }), /widget model not found/);
+});

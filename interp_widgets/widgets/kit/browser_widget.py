@@ -7,7 +7,8 @@ find it in the browser. A reloaded page, a second view, a saved notebook and an 
 
 from __future__ import annotations
 
-from threading import Lock
+from collections import Counter
+from threading import RLock
 from typing import Any, ClassVar
 
 import anywidget
@@ -27,17 +28,32 @@ class Code(widgets.Widget):
     style = t.Unicode(STYLE, help="the style sheet").tag(sync=True)
 
 
-_CODES: dict[str, Code] = {}
-_CODES_LOCK = Lock()
+_LOCK = RLock()  # widgets are made by worker threads too
+_codes: dict[str, Code] = {}  # by text
+_users: Counter[str] = Counter()  # how many open widgets refer to each
 
 
-def _code_of(text: str) -> Code:
-    """The kernel's one ``Code`` of this text; made anew when somebody closed it (``Widget.close_all``)."""
-    with _CODES_LOCK:
-        code = _CODES.get(text)
+def _take(text: str) -> Code:
+    """The kernel's one ``Code`` of this text, for one more widget; made anew when ``Widget.close_all`` closed it."""
+    with _LOCK:
+        code = _codes.get(text)
         if code is None or code.comm is None:
-            code = _CODES[text] = Code(text=text)
+            code = Code(text=text)
+            _codes[text] = code
+            _users[text] = 0
+        _users[text] += 1
         return code
+
+
+def _let_go(code: Code) -> None:
+    """One widget less refers to a ``Code``; the last one closes it, so that nothing is left in the page."""
+    with _LOCK:
+        if _codes.get(code.text) is not code:
+            return
+        _users[code.text] -= 1
+        if _users[code.text] == 0:
+            del _codes[code.text]
+            code.close()
 
 
 class BrowserWidget(anywidget.AnyWidget):
@@ -52,7 +68,14 @@ class BrowserWidget(anywidget.AnyWidget):
 
     @t.default("_code")
     def _default_code(self) -> Code:
-        return _code_of(self._text)
+        return _take(self._text)
+
+    def close(self) -> None:
+        """Close the widget."""
+        is_open = self.comm is not None
+        super().close()
+        if is_open:
+            _let_go(self._code)
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Apply what the browser sent."""

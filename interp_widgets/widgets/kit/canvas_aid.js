@@ -30,7 +30,7 @@ function render({ model, el, signal }) {
   }
 
   onChange(model, ["label"], name);
-  signal.addEventListener("abort", () => cancelAnimationFrame(waiting));
+  signal?.addEventListener("abort", () => cancelAnimationFrame(waiting));
   find();
 }
 

@@ -31,13 +31,21 @@ async function code(model) {
   return shared.modules.get(text);
 }
 
+/** Take one step of the widget's code; none when the widget was closed before the code was here. */
+async function follow(context, step) {
+  const isClosed = () => context.signal?.aborted;
+  const widget = await code(context.model).catch((error) => {
+    if (!isClosed()) throw error;
+  });
+  return isClosed() ? undefined : widget[step]?.(context);
+}
+
 export default {
-  // Nothing here is waited for: anywidget gives up on a model that is not initialized in two seconds.
+  // Not waited for: anywidget gives up on a model that is not initialized in two seconds.
   initialize(context) {
-    code(context.model).then((widget) => widget.initialize?.(context));
+    follow(context, "initialize");
   },
-  async render(context) {
-    const widget = await code(context.model);
-    return widget.render(context);
+  render(context) {
+    return follow(context, "render");
   },
 };

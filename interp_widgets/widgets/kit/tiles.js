@@ -236,7 +236,7 @@ function render({ model, el, signal }) {
   const resized = oncePerFrame(() => (tiled() ? lay() : build()), signal);
   const room = new ResizeObserver(resized);
   room.observe(root);
-  signal.addEventListener("abort", () => room.disconnect());
+  signal?.addEventListener("abort", () => room.disconnect());
 }
 
 export default { render };

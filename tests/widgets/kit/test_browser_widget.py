@@ -40,16 +40,22 @@ def test_code_that_somebody_closed_is_made_anew() -> None:
     first._code.close()
     second = Slider()
     assert second._code is not first._code
-    assert second._code.comm is not None
     first.close()
+    assert second._code.comm is not None
     second.close()
 
 
-def test_closing_a_widget_leaves_the_code_to_the_others() -> None:
+def test_the_last_widget_that_is_closed_closes_the_code() -> None:
     first, second = Slider(), Slider()
+    code = first._code
     first.close()
-    assert second._code.comm is not None
+    first.close()
+    assert code.comm is not None
     second.close()
+    assert code.comm is None
+    third = Slider()
+    assert third._code is not code
+    third.close()
 
 
 def test_an_exported_page_holds_the_code_once() -> None:
