@@ -23,21 +23,23 @@ const traits = (values) => ({ get: (name) => values[name] });
 
 /** A widget whose code says what was done with it. */
 function widget(text, style = "p {}") {
-  const manager = { get_model: async (id) => (id === "7f" ? traits({ text, style }) : assert.fail(`asked for ${id}`)) };
+  const source = traits({ text, style });
+  const manager = { get_model: async (id) => (id === "7f" ? source : assert.fail(`asked for ${id}`)) };
   const model = { ...traits({ _code: "IPY_MODEL_7f" }), widget_manager: manager, done: [] };
-  return { model };
+  return { model, source };
 }
 
 const CODE = `export default {
   initialize: ({ model }) => { model.done.push("initialized"); },
-  render: ({ model }) => { model.done.push("rendered"); return "cleanup"; },
+  render: ({ model, source }) => { model.done.push("rendered"); model.seen = source; return "cleanup"; },
 };`;
 
 test("a widget is initialized and rendered by the code that it refers to", async () => {
-  const context = widget(CODE);
+  const { source, ...context } = widget(CODE);
   assert.equal(loader.initialize(context), undefined, "anywidget would wait for it");
   assert.equal(await loader.render(context), "cleanup");
   assert.deepEqual(context.model.done, ["initialized", "rendered"]);
+  assert.equal(context.model.seen, source, "its model knows whether the kernel is there");
 });
 
 test("a page reads a text and a style sheet once, whatever kernel they come from", async () => {

@@ -22,22 +22,26 @@ function dress(style) {
   document.head.append(sheet);
 }
 
-async function code(model) {
+/** The model that holds the widget's code, and what the page read in it. */
+async function find(model) {
   const id = model.get("_code").slice(REFERENCE.length);
   const source = await model.widget_manager.get_model(id);
   dress(source.get("style"));
   const text = source.get("text");
   if (!shared.modules.has(text)) shared.modules.set(text, read(text));
-  return shared.modules.get(text);
+  return { source, widget: await shared.modules.get(text) };
 }
 
 /** Take one step of the widget's code; none when the widget was closed before the code was here. */
 async function follow(context, step) {
   const isClosed = () => context.signal?.aborted;
-  const widget = await code(context.model).catch((error) => {
+  try {
+    const { source, widget } = await find(context.model);
+    if (!isClosed()) return widget[step]?.({ ...context, source });
+  } catch (error) {
     if (!isClosed()) throw error;
-  });
-  return isClosed() ? undefined : widget[step]?.(context);
+  }
+  return undefined;
 }
 
 export default {

@@ -42,7 +42,7 @@ export function reading(value, cell, label, size) {
   return `value ${figures(value)} at ${place}`;
 }
 
-function render({ model, el, signal }) {
+function render({ model, el, signal, source }) {
   const help = identity("iw-readout");
   const canvas = make("canvas", { role: "img", "aria-describedby": help, ...KEYS });
   const cross = make("div", { class: "iw-cross", hidden: true });
@@ -233,7 +233,7 @@ function render({ model, el, signal }) {
   onChange(model, DRAWN, redraw);
   onChange(model, ["cursor"], drawCursor);
   model.on("msg:custom", redraw);
-  onConnection(model, el, (isConnected) => {
+  onConnection(source, signal, (isConnected) => {
     connected = isConnected;
     draw();
   });

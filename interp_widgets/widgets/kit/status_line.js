@@ -11,7 +11,7 @@ export function statusOf(connected, text, error) {
   return { words: error || text, isError: Boolean(error) };
 }
 
-function render({ model, el }) {
+function render({ model, el, signal, source }) {
   const line = make("div", { class: "iw iw-status", role: "status", "aria-live": "polite" });
   let connected = true;
   el.append(line);
@@ -24,7 +24,7 @@ function render({ model, el }) {
   }
 
   onChange(model, ["text", "error"], draw);
-  onConnection(model, el, (isConnected) => {
+  onConnection(source, signal, (isConnected) => {
     connected = isConnected;
     draw();
   });
