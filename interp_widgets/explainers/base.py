@@ -15,6 +15,7 @@ from interp_widgets.errors import InputError, LayerError, ParameterError, missin
 from interp_widgets.explainers.attribution import Attribution
 from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.trace import Target, TargetLike, Trace
+from interp_widgets.trace.arguments import check_example, check_is
 from interp_widgets.trace.target import Values, as_target
 
 __all__ = ["CAM", "Explainer", "as_map", "limits", "pick", "precise", "value_of"]
@@ -105,6 +106,9 @@ class Explainer(ABC):
         """Estimates that converge; a method that needs one step yields once. The last one is what a call returns."""
         if self.missing():
             raise missing_extra(f"{type(self).title} needs {self.requires}", self.requires)
+        name = type(self).__name__
+        check_is(trace, Trace, f"{name} explains a recording: trace = iw.record(model, inputs), then {name}()(trace)")
+        example = check_example(example, trace.examples)
         goal = as_target(target if target is not None or example == 0 else _prediction(trace, example), trace)
         place = self.default_layer(trace) if layer is None else layer
         if self.input_only and trace.site(place).name not in trace.input_sites:

@@ -18,35 +18,10 @@ import torch
 from torch import nn
 from torch.utils import checkpoint
 
-from interp_widgets.errors import ModelError
-
-__all__ = ["Fingerprint", "recording_state", "unwrap"]
+__all__ = ["Fingerprint", "recording_state"]
 
 # Flags of a shared model are switched for the time of a pass, so two passes must not overlap.
 LOCK = threading.RLock()
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The plain module inside ``torch.compile`` and ``DataParallel`` wrappers.
-
-    Raises:
-        ModelError: not an ``nn.Module``, or a ScriptModule.
-    """
-    while True:
-        if isinstance(model, torch.jit.ScriptModule):
-            raise ModelError(
-                f"a ScriptModule ({type(model).__name__}) cannot be recorded: "
-                "its operations are not visible from Python; "
-                "give the nn.Module it was scripted or traced from"
-            )
-        if not isinstance(model, nn.Module):
-            raise ModelError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            model = cast("nn.Module", model.module)
-        elif hasattr(model, "_orig_mod"):
-            model = cast("nn.Module", model._orig_mod)
-        else:
-            return model
 
 
 @contextmanager
