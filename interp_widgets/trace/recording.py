@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -13,13 +13,14 @@ import torch
 from torch import nn
 
 from interp_widgets.errors import InputError, TargetError
+from interp_widgets.trace.arguments import as_bytes, as_kwargs, as_names, check_count, plain_module
 from interp_widgets.trace.calls import Calls
 from interp_widgets.trace.fingerprint import Fingerprint
 from interp_widgets.trace.in_place import InPlace, in_place
 from interp_widgets.trace.interrupt import Interruptible, Undisturbed, interruption
 from interp_widgets.trace.recorder import Recorder, main_tensor, raw_name, with_tensor
 from interp_widgets.trace.shadow import Escaped, Shadow, run_module, shadow_of
-from interp_widgets.trace.state import RandomState, pass_state, unwrap
+from interp_widgets.trace.state import RandomState, pass_state
 from interp_widgets.trace.trace import Recording, Trace
 from interp_widgets.trace.values import map_structure, tensors_in
 
@@ -36,16 +37,16 @@ def record(
     *,
     kwargs: Mapping[str, Any] | None = None,
     target_output: OutputSelector = None,
-    memory_limit: int | None = None,
-    class_names: Sequence[str] | None = None,
-    feature_names: Sequence[str] | None = None,
+    memory_limit: float | str | None = None,
+    class_names: Iterable[object] | None = None,
+    feature_names: Iterable[object] | None = None,
     evaluation: bool = True,
 ) -> Trace:
     """Run ``model`` once on ``inputs`` and keep what happened.
 
     Args:
-        model: any ``nn.Module``; ``torch.compile`` and ``DataParallel`` wrappers are looked through. It is left as
-            it was found.
+        model: any ``nn.Module``; ``torch.compile``, ``DataParallel``, Lightning and Ultralytics wrappers are looked
+            through. It is left as it was found.
         inputs: a tensor (``model(x)``), a tuple (``model(*inputs)``), a dict (``model(**inputs)``) or a list, given
             whole
             (``model(inputs)``, as torchvision's detectors want it).
@@ -53,14 +54,17 @@ def record(
         target_output: which tensor of the output holds the class scores: a key, an index, or a function of the
             output. By
             default the tensor itself, the entry ``logits`` or ``out``, or else the first floating-point tensor.
-        memory_limit: bytes for cached gradients (128 MiB by default); the least recently used are dropped.
-        class_names: names of the classes, so that a target can be given by name.
+        memory_limit: bytes for cached gradients (128 MiB by default), or a text such as ``"1GB"``; the least recently
+            used are dropped.
+        class_names: one name per class, so that a target can be given by name: a list or array, or a mapping such as
+            ``{0: "cat", 1: "dog"}``.
         feature_names: names of the features of an input ``(N, F)``, for charts.
         evaluation: run in evaluation mode, whatever mode the model is in; ``False`` keeps the mode of every module.
 
     Raises:
         ModelError: not a module, or one that cannot be recorded.
         InputError: no tensor among the inputs.
+        ParameterError: names or a memory limit that cannot be.
         Whatever the model's own forward raises, with a note that names the layer.
 
     >>> import torch, interp_widgets as iw
@@ -70,16 +74,19 @@ def record(
     >>> iw.record(model, torch.zeros(1, 1, 8, 8)).layers
     ['0', '1', '2', '3']
     """
-    model = unwrap(model)
-    if not any(True for _ in tensors_in((inputs, kwargs))):
+    model = plain_module(model)
+    limit, options = as_bytes(memory_limit), as_kwargs(kwargs)
+    if not any(True for _ in tensors_in((inputs, options))):
         raise InputError(
             f"inputs must hold at least one tensor, got {type(inputs).__name__}: "
             "give a tensor, a tuple, a dict or a list of tensors"
         )
-    names = {"class_names": class_names, "feature_names": feature_names}
+    names = {"class_names": as_names(class_names), "feature_names": as_names(feature_names, "feature_names")}
     modes = None if evaluation else {path: module.training for path, module in model.named_modules()}
-    run = Pass(model, kwargs or {}, target_output, modes, memory_limit, names, Stage(model))
-    return run.record(inputs, run.kwargs)
+    run = Pass(model, options, target_output, modes, limit, names, Stage(model))
+    trace = run.record(inputs, run.kwargs)
+    check_count(trace.class_names, trace)
+    return trace
 
 
 @dataclass(frozen=True)
@@ -351,7 +358,7 @@ def _select(output: Any, selector: OutputSelector) -> torch.Tensor | None:
                 if isinstance(selector, str) and hasattr(output, selector)
                 else output[selector]
             )
-        except (KeyError, IndexError, TypeError) as error:
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
             raise TargetError(
                 f"target_output={selector!r} does not select from the model's output: {_describe(output)}"
             ) from error

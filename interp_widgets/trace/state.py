@@ -11,35 +11,9 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils import checkpoint
 
-from interp_widgets.errors import ModelError
-
-__all__ = ["RandomState", "pass_state", "unwrap"]
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The plain module inside ``torch.compile`` and ``DataParallel`` wrappers.
-
-    Raises:
-        ModelError: not an ``nn.Module``, or a ScriptModule.
-    """
-    while True:
-        if isinstance(model, torch.jit.ScriptModule):
-            raise ModelError(
-                f"a ScriptModule ({type(model).__name__}) cannot be recorded: "
-                "its operations are not visible from Python; "
-                "give the nn.Module it was scripted or traced from"
-            )
-        if not isinstance(model, nn.Module):
-            raise ModelError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            model = cast("nn.Module", model.module)
-        elif hasattr(model, "_orig_mod"):
-            model = cast("nn.Module", model._orig_mod)
-        else:
-            return model
+__all__ = ["RandomState", "pass_state"]
 
 
 @contextmanager
