@@ -1,7 +1,7 @@
 # make demo   set up and open the quickstart notebook in JupyterLab
-# make test   set up and run every test, the browser's included, or those that ARGS names
+# make test   set up and run every test, the browser's and JavaScript's included, or those that ARGS names
 # make quick  set up and run the tests that take no browser and no seconds each: about two minutes
-# make lint   style, types, dependency rule
+# make lint   style, types, dependency rule; JavaScript too
 # make bench  how fast it answers, beside its peers
 # make trust  how far each method can be trusted: an hour, and the README's table made anew
 # make picture the README's picture, made anew by a browser test
@@ -17,13 +17,16 @@ SOURCES := $(shell find interp_widgets notebooks -type f -not -name '*.py[co]' -
 WORKERS ?= 2
 PARALLEL := -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test quick lint bench trust picture clean chromium
+ESLINT := tests/js/node_modules/.bin/eslint
+
+.PHONY: demo test quick lint bench trust picture clean chromium node
 
 demo: $(VENV)/.package
 	$(BIN)/interp-widgets demo $(ARGS)
 
-test: $(VENV)/.test chromium
+test: $(VENV)/.test chromium node
 ifeq ($(strip $(ARGS)),)
+	node --test tests/js/*.test.js
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not browser'
 	$(BIN)/python -m pytest -m browser
 else
@@ -33,11 +36,12 @@ endif
 quick: $(VENV)/.test
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not browser' $(ARGS)
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev $(ESLINT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/python -m pytest -q tests/test_layering.py
+	$(ESLINT) --config tests/js/eslint.config.js --max-warnings 0 interp_widgets tests
 
 bench: $(VENV)/.test chromium
 	failed=; for part in live methods browser gpu; do \
@@ -54,7 +58,7 @@ picture: $(VENV)/.test chromium
 	cp tests/browser/screenshots/readme.png notebooks/explorer.png
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache tests/browser/screenshots
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache tests/browser/screenshots tests/js/node_modules
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "interp_widgets needs Python 3.11 or newer, but $(PYTHON) is %d.%d: choose another with make PYTHON=python3.12" % sys.version_info[:2])'
@@ -84,5 +88,19 @@ chromium:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; \
 	else \
 	    echo "The browser tests need Chromium or Chrome on PATH: install it (Debian: sudo apt-get install chromium)." >&2; \
+	    exit 1; \
+	fi
+
+# Only for developers: the package itself has no build step and needs no node.
+$(ESLINT): tests/js/package.json tests/js/package-lock.json | node
+	cd tests/js && npm ci --silent
+	touch $@
+
+node:
+	@if command -v node >/dev/null && command -v npm >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nodejs npm; \
+	else \
+	    echo "JavaScript is tested and linted with node and npm: install them (Debian: sudo apt-get install nodejs npm)." >&2; \
 	    exit 1; \
 	fi

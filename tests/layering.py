@@ -39,9 +39,7 @@ PICKLING = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 TORCH_NAMES = {"_buffers", "_is_view", "_parameters"}  # torch's, that classes of ours have too
 
 # Modules that import each other in a circle, for types at least.
-KNOWN_CIRCLES: tuple[tuple[str, ...], ...] = (
-    ("interp_widgets.trace.axes.default_layer", "interp_widgets.trace.target", "interp_widgets.trace.trace"),
-)
+KNOWN_CIRCLES: tuple[tuple[str, ...], ...] = ()
 # How often each module reads a private attribute of a class that it does not define.
 KNOWN_FOREIGN_READS: dict[str, int] = {
     "interp_widgets.propagation.biases": 2,
@@ -53,11 +51,10 @@ KNOWN_FOREIGN_READS: dict[str, int] = {
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module, and whether it is imported for types only."""
+    """One imported module; one that is imported for types only counts as any other."""
 
     module: str
     line: int
-    for_types: bool
 
 
 def read_package(root: Path) -> dict[str, str]:
@@ -79,18 +76,12 @@ def violations(sources: Mapping[str, str]) -> list[str]:
     return found
 
 
-def circles(sources: Mapping[str, str], *, with_types: bool = True) -> tuple[tuple[str, ...], ...]:
-    """The groups of modules that import each other, directly or through others.
-
-    Args:
-        with_types: whether imports under ``TYPE_CHECKING`` count.
-    """
+def circles(sources: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
+    """The groups of modules that import each other, directly or through others, be it for types only."""
     graph: dict[str, set[str]] = {}
     for module, source in sources.items():
         imports = _imports(ast.parse(source), module, set(sources))
-        graph[module] = {
-            each.module for each in imports if each.module in sources and (with_types or not each.for_types)
-        }
+        graph[module] = {each.module for each in imports if each.module in sources}
     reached = {module: _reached_from(module, graph) for module in graph}
     groups = {
         tuple(sorted(other for other in reached[module] if module in reached[other]))
@@ -153,13 +144,6 @@ def _unit(module: str) -> str:
 
 
 def _imports(tree: ast.Module, module: str, modules: set[str]) -> Iterator[Import]:
-    typing_lines = {
-        line
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for statement in node.body
-        for line in range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
-    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -170,7 +154,7 @@ def _imports(tree: ast.Module, module: str, modules: set[str]) -> Iterator[Impor
         else:
             continue
         for name in dict.fromkeys(names):
-            yield Import(name, node.lineno, node.lineno in typing_lines)
+            yield Import(name, node.lineno)
 
 
 def _absolute(node: ast.ImportFrom, module: str, modules: set[str]) -> str:

@@ -18,6 +18,7 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.errors import LayerError, LayoutError, TargetError
 from interp_widgets.explainers.full_grad import full_gradient
+from interp_widgets.explainers.question import Question
 from interp_widgets.propagation.biases import biases
 from interp_widgets.trace.target import OutputScore
 from tests.explainers.subjects import SmallNet, image_for, subject
@@ -348,7 +349,7 @@ def test_the_parts_of_the_full_gradient_add_up_to_the_score(name: str, size: tup
     image = picture(*size)
     trace = iw.record(model, image)
     for target in (0, 3):
-        parts = full_gradient(trace, iw.ClassScore(target), trace.input_sites[0])
+        parts = full_gradient(Question(trace, iw.ClassScore(target), trace.input_sites[0]))
         assert len(parts) > 3
         whole = sum(float(part.sum()) for part in parts.values())
         with torch.no_grad():
@@ -368,7 +369,7 @@ def test_the_parts_of_a_batch_norm_without_weights_add_up_too() -> None:
     model[1].running_mean.normal_()
     image = picture(4, 5)
     trace = iw.record(model, image)
-    parts = full_gradient(trace, iw.ClassScore(1), trace.input_sites[0])
+    parts = full_gradient(Question(trace, iw.ClassScore(1), trace.input_sites[0]))
     assert sum(float(part.sum()) for part in parts.values()) == pytest.approx(float(trace.score(1)))
 
 

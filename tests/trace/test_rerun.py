@@ -5,6 +5,7 @@ and whether the model is left as it was.
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -20,6 +21,7 @@ from interp_widgets.errors import GradientError, InputError, LayerError, StaleEr
 from interp_widgets.trace import Contrast, SiteScore, memory
 from interp_widgets.trace import trace as trace_module
 from interp_widgets.trace.interrupt import Interrupted, interruptible, interruption
+from interp_widgets.trace.shadow import shadow_of
 from tests.explainers.subjects import SmallNet, image_for, subject
 
 TARGET = 2
@@ -168,10 +170,10 @@ class Raises(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told = False
+        self.told = threading.Event()  # holds a lock, so the shadow uses the same one
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.told:
+        if self.told.is_set():
             raise ArithmeticError("told to")
         return x * 1.5
 
@@ -443,21 +445,19 @@ def test_a_target_in_one_call_of_a_reused_module_is_read_from_that_call(site: st
 
 @contextmanager
 def counted(model: nn.Module) -> Iterator[dict[str, int]]:
-    """How often each module without children runs."""
+    """How often each module without children runs, in the shadow of a model."""
     calls: dict[str, int] = {}
-    handles = []
-    for path, module in model.named_modules():
-        if next(module.children(), None) is None:
+    paths = {id(module): path for path, module in shadow_of(model).modules.items() if not module._modules}
+    run = nn.Module._call_impl
 
-            def note(_module: nn.Module, _args: Any, path: str = path) -> None:
-                calls[path] = calls.get(path, 0) + 1
+    def counting(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if id(module) in paths:
+            calls[paths[id(module)]] = calls.get(paths[id(module)], 0) + 1
+        return run(module, *args, **kwargs)
 
-            handles.append(module.register_forward_pre_hook(note))
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.Module, "_call_impl", counting)
         yield calls
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -543,7 +543,8 @@ def test_the_model_is_as_it_was_however_a_probe_ends(ending: str, layer: str, *,
     trace = iw.record(model, torch.randn(1, 3, 6, 8))
     values = others(trace, layer, 2)
     before = state_of(model)
-    model.alarm.told = ending == "raised"
+    if ending == "raised":
+        model.alarm.told.set()
     if ending == "well":
         trace.probe(layer, values, TARGET, gradient=gradient)
     elif ending == "raised":
@@ -559,7 +560,7 @@ def test_the_model_is_as_it_was_however_a_probe_ends(ending: str, layer: str, *,
     assert state_of(model) == before
     assert [module for module in model.modules() if "forward" in vars(module)] == [model.stem]
     assert vars(model.stem)["forward"] is mine
-    model.alarm.told = False
+    model.alarm.told.clear()
     model.eval()
     expected = plainly(model, trace.activation("input"), layer, values) if layer != "input" else None
     model.train()
