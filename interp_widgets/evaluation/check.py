@@ -19,6 +19,7 @@ from interp_widgets.evaluation.progress import progress_line
 from interp_widgets.explainers import EXPLAINERS, Attribution, ErrorKind, Explainer
 from interp_widgets.inputs import record
 from interp_widgets.trace import ClassScore, TargetLike, Trace
+from interp_widgets.trace.arguments import as_list, is_name_of, shown
 
 __all__ = ["Check", "Report", "check"]
 
@@ -92,12 +93,16 @@ def check(
         ParameterError: no such method.
         Whatever ``record`` raises.
     """
-    names = list(EXPLAINERS if methods is None else methods)
+    names = as_list(EXPLAINERS if methods is None else methods)
     for name in names:
-        if name not in EXPLAINERS:
+        if not is_name_of(name, EXPLAINERS):
             known = ", ".join(EXPLAINERS)
-            raise ParameterError(f"no explainer is named {name!r}{did_you_mean(name, EXPLAINERS)}: {known}")
+            raise ParameterError(f"no explainer is named {shown(name)}{did_you_mean(str(name), EXPLAINERS)}: {known}")
     if isinstance(model, Trace):
+        if inputs is not None:
+            raise ParameterError(
+                f"a trace has its inputs: give check a trace or a model and inputs, got {shown(inputs)}"
+            )
         return _report(model, target, names)
     with record(model, inputs) as trace:
         return _report(trace, target, names)

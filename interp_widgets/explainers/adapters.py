@@ -15,6 +15,7 @@ from interp_widgets.explainers.base import Explainer
 from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.question import Question, precise
 from interp_widgets.trace import ClassScore
+from interp_widgets.trace.arguments import check_text, shown
 
 __all__ = ["Function", "adapt", "from_callable"]
 
@@ -76,16 +77,17 @@ def from_callable(function: Function, *, title: str = "", signed: bool = True, s
     >>> size(iw.record(torch.nn.Flatten(), torch.ones(1, 3, 4, 4)), target=0).values.shape
     torch.Size([4, 4])
     """
-    if not callable(function):
-        raise ParameterError(f"function must be callable, got {type(function).__name__}")
-    shown = title or getattr(function, "__name__", type(function).__name__)
+    if isinstance(function, type) or not callable(function):
+        raise ParameterError(f"function must be callable, function(model, input, class), got {shown(function)}")
+    title, summary = check_text(title, "title"), check_text(summary, "summary")
+    named = title or getattr(function, "__name__", type(function).__name__)
     members = {
-        "title": shown,
-        "summary": summary or f"{shown}, given in Python",
+        "title": named,
+        "summary": summary or f"{named}, given in Python",
         "function": staticmethod(function),
         "has_sign": signed,
     }
-    name = "".join(letter for letter in shown.title() if letter.isalnum()) or "Function"
+    name = "".join(letter for letter in named.title() if letter.isalnum()) or "Function"
     kind: type[Explainer] = type(name, (_Borrowed,), members)
     return kind()
 
@@ -115,8 +117,8 @@ def adapt(other: Any, *, title: str = "", **options: Any) -> Explainer:
             f"adapt takes objects of {', '.join(calls)}, got {type(other).__module__}.{type(other).__name__}: "
             "use from_callable for a function of your own"
         )
-    shown = title or f"{type(other).__name__} ({library.replace('_', '-')})"
-    return from_callable(calls[library], title=shown, signed=library != "pytorch_grad_cam")
+    named = title or f"{type(other).__name__} ({library.replace('_', '-')})"
+    return from_callable(calls[library], title=named, signed=library != "pytorch_grad_cam")
 
 
 def _of_class(values: Any, index: int, image: torch.Tensor) -> Any:

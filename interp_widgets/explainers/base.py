@@ -16,6 +16,7 @@ from interp_widgets.explainers.estimate import ErrorKind, Estimate
 from interp_widgets.explainers.hyper_parameters import allowed, is_allowed, limits
 from interp_widgets.explainers.question import Question, pick
 from interp_widgets.trace import Target, TargetLike, Trace
+from interp_widgets.trace.arguments import check_example, check_is
 from interp_widgets.trace.target import Values, as_target
 
 __all__ = ["CAM", "Explainer", "limits"]
@@ -91,6 +92,9 @@ class Explainer(ABC):
         """Estimates that converge; a method that needs one step yields once. The last one is what a call returns."""
         if self.missing():
             raise missing_extra(f"{type(self).title} needs {self.requires}", self.requires)
+        name = type(self).__name__
+        check_is(trace, Trace, f"{name} explains a recording: trace = iw.record(model, inputs), then {name}()(trace)")
+        example = check_example(example, trace.examples)
         if target is None and example != 0:
             target = _prediction(trace, example)
         question = Question(

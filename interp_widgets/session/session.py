@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -21,6 +21,7 @@ from interp_widgets.explainers.baselines import baseline_of
 from interp_widgets.inputs import Preprocess, load_image, load_input, to_picture
 from interp_widgets.session.turn import TURN
 from interp_widgets.trace import ClassScore, Target, Trace
+from interp_widgets.trace.arguments import as_bytes, as_names, plain_module
 from interp_widgets.trace.target import as_target
 
 __all__ = ["Session"]
@@ -75,22 +76,22 @@ class Session(t.HasTraits):
         model: nn.Module,
         inputs: Any,
         *,
-        class_names: Sequence[str] | None = None,
+        class_names: Iterable[object] | None = None,
         preprocess: Preprocess | Callable[[Any], torch.Tensor] | None = None,
         labels: Sequence[int | None] = (),
         names: Sequence[str] = (),
-        feature_names: Sequence[str] | None = None,
-        memory_limit: int | None = None,
+        feature_names: Iterable[object] | None = None,
+        memory_limit: float | str | None = None,
         **traits: Any,
     ) -> None:
         super().__init__()
-        self.model = model
-        self.class_names: tuple[str, ...] = tuple(class_names or ())
-        self.feature_names: tuple[str, ...] = tuple(feature_names or ())
+        self.model = plain_module(model)
+        self.class_names = as_names(class_names) or ()
+        self.feature_names = as_names(feature_names, "feature_names") or ()
         self.preprocess = preprocess
-        self.memory_limit = memory_limit
+        self.memory_limit = as_bytes(memory_limit)
         self.explainers: dict[str, Explainer] = {}  # by class name: those that were given, beside ``EXPLAINERS``
-        self._undo = _known_preprocess(model, preprocess)  # what makes pictures of tensors again
+        self._undo = _known_preprocess(self.model, preprocess)  # what makes pictures of tensors again
         self.recordings = 0
         self.record_seconds = 0.0
         self._inputs: list[Any] = _separate(inputs)

@@ -6,8 +6,8 @@ recording, a pass with other inputs or a walk over the tape.
 
 from __future__ import annotations
 
-import math
 import operator
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 
 from interp_widgets.errors import TargetError, did_you_mean
+from interp_widgets.trace.arguments import shown
 
 __all__ = [
     "ClassScore",
@@ -203,11 +204,11 @@ class ClassSum(Target):
     indices: tuple[int, ...]
 
     def __init__(self, indices: Iterable[int | str]) -> None:
-        if isinstance(indices, (str, bytes, dict)) or not isinstance(indices, Iterable):
-            raise TargetError(f"ClassSum takes a sequence of classes, such as (3, 5), got {indices!r}")
+        if not _is_sequence(indices):
+            raise TargetError(f"ClassSum takes a sequence of classes, such as (3, 5), got {shown(indices)}")
         classes = tuple(_class(index, "ClassSum") for index in indices)
         if not classes:
-            raise TargetError(f"ClassSum needs at least one class, such as ClassSum((3, 5)), got {indices!r}")
+            raise TargetError(f"ClassSum needs at least one class, such as ClassSum((3, 5)), got {shown(indices)}")
         object.__setattr__(self, "indices", classes)
 
     @classmethod
@@ -217,9 +218,11 @@ class ClassSum(Target):
         Raises:
             TargetError: the model has not so many classes.
         """
+        if not hasattr(trace, "class_count"):
+            raise TargetError(f"ClassSum.top takes a trace and a count, got {shown(trace)}")
         number, classes = _whole(count, "count"), trace.class_count
         if not 1 <= number <= classes:
-            raise TargetError(f"count must be in 1..{classes} (the model's classes), got {count!r}")
+            raise TargetError(f"count must be in 1..{classes} (the model's classes), got {shown(count)}")
         return cls(trace.probabilities[0].topk(number).indices.tolist())
 
     def each(self, values: Values) -> torch.Tensor:
@@ -241,7 +244,7 @@ class SiteScore(Target):
 
     def __post_init__(self) -> None:
         if not isinstance(self.site, str):
-            raise TargetError(f"the site of a SiteScore is a name such as 'layer4.2', got {self.site!r}")
+            raise TargetError(f"the site of a SiteScore is a name such as 'layer4.2', got {shown(self.site)}")
         if self.channel is not None:
             object.__setattr__(self, "channel", _whole(self.channel, "the channel of a SiteScore"))
 
@@ -279,7 +282,7 @@ class OutputScore(Target):
 
     def __post_init__(self) -> None:
         if isinstance(self.function, type) or not callable(self.function):
-            raise TargetError(f"OutputScore takes a function of the model's output, got {self.function!r}")
+            raise TargetError(f"OutputScore takes a function of the model's output, got {shown(self.function)}")
         _hashable(self.function)
 
     def each(self, values: Values) -> torch.Tensor:
@@ -328,13 +331,14 @@ def _made_of(given: Any) -> Target:
     if isinstance(given, str) or _is_whole(given):
         return ClassScore(given)
     if not isinstance(given, type):  # a class is callable too, but nobody means it as a function of the output
-        if callable(getattr(given, "score", None)):
+        is_trace = hasattr(given, "logits_site")  # it has a score too, but is none
+        if callable(getattr(given, "score", None)) and not is_trace:
             return ObjectScore(_hashable(given))
         if callable(given):
             return OutputScore(given)
     raise TargetError(
         "target must be a class index, a class name, a target object or a function of the output, "
-        f"got {given!r} ({type(given).__name__})"
+        f"got {shown(given)} ({type(given).__name__})"
     )
 
 
@@ -342,7 +346,7 @@ def _hashable(given: Any) -> Any:
     try:
         hash(given)
     except TypeError as error:
-        raise TargetError(f"a target must be hashable, because results are kept by it, got {given!r}") from error
+        raise TargetError(f"a target must be hashable, because results are kept by it, got {shown(given)}") from error
     return given
 
 
@@ -373,16 +377,24 @@ def _is_whole(number: Any) -> bool:
     return True
 
 
+def _is_sequence(given: Any) -> bool:
+    """Whether it has items one after the other; text and what has no axis or several is none."""
+    if isinstance(given, (str, bytes, dict, type)) or getattr(given, "ndim", 1) != 1:
+        return False
+    return isinstance(given, Iterable)
+
+
 def _whole(number: Any, what: str, allowed: str = "a whole number") -> int:
     if not _is_whole(number):
-        raise TargetError(f"{what} must be {allowed}, got {number!r}")
+        raise TargetError(f"{what} must be {allowed}, got {shown(number)}")
     return int(number)
 
 
 def _finite(number: Any, what: str) -> float:
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
-        raise TargetError(f"{what} must be a finite number, got {number!r}")
-    return number
+    is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
+    if not is_number or not abs(number) <= sys.float_info.max:
+        raise TargetError(f"{what} must be a finite number, got {shown(number)}")
+    return float(number)
 
 
 def _index_of(name: int | str, names: Names) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, cast
 
 import ipywidgets as widgets
@@ -23,6 +23,7 @@ from interp_widgets.render.snapshot import reduced, snapshot_png
 from interp_widgets.session.jobs import Worker
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
+from interp_widgets.trace.arguments import as_names, check_is, plain_module
 from interp_widgets.widgets.views.attribution import AttributionView
 from interp_widgets.widgets.views.channels import ChannelView
 from interp_widgets.widgets.views.panel import Panel
@@ -45,6 +46,7 @@ class Explorer(widgets.VBox):
     """
 
     def __init__(self, session: Session, title: str = "", *, owned: bool = False) -> None:
+        check_is(session, Session, "an Explorer shows a Session: iw.explore(model, inputs) makes both")
         self.session = session
         self._owned = owned
         self._title = title or type(session.model).__name__
@@ -464,7 +466,7 @@ def explore(
     model: nn.Module | str,
     inputs: Any = None,
     *,
-    class_names: Sequence[str] | None = None,
+    class_names: Iterable[object] | None = None,
     preprocess: Preprocess | Callable[[Any], torch.Tensor] | None = None,
     **state: Any,
 ) -> Explorer:
@@ -484,13 +486,14 @@ def explore(
         Whatever the model's forward raises.
     """
     if not isinstance(model, str):
+        model = plain_module(model)
         if inputs is None:
             raise InputError("give an input to explore the model on: a path, image, array or tensor")
         session = Session(model, inputs, class_names=class_names, preprocess=preprocess, **state)
         return _opened(session, "", state)
     entry = zoo.load(model)
     options: dict[str, Any] = {
-        "class_names": class_names or entry.class_names,
+        "class_names": as_names(class_names) or entry.class_names,
         "preprocess": preprocess or entry.preprocess,
     }
     if inputs is None:

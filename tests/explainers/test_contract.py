@@ -337,6 +337,7 @@ def test_what_needs_no_gradient_takes_none(kind: type[iw.Explainer], trace: iw.T
     assert trace.backward_passes == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layer", "size"),
     [

@@ -225,6 +225,7 @@ def test_multi_head_attention_sums_up_with_and_without_the_rule() -> None:
         assert found.error < most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("baseline", ["zero", "dark", "noise"])
 def test_it_sums_up_on_torchvision_models(name: str, baseline: str) -> None:

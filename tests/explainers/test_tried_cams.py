@@ -115,7 +115,11 @@ class NotAligned(nn.Upsample):
         super().__init__(size=size, mode="bilinear", align_corners=False)
 
 
-PEERS = [("small", "relu", (14, 19)), ("vgg11", "features.1", (32, 32)), ("resnet18", "layer2", (24, 32))]
+PEERS = [
+    ("small", "relu", (14, 19)),
+    pytest.param("vgg11", "features.1", (32, 32), marks=pytest.mark.slow),
+    ("resnet18", "layer2", (24, 32)),
+]
 
 
 @cache
@@ -236,7 +240,10 @@ def test_ablation_cam_of_tokens_takes_a_channel_from_the_class_token_too(close: 
     [
         ("small", "relu", ["conv1", "bn1", "relu"], ["conv2", "head"]),
         ("resnet18", "layer4", ["conv1", "layer2.0.conv1", "layer4.1.conv2"], ["fc"]),
-        ("vgg11", "features.4", ["features.0", "features.3"], ["features.6", "classifier.6"]),
+        pytest.param(
+            *("vgg11", "features.4", ["features.0", "features.3"], ["features.6", "classifier.6"]),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_ablation_cam_runs_only_what_is_behind_the_layer(

@@ -24,7 +24,7 @@ class Thumbnails(BrowserWidget):
     ['black']
     """
 
-    _esm = module("thumbnails")
+    _text = module("thumbnails")
 
     images = t.List(t.Bytes(), help="PNG files").tag(sync=True)
     names = t.List(t.Unicode(), help="what each shows, as plain text").tag(sync=True)
