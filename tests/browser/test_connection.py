@@ -25,7 +25,7 @@ ipywidgets.VBox([status, picture, slider])
 LOST = "not connected: pictures that are here still move, new ones need Run"
 SAYS = "words => document.querySelector('.iw-status')?.textContent === words"
 DRAWN = "key => document.querySelector('.iw-stage canvas')?.dataset.shown === key"
-BUSY = "getComputedStyle(document.querySelector('.iw-busy')).visibility === 'visible'"
+BUSY = "document.querySelector('.iw-busy').checkVisibility({ visibilityProperty: true })"
 
 
 def _restart(notebook: NotebookPage) -> None:
@@ -38,6 +38,7 @@ def _shut_down(notebook: NotebookPage) -> None:
 
 def _crash(notebook: NotebookPage) -> None:
     os.kill(int(notebook.execute("os.getpid()")), signal.SIGKILL)
+    notebook.page.locator(".jp-Dialog .jp-mod-accept").click()  # JupyterLab says that it restarts the kernel
 
 
 @pytest.fixture
