@@ -23,7 +23,7 @@ from interp_widgets.errors import InputError, LayerError, LayoutError, Parameter
 from interp_widgets.explainers.baselines import BASELINES, Baseline, as_baseline
 from interp_widgets.explainers.estimate import spread
 from interp_widgets.trace import Contrast, SiteScore
-from interp_widgets.trace import trace as trace_module
+from interp_widgets.trace import passes as passes_module
 from tests.explainers.subjects import SmallNet, image_for, subject
 
 STEPS = 8
@@ -613,8 +613,8 @@ def test_how_many_are_done_at_once_does_not_matter(
 ) -> None:
     _, _, trace = recorded()
     expected = PATHS[name](trace, TARGET)
-    monkeypatch.setattr(trace_module, "MOST_AT_ONCE", 1)
-    monkeypatch.setattr(trace_module, "MOST_WITH_GRADIENT", 1)
+    monkeypatch.setattr(passes_module, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(passes_module, "MOST_WITH_GRADIENT", 1)
     estimates = list(PATHS[name].stream(trace, TARGET))
     assert [estimate.done for estimate in estimates] == list(range(1, 12))
     close(estimates[-1].values, expected.values, DOUBLE)

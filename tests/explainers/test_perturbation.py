@@ -598,8 +598,8 @@ def test_the_size_of_the_batches_does_not_matter(
 ) -> None:
     trace = iw.record(small_net(), picture(9, 12))
     together = RANDOM[name](3)(trace, 1)
-    monkeypatch.setattr("interp_widgets.trace.trace.MOST_AT_ONCE", 1)
-    monkeypatch.setattr("interp_widgets.trace.trace.MOST_WITH_GRADIENT", 1)
+    monkeypatch.setattr("interp_widgets.trace.passes.MOST_AT_ONCE", 1)
+    monkeypatch.setattr("interp_widgets.trace.passes.MOST_WITH_GRADIENT", 1)
     estimates = list(RANDOM[name](3).stream(trace, 1))
     assert len(estimates) > 2
     close(estimates[-1].values, together.values, ROUNDING)
