@@ -55,9 +55,13 @@ class Fingerprint:
 
     def changed(self) -> str | None:
         """The name of the first entry that is no longer what it was, such as ``layer1.0.conv1.weight``, or ``None``."""
-        if self._counters() != self._recorded:
-            pairs = zip(self._counted, self._counters(), self._recorded, strict=True)
-            return next(name for name, now, before in pairs if now != before)
+        now = self._counters()
+        if now != self._recorded:
+            pairs = zip(self._counted, now, self._recorded, strict=True)
+            changed = (name for name, present, before in pairs if present != before)
+            found = next((name for name in changed if name not in self._shadow.stored), None)
+            if found is not None:
+                return found
         changes = self._held.changes(self._shadow.stored)
         return changes[0] if changes else None
 

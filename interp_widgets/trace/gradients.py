@@ -153,6 +153,7 @@ class Gradients:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
+            self._tape.check_fresh("a gradient")  # a training step while it was computed
             kind = type(self._tape.model).__name__
             raise GradientError(
                 f"autograd cannot go back from the score of {target} through this {kind}: {error}"

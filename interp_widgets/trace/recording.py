@@ -50,9 +50,9 @@ def record(
     Args:
         model: any ``nn.Module``; ``torch.compile``, ``DataParallel``, Lightning and Ultralytics wrappers are looked
             through. It is left as it was found.
-        inputs: brought to the model's device and floating type. A tensor (``model(x)``), a tuple (``model(*inputs)``), a dict (``model(**inputs)``) or a list, given
-            whole
-            (``model(inputs)``, as torchvision's detectors want it).
+        inputs: a tensor (``model(x)``), a tuple (``model(*inputs)``), a dict (``model(**inputs)``) or a list, given
+            whole (``model(inputs)``, as torchvision's detectors want it); brought to the model's device and floating
+            type.
         kwargs: further keyword arguments of the model.
         target_output: which tensor of the output holds the class scores: a key, an index, or a function of the
             output. By

@@ -119,6 +119,15 @@ class Shadow:
         """Where the user's tensors lie, and how often those were written into that are not shared, on both sides."""
         return list(map(torch.Tensor.data_ptr, self._theirs)), list(map(version_of, self._counted))
 
+    def _written(self) -> set[str]:
+        """Names of the buffers of the copy that a pass has written into."""
+        now = list(map(version_of, self._counted[1::2]))
+        if now == self._versions[1][1::2]:
+            return set()
+        names = {id(buffer): name for name, buffer in self.model.named_buffers()}
+        pairs = zip(self._user_clones, now, self._versions[1][1::2], strict=True)
+        return {names.get(id(theirs), "") for theirs, present, before in pairs if present != before}
+
     @contextmanager
     def running(self, observer: Observer | None, modes: Mapping[str, bool] | None = None) -> Iterator[nn.Module]:
         """The copy, ready for a pass; the pass of another thread waits.
@@ -137,7 +146,7 @@ class Shadow:
                 yield self.copy
             finally:
                 self._observer = before
-                self.stored |= self._own.take_back()
+                self.stored |= self._own.take_back() | self._written()
 
 
 def version_of(tensor: torch.Tensor) -> int:

@@ -330,7 +330,7 @@ def test_finer_cam_with_one_class_has_the_target_of_pytorch_grad_cam(close: Call
 
 def test_finer_cam_compares_with_the_classes_there_are() -> None:
     trace = iw.record(small_net(), picture())
-    assert sorted(iw.FinerCAM(classes=20).similar(Question(trace, ClassScore(2), "relu"), 2)) == [0, 1, 3, 4]
+    assert sorted(iw.FinerCAM(classes=20).similar(Question(trace, iw.ClassScore(2), "relu"), 2)) == [0, 1, 3, 4]
 
 
 def test_finer_cam_refuses_what_is_no_class() -> None:
