@@ -15,7 +15,7 @@ from interp_widgets.errors import InputError, LayerError, ParameterError, missin
 from interp_widgets.explainers.attribution import Attribution
 from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.trace import Target, TargetLike, Trace
-from interp_widgets.trace.arguments import check_example, check_is
+from interp_widgets.trace.arguments import check_example, check_is, shown
 from interp_widgets.trace.target import Values, as_target
 
 __all__ = ["CAM", "Explainer", "as_map", "limits", "pick", "precise", "value_of"]
@@ -61,7 +61,9 @@ class Explainer(ABC):
             if convert is not None:
                 object.__setattr__(self, field.name, convert(value))
             elif not _is_allowed(value, field):
-                raise ParameterError(f"{type(self).__name__}: {field.name} must be {_allowed(field)}, got {value!r}")
+                raise ParameterError(
+                    f"{type(self).__name__}: {field.name} must be {_allowed(field)}, got {shown(value)}"
+                )
 
     @classmethod
     def missing(cls) -> str:
@@ -224,7 +226,8 @@ def _allowed(field: Field[Any]) -> str:
 def _is_allowed(value: Any, field: Field[Any]) -> bool:
     meta = field.metadata
     if meta.get("options"):
-        return value in meta["options"]
+        options = meta["options"]
+        return isinstance(value, tuple(map(type, options))) and value in options
     if isinstance(field.default, bool):
         return isinstance(value, bool)
     if not isinstance(field.default, (int, float)):

@@ -723,6 +723,7 @@ class Trace:
         Raises:
             LayoutError: no recorded layer has a spatial layout.
         """
+        self._check_open()
         return default_layer.choose(self)
 
     # Health

@@ -26,7 +26,7 @@ from interp_widgets.render.snapshot import reduced
 from interp_widgets.session.jobs import Worker
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
-from interp_widgets.trace.arguments import as_list, as_names, check_is, is_name_of, plain_module, shown
+from interp_widgets.trace.arguments import as_list, as_names, check_is, check_text, is_name_of, plain_module, shown
 from interp_widgets.trace.interrupt import Interrupted, interruptible
 from interp_widgets.widgets.kit.browser_widget import close_whole
 from interp_widgets.widgets.kit.menu import Menu
@@ -61,6 +61,8 @@ class Comparison(widgets.VBox):
     Slow methods refine one after the other. Usable as a context manager; ``close`` frees the traces and every child
     widget.
     """
+
+    _closed = True  # until it is built, there is nothing to close
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self.cells = tuple(as_list(cells))
@@ -339,7 +341,7 @@ def compare(  # noqa: PLR0913 - what can vary
         raise ParameterError("give either model or models")
     given = [model] if model is not None else as_list(models)
     chosen = dict(models) if isinstance(models, Mapping) else _named(given)
-    layers = None if layers is None else as_list(layers)
+    layers = None if layers is None else [check_text(layer, "a layer") for layer in as_list(layers)]
     targets = None if targets is None else as_list(targets)
     images = None if images is None else as_list(images)
     pictures: list[Any] = images or [inputs]
