@@ -74,7 +74,7 @@ def from_callable(function: Function, *, title: str = "", signed: bool = True, s
     torch.Size([4, 4])
     """
     if isinstance(function, type) or not callable(function):
-        raise ParameterError(f"function must be callable, function(model, input, class), got {shown(function)}")
+        raise ParameterError(f"function must be callable, got {type(function).__name__} ({shown(function)})")
     title, summary = check_text(title, "title"), check_text(summary, "summary")
     named = title or getattr(function, "__name__", type(function).__name__)
     members = {

@@ -34,6 +34,10 @@ REMEMBERED = 256  # attributions per input
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
+class WrongTypeError(ParameterError, t.TraitError):
+    """A trait of a ``Session`` was set to a value of another type; traitlets' own error too, as its users expect."""
+
+
 class _Take(NamedTuple):
     """A recording that is not looked at yet."""
 
@@ -126,7 +130,7 @@ class Session(t.HasTraits):
             try:
                 super().__setattr__(name, value)
             except t.TraitError as error:  # a value of another type
-                raise ParameterError(f"{name} cannot be {shown(value)}: {error}") from error
+                raise WrongTypeError(f"{name} cannot be {shown(value)}: {error}") from error
 
     # Inputs
 

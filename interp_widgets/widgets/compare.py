@@ -71,7 +71,6 @@ class Comparison(widgets.VBox):
         for cell in self.cells:
             check_is(cell, Cell, "a Comparison shows Cells; iw.compare(model, inputs) makes them")
         self.attributions: list[Attribution | None] = [None] * len(cells)
-        self._closed = False
         self._stopped = False
         self._worker = Worker(self._fail)
         self._pictures = [_picture(cell) for cell in cells]
@@ -94,6 +93,7 @@ class Comparison(widgets.VBox):
         super().__init__(self._arrange(), layout={"width": "100%", "overflow": "hidden"})
         self.add_class("iw-explorer")
         self._links = self._link()
+        self._closed = False
         self._first.observe(lambda _: self._guard(self._contrast), "value")
         self._second.observe(lambda _: self._guard(self._contrast), "value")
         self.scale.observe(lambda _: self._guard(self._rescale), "value")
@@ -395,7 +395,7 @@ def _session(
     if not isinstance(model, str):
         module = plain_module(model)
         if inputs is None:
-            raise ParameterError("give an input: a path, image, array or tensor")
+            raise ParameterError("give an input: a path, image, array or tensor, got None")
         return Session(module, inputs, class_names=class_names, preprocess=preprocess)
     entry = zoo.load(model)
     if inputs is None and not entry.examples:

@@ -9,13 +9,10 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.trace import record
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning"),
-    pytest.mark.xfail(
-        strict=True,
-        reason="the recorder hooks every module, a ScriptModule refuses hooks; remove this mark once it is one site",
-    ),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning")
+
+NOT_YET = pytest.mark.xfail(strict=True, reason="a ScriptModule refuses the recorder's hooks, and its site has no axes")
+KINDS = [True, pytest.param(False, marks=NOT_YET)]  # traced, which is recorded already; scripted
 
 
 def _model(*, traced: bool) -> tuple[nn.Module, torch.Tensor]:
@@ -28,7 +25,7 @@ def _model(*, traced: bool) -> tuple[nn.Module, torch.Tensor]:
     return nn.Sequential(nn.Conv2d(3, 4, 3), compiled, head).eval(), image
 
 
-@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize("traced", KINDS)
 def test_a_scripted_part_is_one_site_of_its_module(traced: bool) -> None:
     model, image = _model(traced=traced)
     expected = model(image)
@@ -39,7 +36,7 @@ def test_a_scripted_part_is_one_site_of_its_module(traced: bool) -> None:
     assert not [name for name in trace.sites if name.startswith("1.")]
 
 
-@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize("traced", KINDS)
 def test_gradients_go_through_a_scripted_part(traced: bool) -> None:
     model, image = _model(traced=traced)
     trace = record(model, image)
@@ -52,6 +49,7 @@ def test_gradients_go_through_a_scripted_part(traced: bool) -> None:
     assert torch.allclose(trace.gradient("1", 1), at_part, atol=1e-6)
 
 
+@NOT_YET
 @pytest.mark.parametrize("traced", [True, False])
 def test_a_scripted_part_is_explained_probed_and_left_as_it_was(traced: bool) -> None:
     model, image = _model(traced=traced)
@@ -64,6 +62,7 @@ def test_a_scripted_part_is_explained_probed_and_left_as_it_was(traced: bool) ->
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+@NOT_YET
 def test_a_walk_over_the_tape_says_where_it_cannot_go_on() -> None:
     model, image = _model(traced=True)
     with pytest.raises(iw.InterpError, match="'1'"):
