@@ -453,9 +453,9 @@ def test_a_large_photograph_is_turned_upright(kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("progressive", "most"), [(False, 120), (True, 300)])
+@pytest.mark.parametrize(("progressive", "most"), [(False, 180), (True, 300)])
 def test_a_photograph_of_48_megapixels_needs_little_memory(progressive: bool, most: int, tmp_path: Path) -> None:
-    """As many megabytes beyond what the process has: a machine of 1 GB reads it. Whole it would take 189."""
+    """As many megabytes beyond what the process has, so that 1 GB is enough; whole and copied it would be about 570."""
     _photograph(8064, 6048).save(tmp_path / "phone.jpg", progressive=progressive)
     code = (
         "import resource\nfrom interp_widgets.inputs import load_image\n"
