@@ -83,7 +83,7 @@ def from_callable(function: Function, *, title: str = "", signed: bool = True, s
 
 def _borrowed(function: Function, title: str, summary: str, *, signed: bool, holds_model: bool = False) -> Explainer:
     if isinstance(function, type) or not callable(function):
-        raise ParameterError(f"function must be callable, function(model, input, class), got {shown(function)}")
+        raise ParameterError(f"function must be callable, got {type(function).__name__} ({shown(function)})")
     title, summary = check_text(title, "title"), check_text(summary, "summary")
     named = title or getattr(function, "__name__", type(function).__name__)
     members = {

@@ -107,7 +107,7 @@ class Attribution:
         if size is None:
             height, width = values.shape if self.background is None else self.background.shape[-2:]
             size = (height, width)
-        table = colour_table(colormap or default_colormap(signed=self.signed))
+        table = colour_table(default_colormap(signed=self.signed) if colormap is None else colormap)
         return paint(values, size, table, colour_limits(values, signed=self.signed), alpha)
 
     def figure(self, colormap: str | None = None) -> Figure:
@@ -121,7 +121,7 @@ class Attribution:
             return bars_figure(self.array, self.names, title="\n".join(filter(None, (title, self.additivity))))
         self._map()
         title = f"{self.method} for {self.label}, at {self.layer} (score {self.score:.3g})"
-        chosen = colormap or default_colormap(signed=self.signed)
+        chosen = default_colormap(signed=self.signed) if colormap is None else colormap
         colour_table(chosen)  # refuses a name that matplotlib does not have, with a sentence
         return attribution_figure(self.array, self.picture, signed=self.signed, colormap=chosen, title=title)
 

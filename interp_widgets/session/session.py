@@ -21,7 +21,7 @@ from interp_widgets.explainers.baselines import baseline_of
 from interp_widgets.inputs import Preprocess, load_image, load_input, to_picture
 from interp_widgets.session.turn import TURN
 from interp_widgets.trace import ClassScore, Target, Trace
-from interp_widgets.trace.arguments import as_bytes, as_names, plain_module
+from interp_widgets.trace.arguments import as_bytes, as_items, as_names, plain_module, shown
 from interp_widgets.trace.target import as_target
 
 __all__ = ["Session"]
@@ -32,6 +32,10 @@ MEMORY_BUDGET = 512 * 2**20
 REMEMBERED = 256  # attributions per input
 
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+class WrongTypeError(ParameterError, t.TraitError):
+    """A trait of a ``Session`` was set to a value of another type; traitlets' own error too, as its users expect."""
 
 
 class _Take(NamedTuple):
@@ -99,8 +103,8 @@ class Session(t.HasTraits):
             raise InputError("give at least one input, got an empty list")
         self._recorded = -1
         self._take: _Take | None = None
-        self._labels = list(labels)
-        self._names = list(names)
+        self._labels = as_items(labels, "labels", int)
+        self._names = as_items(names, "names", str)
         self._closed = False
         self.last_used = time.monotonic()
         self._attributions: OrderedDict[tuple[Any, ...], Attribution] = OrderedDict()
@@ -123,7 +127,10 @@ class Session(t.HasTraits):
     def __setattr__(self, name: str, value: Any) -> None:
         """Traits change in one turn."""
         with TURN:
-            super().__setattr__(name, value)
+            try:
+                super().__setattr__(name, value)
+            except t.TraitError as error:  # a value of another type
+                raise WrongTypeError(f"{name} cannot be {shown(value)}: {error}") from error
 
     # Inputs
 
@@ -361,9 +368,11 @@ class Session(t.HasTraits):
     def _validate_layer(self, proposal: dict[str, Any]) -> str:
         self._check_open()
         layer: str = proposal["value"]
-        if self.trace is not None and layer:
-            self.trace.site(layer)
-        return layer
+        if self.trace is None:
+            return layer
+        site = self.trace.site(layer)
+        is_known = layer in self.trace.layers or layer in self.trace.sites
+        return layer if is_known else site.name  # a module at two places is shown at the first
 
     @t.validate("channel")
     def _validate_channel(self, proposal: dict[str, Any]) -> int:

@@ -337,6 +337,7 @@ class Trace:
         Raises:
             LayoutError: no recorded layer has a spatial layout.
         """
+        self.tape.check_open()
         return self._axes.default_layer()
 
     # Health and life

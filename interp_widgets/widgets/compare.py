@@ -26,7 +26,7 @@ from interp_widgets.render.snapshot import reduced
 from interp_widgets.session.jobs import Worker
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
-from interp_widgets.trace.arguments import as_list, as_names, check_is, is_name_of, plain_module, shown
+from interp_widgets.trace.arguments import as_list, as_names, check_is, check_text, is_name_of, plain_module, shown
 from interp_widgets.trace.interrupt import Interrupted, interruptible
 from interp_widgets.widgets.kit.browser_widget import close_whole
 from interp_widgets.widgets.kit.menu import Menu
@@ -62,6 +62,8 @@ class Comparison(widgets.VBox):
     widget.
     """
 
+    _closed = True  # until it is built, there is nothing to close
+
     def __init__(self, cells: Sequence[Cell]) -> None:
         self.cells = tuple(as_list(cells))
         if not self.cells:
@@ -69,7 +71,6 @@ class Comparison(widgets.VBox):
         for cell in self.cells:
             check_is(cell, Cell, "a Comparison shows Cells; iw.compare(model, inputs) makes them")
         self.attributions: list[Attribution | None] = [None] * len(cells)
-        self._closed = False
         self._stopped = False
         self._worker = Worker(self._fail)
         self._pictures = [_picture(cell) for cell in cells]
@@ -92,6 +93,7 @@ class Comparison(widgets.VBox):
         super().__init__(self._arrange(), layout={"width": "100%", "overflow": "hidden"})
         self.add_class("iw-explorer")
         self._links = self._link()
+        self._closed = False
         self._first.observe(lambda _: self._guard(self._contrast), "value")
         self._second.observe(lambda _: self._guard(self._contrast), "value")
         self.scale.observe(lambda _: self._guard(self._rescale), "value")
@@ -339,7 +341,7 @@ def compare(  # noqa: PLR0913 - what can vary
         raise ParameterError("give either model or models")
     given = [model] if model is not None else as_list(models)
     chosen = dict(models) if isinstance(models, Mapping) else _named(given)
-    layers = None if layers is None else as_list(layers)
+    layers = None if layers is None else [check_text(layer, "a layer") for layer in as_list(layers)]
     targets = None if targets is None else as_list(targets)
     images = None if images is None else as_list(images)
     pictures: list[Any] = images or [inputs]
@@ -393,7 +395,7 @@ def _session(
     if not isinstance(model, str):
         module = plain_module(model)
         if inputs is None:
-            raise ParameterError("give an input: a path, image, array or tensor")
+            raise ParameterError("give an input: a path, image, array or tensor, got None")
         return Session(module, inputs, class_names=class_names, preprocess=preprocess)
     entry = zoo.load(model)
     if inputs is None and not entry.examples:

@@ -23,7 +23,7 @@ from interp_widgets.render.snapshot import reduced, snapshot_png
 from interp_widgets.session.jobs import Worker
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
-from interp_widgets.trace.arguments import as_names, check_is, plain_module
+from interp_widgets.trace.arguments import as_names, check_is, check_text, plain_module
 from interp_widgets.widgets.views.attribution import AttributionView
 from interp_widgets.widgets.views.channels import ChannelView
 from interp_widgets.widgets.views.panel import Panel
@@ -45,11 +45,13 @@ class Explorer(widgets.VBox):
         owned: whether ``close`` closes the session too.
     """
 
+    _closed = True  # until it is built, there is nothing to close
+
     def __init__(self, session: Session, title: str = "", *, owned: bool = False) -> None:
         check_is(session, Session, "an Explorer shows a Session: iw.explore(model, inputs) makes both")
         self.session = session
         self._owned = owned
-        self._title = title or type(session.model).__name__
+        self._title = check_text(title, "title") or type(session.model).__name__
         self._worker = Worker(self._fail)
         self._closed = False
         self._view: View | None = None

@@ -554,10 +554,10 @@ def test_an_interrupt_waits_for_what_must_not_be_disturbed() -> None:
             done.append(in_the_gate)
 
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt, match="^$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         undisturbed(in_the_gate=False)
     assert done == [False], "it goes on to the end"
-    with pytest.raises(KeyboardInterrupt, match="^$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         undisturbed(in_the_gate=True)
     assert done == [False], "it ends at once"
     assert signal.getsignal(signal.SIGINT) is before
