@@ -181,7 +181,9 @@ def _judge(trace: Trace, explainer: Explainer, early: Attribution, last: Attribu
         return Verdict.CAREFUL, f"standard error {error:.0%} of the map: take more samples"
     other = _another_class(trace, last)
     if other is not None and _same_for(trace, explainer, other, early, last):
-        return Verdict.CAREFUL, "the map is the same for another class: what the layer sees, not what speaks for it"
+        return Verdict.CAREFUL, (
+            "the map is the same for another class: what the layer sees, not what speaks for the class"
+        )
     return Verdict.WORKS, "" if error is None else f"{last.error_name} {error:.1%}"
 
 

@@ -38,9 +38,8 @@ def diagnose(trace: Trace, explainer: Explainer, attribution: Attribution) -> Fi
     values = attribution.values
     is_constant = values.numel() > 1 and float(values.min()) == float(values.max())
     if is_constant and values.any():
-        return Finding(
-            "the map has one value everywhere, so it does not tell where", *_other_layer(trace, attribution.layer)
-        )
+        remedy = _other_layer(trace, attribution.layer)
+        return Finding("the map has one value everywhere, so it does not tell where", *remedy)
     if not values.any():
         return _why_blank(trace, explainer, attribution)
     if explainer.at_layer and trace.is_spatial(attribution.layer) and not trace.reads_positions(attribution.layer):
