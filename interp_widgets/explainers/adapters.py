@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.question import Question, precise
 from interp_widgets.trace import ClassScore
 from interp_widgets.trace.arguments import check_text, shown
+from interp_widgets.trace.in_place import in_place
 
 __all__ = ["Function", "adapt", "from_callable"]
 
@@ -31,6 +33,7 @@ class _Borrowed(Explainer):
     needs_gradient: ClassVar[bool] = False
     function: ClassVar[Function]
     has_sign: ClassVar[bool]
+    holds_model: ClassVar[bool] = False  # runs the user's own model, which another library's object was made with
 
     @property
     def signed(self) -> bool:
@@ -40,7 +43,8 @@ class _Borrowed(Explainer):
         target = question.target
         if not isinstance(target, ClassScore):
             raise TargetError(f"{type(self).title} explains classes only, got the target {target}: choose a class")
-        with question.trace.lent(question.example) as (model, image):
+        own = in_place(question.trace.model).running(None) if self.holds_model else nullcontext()
+        with question.trace.lent(question.example) as (model, image), own:
             relevance = type(self).function(model, image, target.index)
         if not isinstance(relevance, torch.Tensor):
             relevance = torch.from_numpy(np.asarray(relevance))
@@ -66,9 +70,9 @@ def from_callable(function: Function, *, title: str = "", signed: bool = True, s
 
     Args:
         function: ``function(model, input, class index)`` returns relevance: an array or tensor of the input's shape
-            ``(1, C, H, W)``, whose channels are summed, or a map ``(H, W)``. The model is in evaluation mode with its
-            parameters frozen, the input a copy; everything is put back afterwards. It is left in the middle of a pass
-            when nobody wants its result any more.
+            ``(1, C, H, W)``, whose channels are summed, or a map ``(H, W)``. The model is a copy that shares the
+            parameters, in evaluation mode and frozen; the input is a copy. It is left in the middle of a pass when
+            nobody wants its result any more.
         title: what the menu says; by default the function's name.
         signed: whether values below zero mean evidence against the class.
 
@@ -97,7 +101,8 @@ def adapt(other: Any, *, title: str = "", **options: Any) -> Explainer:
 
     Args:
         other: a ``captum.attr`` method (``captum.attr.Saliency(model)``), a ``pytorch_grad_cam`` CAM or a ``shap``
-            explainer with ``shap_values``, made for the same model.
+            explainer with ``shap_values``, made for the same model. It runs that model itself, which is in evaluation
+            mode and frozen meanwhile. One that hooks the model (pytorch_grad_cam) is made before the recording.
         title: what the menu says; by default the library's and the class's name.
         options: what its own call takes beside input and class: ``n_steps=50``, ``baselines=...``.
 
@@ -118,7 +123,9 @@ def adapt(other: Any, *, title: str = "", **options: Any) -> Explainer:
             "use from_callable for a function of your own"
         )
     named = title or f"{type(other).__name__} ({library.replace('_', '-')})"
-    return from_callable(calls[library], title=named, signed=library != "pytorch_grad_cam")
+    explainer = from_callable(calls[library], title=named, signed=library != "pytorch_grad_cam")
+    type(explainer).holds_model = True  # type: ignore[attr-defined]  # a class of its own, made by from_callable
+    return explainer
 
 
 def _of_class(values: Any, index: int, image: torch.Tensor) -> Any:
