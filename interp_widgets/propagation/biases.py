@@ -41,8 +41,8 @@ def biases(trace: Trace) -> Iterator[tuple[str, torch.Tensor]]:
 
 def _bias(trace: Trace, operation: Operation) -> torch.Tensor | None:
     def given(name: str, place: int) -> Any:
-        found = operation.args[place] if len(operation.args) > place else operation.kwargs.get(name)
-        return trace._value(found.index, name) if isinstance(found, Ref) else found
+        argument = operation.args[place] if len(operation.args) > place else operation.kwargs.get(name)
+        return trace._value(argument.index, name) if isinstance(argument, Ref) else argument
 
     weight_name, weight_place, bias_name, bias_place = BIASED[operation.name]
     bias, weight = given(bias_name, bias_place), given(weight_name, weight_place)
@@ -54,5 +54,5 @@ def _bias(trace: Trace, operation: Operation) -> torch.Tensor | None:
     eps = given("eps", 7)
     shift = mean * (variance + (1e-5 if eps is None else eps)).rsqrt()
     shift = shift if weight is None else shift * weight.detach()
-    found: torch.Tensor = -shift if bias is None else bias.detach() - shift
-    return found
+    constant: torch.Tensor = -shift if bias is None else bias.detach() - shift
+    return constant

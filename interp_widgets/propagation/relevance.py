@@ -1,4 +1,4 @@
-"""Relevance: the score, handed back to what it was made of; a rule for each operation of the recording."""
+"""LRP's backward walk: the score, handed back operation by operation to what each value was computed from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from interp_widgets.trace.values import Operation, Ref, map_structure, refs_in
 
 __all__ = ["Relevance"]
 
-Found = dict[int, torch.Tensor]  # by the index of a value, or by the position of an output
+ByIndex = dict[int, torch.Tensor]  # by the index of a value, or by the position of an output
 
 # Where relevance goes with the values: reshaping, padding, joining.
 MOVES = frozenset(name.strip("_") for name in VIEWS) | frozenset(
@@ -54,7 +54,7 @@ class Relevance:
         self._trace, self._target = trace, target
         self._epsilon, self._plus = epsilon, plus
         self._replay = Replay(trace)
-        self._found: Found = {}
+        self._relevance: ByIndex = {}
         self._names = {site.index: name for name, site in trace.sites.items()}
         self._gates = self._gated()
 
@@ -78,17 +78,17 @@ class Relevance:
                 made = [
                     (place, index)
                     for place, index in enumerate(operation.outputs)
-                    if trace._values[index].operation is operation and index in self._found
+                    if trace._values[index].operation is operation and index in self._relevance
                 ]
                 if made:
-                    self._through(operation, {place: self._found.pop(index) for place, index in made})
+                    self._through(operation, {place: self._relevance.pop(index) for place, index in made})
                 for _, index in made:
                     self._replay.forget(index)
-        return self._found.get(wanted, torch.zeros_like(self._replay[wanted])).detach()
+        return self._relevance.get(wanted, torch.zeros_like(self._replay[wanted])).detach()
 
     def _seed(self) -> None:
         """The relevance of the values that the score is a function of: value times derivative."""
-        leaves: Found = {}
+        leaves: ByIndex = {}
 
         def leaf(name: str) -> torch.Tensor:
             index = self._trace.site(name).index
@@ -110,9 +110,10 @@ class Relevance:
         return gates
 
     def _add(self, index: int, relevance: torch.Tensor) -> None:
-        self._found[index] = self._found[index] + relevance if index in self._found else relevance
+        before = self._relevance.get(index)
+        self._relevance[index] = relevance if before is None else before + relevance
 
-    def _through(self, operation: Operation, arrived: Found) -> None:
+    def _through(self, operation: Operation, arrived: ByIndex) -> None:
         name = operation.name.strip("_")
         values = self._trace._values
         followed = [
@@ -137,7 +138,7 @@ class Relevance:
         else:
             self._through_block(operation, name, inputs[0], arrived)
 
-    def _through_block(self, operation: Operation, name: str, first: int, arrived: Found) -> None:
+    def _through_block(self, operation: Operation, name: str, first: int, arrived: ByIndex) -> None:
         if name in NORMS:
             self._normalised(operation, first, arrived)
         elif name == "scaled_dot_product_attention":
@@ -154,23 +155,23 @@ class Relevance:
 
     # Rules
 
-    def _points(self, inputs: list[int]) -> Found:
+    def _points(self, inputs: list[int]) -> ByIndex:
         return {index: self._replay[index].detach().clone().requires_grad_() for index in inputs}
 
-    def _move(self, operation: Operation, inputs: list[int], arrived: Found) -> None:
+    def _move(self, operation: Operation, inputs: list[int], arrived: ByIndex) -> None:
         points = self._points(inputs)
         results = self._replay.run(operation, points)
         self._hand_back(points, results, arrived)
 
-    def _through_alias(self, operation: Operation, arrived: Found) -> None:
+    def _through_alias(self, operation: Operation, arrived: ByIndex) -> None:
         sources = [index for index in self._replay.alias_sources(operation) if self._trace._values[index].edge]
         points = self._points(list(dict.fromkeys(sources)))
         self._hand_back(points, self._replay.run_alias(operation, points), arrived)
 
-    def _hand_back(self, points: Found, results: list[torch.Tensor], arrived: Found) -> None:
+    def _hand_back(self, points: ByIndex, results: list[torch.Tensor], arrived: ByIndex) -> None:
         outputs = [results[place] for place in arrived]
-        found = torch.autograd.grad(outputs, list(points.values()), list(arrived.values()), allow_unused=True)
-        for index, relevance in zip(points, found, strict=True):
+        handed = torch.autograd.grad(outputs, list(points.values()), list(arrived.values()), allow_unused=True)
+        for index, relevance in zip(points, handed, strict=True):
             if relevance is not None:
                 self._add(index, relevance)
 
@@ -180,7 +181,7 @@ class Relevance:
         moved = total + torch.where(total >= 0, least, -least)
         return torch.where(moved.abs() <= torch.finfo(total.dtype).tiny, torch.inf, moved)
 
-    def _share(self, operation: Operation, inputs: list[int], arrived: Found, factors: int = 1) -> None:
+    def _share(self, operation: Operation, inputs: list[int], arrived: ByIndex, factors: int = 1) -> None:
         """Each summand's share of the sum; of a product, an equal part to each factor."""
         points = self._points(inputs)
         results = self._replay.run(operation, points)
@@ -189,10 +190,10 @@ class Relevance:
         }
         self._times_inputs(points, results, weights)
 
-    def _times_inputs(self, points: Found, results: list[torch.Tensor], weights: Found) -> None:
+    def _times_inputs(self, points: ByIndex, results: list[torch.Tensor], weights: ByIndex) -> None:
         outputs = [results[place] for place in weights]
-        found = torch.autograd.grad(outputs, list(points.values()), list(weights.values()), allow_unused=True)
-        for (index, point), gradient in zip(points.items(), found, strict=True):
+        gradients = torch.autograd.grad(outputs, list(points.values()), list(weights.values()), allow_unused=True)
+        for (index, point), gradient in zip(points.items(), gradients, strict=True):
             if gradient is not None:
                 self._add(index, (point * gradient).detach())
 
@@ -213,7 +214,7 @@ class Relevance:
             (gradient,) = torch.autograd.grad(result, point, shares)
             self._add(index, (point * gradient).detach())
 
-    def _normalised(self, operation: Operation, index: int, arrived: Found) -> None:
+    def _normalised(self, operation: Operation, index: int, arrived: ByIndex) -> None:
         """With the deviation taken as a constant: then it is a sum."""
         points = self._points([index])
         (point,) = points.values()
@@ -235,7 +236,7 @@ class Relevance:
         (result,) = self._replay.run(operation)
         self._times_inputs(points, [scaled], {0: arrived[0] / self._stable(result.detach())})
 
-    def _attention(self, operation: Operation, arrived: Found) -> None:
+    def _attention(self, operation: Operation, arrived: ByIndex) -> None:
         """With the attention taken as a constant: a sum of the values."""
         names = {ref.index: self._replay[ref.index].detach() for ref in refs_in(operation.args[:3])}
         value = operation.args[2].index

@@ -49,15 +49,15 @@ def ruled_gradient(
     Raises:
         As ``Trace.gradient``.
     """
-    goal, site = as_target(target, trace), trace.site(layer)
+    target, site = as_target(target, trace), trace.site(layer)
     hook = _guided if rule == "guided" else _deconvnet
     with trace._passing:
-        starts = [edge.node.node for edge, _ in trace._seed(goal)[1]]
+        starts = [edge.node.node for edge, _ in trace._seed(target)[1]]
         handles = [
             node.register_hook(hook) for node in _nodes(starts) if node.name().rstrip("0123456789") in ACTIVATIONS
         ]
         try:
-            return trace._backward(goal, [site])[site.index]
+            return trace._backward(target, [site])[site.index]
         finally:
             for handle in handles:
                 handle.remove()
