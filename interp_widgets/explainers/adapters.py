@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +16,6 @@ from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.question import Question, precise
 from interp_widgets.trace import ClassScore
 from interp_widgets.trace.arguments import check_text, shown
-from interp_widgets.trace.in_place import in_place
 
 __all__ = ["Function", "adapt", "from_callable"]
 
@@ -32,8 +30,8 @@ class _Borrowed(Explainer):
     input_only: ClassVar[bool] = True
     needs_gradient: ClassVar[bool] = False
     function: ClassVar[Function]
+    holds_model: ClassVar[bool] = False  # it runs the user's own model, whatever it is given
     has_sign: ClassVar[bool]
-    holds_model: ClassVar[bool] = False  # runs the user's own model, which another library's object was made with
 
     @property
     def signed(self) -> bool:
@@ -43,8 +41,7 @@ class _Borrowed(Explainer):
         target = question.target
         if not isinstance(target, ClassScore):
             raise TargetError(f"{type(self).title} explains classes only, got the target {target}: choose a class")
-        own = in_place(question.trace.model).running(None) if self.holds_model else nullcontext()
-        with question.trace.lent(question.example) as (model, image), own:
+        with question.trace.lent(question.example, itself=type(self).holds_model) as (model, image):
             relevance = type(self).function(model, image, target.index)
         if not isinstance(relevance, torch.Tensor):
             relevance = torch.from_numpy(np.asarray(relevance))
@@ -70,9 +67,9 @@ def from_callable(function: Function, *, title: str = "", signed: bool = True, s
 
     Args:
         function: ``function(model, input, class index)`` returns relevance: an array or tensor of the input's shape
-            ``(1, C, H, W)``, whose channels are summed, or a map ``(H, W)``. The model is a copy that shares the
-            parameters, in evaluation mode and frozen; the input is a copy. It is left in the middle of a pass when
-            nobody wants its result any more.
+            ``(1, C, H, W)``, whose channels are summed, or a map ``(H, W)``. The model is a copy that shares the memory
+            of its parameters, frozen and in evaluation mode; the input is a copy too. It is left in the middle of a
+            pass when nobody wants its result any more.
         title: what the menu says; by default the function's name.
         signed: whether values below zero mean evidence against the class.
 
@@ -81,6 +78,10 @@ def from_callable(function: Function, *, title: str = "", signed: bool = True, s
     >>> size(iw.record(torch.nn.Flatten(), torch.ones(1, 3, 4, 4)), target=0).values.shape
     torch.Size([4, 4])
     """
+    return _borrowed(function, title, summary, signed=signed)
+
+
+def _borrowed(function: Function, title: str, summary: str, *, signed: bool, holds_model: bool = False) -> Explainer:
     if isinstance(function, type) or not callable(function):
         raise ParameterError(f"function must be callable, function(model, input, class), got {shown(function)}")
     title, summary = check_text(title, "title"), check_text(summary, "summary")
@@ -90,6 +91,7 @@ def from_callable(function: Function, *, title: str = "", signed: bool = True, s
         "summary": summary or f"{named}, given in Python",
         "function": staticmethod(function),
         "has_sign": signed,
+        "holds_model": holds_model,
     }
     name = "".join(letter for letter in named.title() if letter.isalnum()) or "Function"
     kind: type[Explainer] = type(name, (_Borrowed,), members)
@@ -101,8 +103,7 @@ def adapt(other: Any, *, title: str = "", **options: Any) -> Explainer:
 
     Args:
         other: a ``captum.attr`` method (``captum.attr.Saliency(model)``), a ``pytorch_grad_cam`` CAM or a ``shap``
-            explainer with ``shap_values``, made for the same model. It runs that model itself, which is in evaluation
-            mode and frozen meanwhile. One that hooks the model (pytorch_grad_cam) is made before the recording.
+            explainer with ``shap_values``, made for the same model.
         title: what the menu says; by default the library's and the class's name.
         options: what its own call takes beside input and class: ``n_steps=50``, ``baselines=...``.
 
@@ -123,9 +124,7 @@ def adapt(other: Any, *, title: str = "", **options: Any) -> Explainer:
             "use from_callable for a function of your own"
         )
     named = title or f"{type(other).__name__} ({library.replace('_', '-')})"
-    explainer = from_callable(calls[library], title=named, signed=library != "pytorch_grad_cam")
-    type(explainer).holds_model = True  # type: ignore[attr-defined]  # a class of its own, made by from_callable
-    return explainer
+    return _borrowed(calls[library], named, "", signed=library != "pytorch_grad_cam", holds_model=True)
 
 
 def _of_class(values: Any, index: int, image: torch.Tensor) -> Any:

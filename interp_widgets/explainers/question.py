@@ -10,7 +10,7 @@ import torch
 from interp_widgets.errors import InputError
 from interp_widgets.explainers.baselines import Baseline, baselines_of
 from interp_widgets.trace import Target, Trace
-from interp_widgets.trace.trace import Probe
+from interp_widgets.trace.passes import Probe
 
 __all__ = ["Question", "pick", "precise"]
 

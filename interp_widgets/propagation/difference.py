@@ -1,4 +1,4 @@
-"""DeepLift's multipliers: how much the score changes per unit by which a value differs from its reference.
+"""Multipliers: how much of the score's change each number's change carries, from a reference to the recorded input.
 
 Two recordings of one model, of the input and of the reference, hold the same operations. The walk goes back over
 them from the score: each operation turns the multipliers of its outputs into those of its inputs so that the sum of
@@ -35,22 +35,19 @@ __all__ = ["Multipliers", "multipliers"]
 NODES = (1, 8, 16, 32, 64, 128)
 LOCAL_GAP = 1e-4  # of the score's change, what one operation may lose before it gets more nodes
 
-ByIndex = dict[int, torch.Tensor]  # by the index of a recorded value, or by the position of an output
+Found = dict[int, torch.Tensor]  # multipliers by the index of their value
 
 
 @dataclass
 class Multipliers:
-    """The multipliers at some layers, and how much of the score's change was lost on the way back to them.
-
-    Of a batch, ``score``, ``change`` and ``leak`` are the sums over its rows.
+    """What a walk found.
 
     Args:
-        score: the score of the input.
-        change: the score of the input minus the score of the reference.
-        at: the multipliers at each layer, in the layer's shape.
-        steps: the value of the input minus the value of the reference at each layer.
-        leak: ``change`` minus the sum of multiplier times step over the layers.
-        worst: the name of the site whose operation lost most.
+        score, change: the score of the input, and by how much it exceeds that of the reference.
+        at: the multipliers of each layer asked for, in the layer's shape.
+        steps: the difference of the two recordings there.
+        leak: the part of the change that was lost on the way back.
+        worst: the name of the site whose operation lost most of it.
     """
 
     score: float = 0.0
@@ -80,52 +77,42 @@ def multipliers(trace: Trace, reference: Trace, layers: Sequence[str], target: T
         LayerError, TargetError: no such layer or target.
         GradientError: the model does other operations for the reference, or one that cannot be done again.
     """
-    target = as_target(target, trace)
+    goal = as_target(target, trace)
     wanted = {layer: trace.site(layer).index for layer in layers}
     check_same_tape(trace, reference)
     with torch.inference_mode(mode=False), torch.enable_grad():
         walk = _Walk(trace, reference, set(wanted.values()))
-        walk.seed(target)
+        walk.seed(goal)
         walk.back()
     for layer, index in wanted.items():
         step = walk.step(index)
         walk.result.steps[layer] = step
-        walk.result.at[layer] = walk.multipliers.get(index, torch.zeros_like(step))
+        walk.result.at[layer] = walk.found.get(index, torch.zeros_like(step))
     return walk.result
 
 
 class _Walk:
-    """One walk back over two recordings, from the score to the layers asked for."""
-
     def __init__(self, trace: Trace, reference: Trace, wanted: set[int]) -> None:
         self._trace = trace
-        self._tape, self._values = trace._tape, trace._values
+        self._tape, self._values = trace.tape, trace.tape.values
         self._end, self._start = Replay(trace), Replay(reference)
         self._wanted = wanted
-        self._steps: ByIndex = {}
-        self._names = {site.index: name for name, site in trace.sites.items()}
+        self._steps: Found = {}
+        self._names = trace.tape.names
         self._moving = self._moved()
         self._tolerance = self._worst = 0.0
-        self.multipliers: ByIndex = {}
+        self.found: Found = {}
         self.result = Multipliers()
 
     def _moved(self) -> set[int]:
         """The values that may differ between the two passes."""
-        made = {index for operation in self._tape for _, index in self._made(operation)}
+        made = {index for operation in self._tape.operations for _, index in self._tape.made_by(operation)}
         given = set(range(len(self._values))) - made
         moving = {index for index in given if not torch.equal(self._end[index], self._start[index])}
-        for operation in self._tape:
+        for operation in self._tape.operations:
             if any(ref.index in moving for ref in refs_in((operation.args, operation.kwargs))):
-                moving |= {index for _, index in self._made(operation)}
+                moving |= {index for _, index in self._tape.made_by(operation)}
         return moving
-
-    def _made(self, operation: Operation) -> list[tuple[int, int]]:
-        """Position and value of each output that the operation made; others it only handed through."""
-        return [
-            (position, index)
-            for position, index in enumerate(operation.outputs)
-            if self._values[index].operation is operation and self._values[index].output == position
-        ]
 
     def _numbers(self, indices: set[int]) -> list[int]:
         """Those values that are numbers and differ between the two passes."""
@@ -160,59 +147,51 @@ class _Walk:
         precision = max((torch.finfo(self._values[index].dtype).eps for index in inputs), default=0.0)
         self._tolerance = LOCAL_GAP * max(abs(high - low), precision**0.5 * max(abs(high), abs(low)))
         one = torch.ones((), device=self._end[inputs[0]].device if inputs else None)
-        gradients = self._averaged(lambda points: [score(self._end, points)], inputs, [one], high - low)
-        self._pass_on(gradients, high - low, "the target")
+        found = self._averaged(lambda points: [score(self._end, points)], inputs, [one], high - low)
+        self._pass_on(found, high - low, "the target")
 
     def back(self) -> None:
         """From the last operation to the one that made the first of the layers asked for."""
         unwanted = interruption()
-        maker = {}  # the place on the tape of the operation that made a value
-        for place, operation in enumerate(self._tape):
-            for _, index in self._made(operation):
-                maker[index] = place
-        first = min((maker.get(index, -1) for index in self._wanted), default=-1)
-        for operation in reversed(self._tape[first + 1 :]):
+        makers = {
+            index: place
+            for place, operation in enumerate(self._tape.operations)
+            for _, index in self._tape.made_by(operation)
+        }
+        first = min((makers.get(index, -1) for index in self._wanted), default=-1)
+        for operation in reversed(self._tape.operations[first + 1 :]):
             if unwanted is not None and unwanted():
                 raise Interrupted
-            made = self._made(operation)
-            arrived = {position: self.multipliers[index] for position, index in made if index in self.multipliers}
+            made = self._tape.made_by(operation)
+            arrived = {position: self.found[index] for position, index in made if index in self.found}
             if any(bool(multiplier.any()) for multiplier in arrived.values()):
                 self._through(operation, arrived)
             for _, index in made:
                 if index not in self._wanted:
-                    self.multipliers.pop(index, None)
+                    self.found.pop(index, None)
                     self._steps.pop(index, None)
                 self._end.forget(index)
                 self._start.forget(index)
-        unmade = {index for index in self.multipliers if self._values[index].operation is None}
-        for index in self._numbers(unmade):  # what reaches them is explained by nothing that was recorded
-            self._lose(_dot(self.multipliers[index], self.step(index)), self._name(index, "what no torch call made"))
+        for index in self._numbers({index for index in self.found if self._values[index].operation is None}):
+            self._lose(_dot(self.found[index], self.step(index)), self._name(index, "what no torch call made"))
 
     def _name(self, index: int, otherwise: str) -> str:
         return repr(self._names[index]) if index in self._names else otherwise
 
-    def _through(self, operation: Operation, arrived: ByIndex) -> None:
+    def _through(self, operation: Operation, arrived: Found) -> None:
         """From the multipliers of an operation's outputs, by position, to those of its inputs."""
         inputs = self._numbers({ref.index for ref in refs_in((operation.args, operation.kwargs))})
         outputs = {position: operation.outputs[position] for position in arrived}
         name = self._name(next(iter(outputs.values())), operation.name)
         whole = sum(_dot(multiplier, self.step(outputs[position])) for position, multiplier in arrived.items())
         try:
-            split = self._split(operation, inputs, arrived, whole)
+            found = self._split(operation, inputs, arrived, whole)
         except (RuntimeError, IndexError) as error:
             raise GradientError(f"{operation.name} at {name} cannot be done again: {error}") from error
-        self._pass_on(split, whole, name)
+        self._pass_on(found, whole, name)
 
-    def _split(self, operation: Operation, inputs: list[int], arrived: ByIndex, whole: float) -> ByIndex:
-        """The multipliers of the inputs: by the operation's own rule, or by the averaged derivative.
-
-        Args:
-            inputs: the values that the operation reads and that differ between the passes.
-            arrived: the multipliers of its outputs, by position.
-            whole: sum of multiplier times difference over the outputs, which that over the inputs should equal.
-        """
-        name = operation.name.strip("_")  # with and without in-place are one operation here
-        known: ByIndex | None = None
+    def _split(self, operation: Operation, inputs: list[int], arrived: Found, whole: float) -> Found:
+        name, known = operation.name.strip("_"), None
         if operation.name == "alias":
             sources = self._numbers(set(self._end.alias_sources(operation)))
             return self._averaged(
@@ -228,14 +207,10 @@ class _Walk:
         outputs = [arrived.get(position) for position in range(len(operation.outputs))]
         return self._averaged(lambda points: self._end.run(operation, points), inputs, outputs, whole)
 
-    def _pass_on(self, split: ByIndex, whole: float, name: str) -> None:
-        """Add an operation's multipliers to those of its inputs, and count what they do not carry."""
-        carried = 0.0
-        for index, multiplier in split.items():
-            before = self.multipliers.get(index)
-            self.multipliers[index] = multiplier if before is None else before + multiplier
-            carried += _dot(multiplier, self.step(index))
-        self._lose(whole - carried, name)
+    def _pass_on(self, found: Found, whole: float, name: str) -> None:
+        for index, multiplier in found.items():
+            self.found[index] = self.found[index] + multiplier if index in self.found else multiplier
+        self._lose(whole - sum(_dot(multiplier, self.step(index)) for index, multiplier in found.items()), name)
 
     def _lose(self, leak: float, name: str) -> None:
         self.result.leak += leak
@@ -244,24 +219,24 @@ class _Walk:
 
     # One operation
 
-    def _rescaled(self, operation: Operation, index: int, arrived: torch.Tensor) -> ByIndex | None:
+    def _rescaled(self, operation: Operation, index: int, arrived: torch.Tensor) -> Found | None:
         """The slope between the two ends, number by number; the derivative where the ends meet."""
         out = operation.outputs[0]
         if self._values[out].shape != self._values[index].shape or self._values[index].dtype.is_complex:
             return None
         start, end = _precise(self._start[index]), _precise(self._end[index])
-        slopes = slope(start, end, _precise(self._start[out]), _precise(self._end[out]))
-        unclear = slopes.isnan()  # the ends are too close to tell
+        found = slope(start, end, _precise(self._start[out]), _precise(self._end[out]))
+        unclear = found.isnan()
         if bool(unclear.any()):
             point = ((start + end) / 2).to(self._values[index].dtype).detach().requires_grad_()
             (result,) = self._end.run(operation, {index: point})
             (derivative,) = torch.autograd.grad(result, point, torch.ones_like(result))
-            slopes = torch.where(unclear, _precise(derivative), slopes)
-        return {index: arrived * slopes}
+            found = torch.where(unclear, _precise(derivative), found)
+        return {index: arrived * found}
 
     def _by_rule(
         self, operation: Operation, rule: Callable[..., torch.Tensor | None], inputs: list[int], arrived: torch.Tensor
-    ) -> ByIndex | None:
+    ) -> Found | None:
         """By the secant of the operation; ``None`` where its rule does not know these arguments."""
         steps = {index: self.step(index).clone().requires_grad_() for index in inputs}
 
@@ -284,22 +259,23 @@ class _Walk:
         inputs: list[int],
         arrived: Sequence[torch.Tensor | None],
         whole: float,
-    ) -> ByIndex:
+    ) -> Found:
         """The vector-Jacobian product averaged along the line between the ends, by as many nodes as it takes."""
-        best: ByIndex = {}
-        least = before = abs(whole)  # what is lost: with the best number of nodes, and with the last one
+        best: Found = {}
+        least = before = abs(whole)
         for count in NODES if inputs else ():
-            mean: ByIndex = {}
+            found: Found = {}
             for place, weight in _gauss_legendre(count):
                 points = {index: self._between(index, place) for index in inputs}
                 for index, gradient in _gradients(run(points), points, arrived).items():
-                    mean[index] = mean.get(index, 0) + weight * gradient
-            products = [multiplier * self.step(index) for index, multiplier in mean.items()]
-            leak = abs(whole - sum(_dot(multiplier, self.step(index)) for index, multiplier in mean.items()))
+                    found[index] = found[index] + weight * gradient if index in found else weight * gradient
+            products = [found[index] * self.step(index) for index in found]
+            leak = abs(whole - sum(_dot(found[index], self.step(index)) for index in found))
             if leak < least or not best:
-                best, least = mean, leak
-            size = sum(float(product.abs().sum()) for product in products)
-            rounding = torch.finfo(self._values[inputs[0]].dtype).eps * size
+                best, least = found, leak
+            rounding = torch.finfo(self._values[inputs[0]].dtype).eps * sum(
+                float(each.abs().sum()) for each in products
+            )
             # more nodes do not help where the gradient does not depend on the place
             if leak <= max(self._tolerance, rounding) or abs(leak - before) <= 1e-3 * leak:
                 break
@@ -311,7 +287,7 @@ class _Walk:
         return point.to(self._values[index].dtype).detach().requires_grad_()
 
 
-def _gradients(results: Sequence[torch.Tensor], points: Points, arrived: Sequence[torch.Tensor | None]) -> ByIndex:
+def _gradients(results: Sequence[torch.Tensor], points: Points, arrived: Sequence[torch.Tensor | None]) -> Found:
     """The gradients at some points, given those of the results."""
     followed = [
         (result, multiplier.to(result))

@@ -1,4 +1,4 @@
-"""LRP's backward walk: the score, handed back operation by operation to what each value was computed from."""
+"""Relevance: the score, handed back to what it was made of; a rule for each operation of the recording."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from interp_widgets.trace.values import Operation, Ref, map_structure, refs_in
 
 __all__ = ["Relevance"]
 
-ByIndex = dict[int, torch.Tensor]  # by the index of a value, or by the position of an output
+Found = dict[int, torch.Tensor]  # by the index of a value, or by the position of an output
 
 # Where relevance goes with the values: reshaping, padding, joining.
 MOVES = frozenset(name.strip("_") for name in VIEWS) | frozenset(
@@ -54,8 +54,8 @@ class Relevance:
         self._trace, self._target = trace, target
         self._epsilon, self._plus = epsilon, plus
         self._replay = Replay(trace)
-        self._relevance: ByIndex = {}
-        self._names = {site.index: name for name, site in trace.sites.items()}
+        self._found: Found = {}
+        self._names = trace.tape.names
         self._gates = self._gated()
 
     def at(self, layer: str) -> torch.Tensor:
@@ -66,29 +66,25 @@ class Relevance:
             StaleError: a parameter changed since the recording.
         """
         trace, wanted = self._trace, self._trace.site(layer).index
-        trace._check_fresh("relevance")
+        trace.tape.check_fresh("relevance", read=trace.tape.memory)
         unwanted = interruption()
         with torch.inference_mode(mode=False), torch.enable_grad():
             self._seed()
-            for operation in reversed(trace._tape):
+            for operation in reversed(trace.tape.operations):
                 if unwanted is not None and unwanted():
                     raise Interrupted
-                if wanted in operation.outputs and trace._values[wanted].operation is operation:
+                if wanted in operation.outputs and trace.tape.values[wanted].operation is operation:
                     break
-                made = [
-                    (place, index)
-                    for place, index in enumerate(operation.outputs)
-                    if trace._values[index].operation is operation and index in self._relevance
-                ]
+                made = [(place, index) for place, index in trace.tape.made_by(operation) if index in self._found]
                 if made:
-                    self._through(operation, {place: self._relevance.pop(index) for place, index in made})
+                    self._through(operation, {place: self._found.pop(index) for place, index in made})
                 for _, index in made:
                     self._replay.forget(index)
-        return self._relevance.get(wanted, torch.zeros_like(self._replay[wanted])).detach()
+        return self._found.get(wanted, torch.zeros_like(self._replay[wanted])).detach()
 
     def _seed(self) -> None:
         """The relevance of the values that the score is a function of: value times derivative."""
-        leaves: ByIndex = {}
+        leaves: Found = {}
 
         def leaf(name: str) -> torch.Tensor:
             index = self._trace.site(name).index
@@ -102,7 +98,7 @@ class Relevance:
     def _gated(self) -> set[int]:
         """Values that weigh others, such as attention: they have no relevance of their own."""
         gates: set[int] = set()
-        for operation in self._trace._tape:
+        for operation in self._trace.tape.operations:
             name, refs = operation.name.strip("_"), refs_in((operation.args, operation.kwargs))
             moved = name in MOVES and refs and all(ref.index in gates for ref in refs)
             if name in GATES or operation.name in GATES or moved:
@@ -110,12 +106,11 @@ class Relevance:
         return gates
 
     def _add(self, index: int, relevance: torch.Tensor) -> None:
-        before = self._relevance.get(index)
-        self._relevance[index] = relevance if before is None else before + relevance
+        self._found[index] = self._found[index] + relevance if index in self._found else relevance
 
-    def _through(self, operation: Operation, arrived: ByIndex) -> None:
+    def _through(self, operation: Operation, arrived: Found) -> None:
         name = operation.name.strip("_")
-        values = self._trace._values
+        values = self._trace.tape.values
         followed = [
             ref.index for ref in refs_in((operation.args, operation.kwargs)) if values[ref.index].edge is not None
         ]
@@ -138,7 +133,7 @@ class Relevance:
         else:
             self._through_block(operation, name, inputs[0], arrived)
 
-    def _through_block(self, operation: Operation, name: str, first: int, arrived: ByIndex) -> None:
+    def _through_block(self, operation: Operation, name: str, first: int, arrived: Found) -> None:
         if name in NORMS:
             self._normalised(operation, first, arrived)
         elif name == "scaled_dot_product_attention":
@@ -155,23 +150,23 @@ class Relevance:
 
     # Rules
 
-    def _points(self, inputs: list[int]) -> ByIndex:
+    def _points(self, inputs: list[int]) -> Found:
         return {index: self._replay[index].detach().clone().requires_grad_() for index in inputs}
 
-    def _move(self, operation: Operation, inputs: list[int], arrived: ByIndex) -> None:
+    def _move(self, operation: Operation, inputs: list[int], arrived: Found) -> None:
         points = self._points(inputs)
         results = self._replay.run(operation, points)
         self._hand_back(points, results, arrived)
 
-    def _through_alias(self, operation: Operation, arrived: ByIndex) -> None:
-        sources = [index for index in self._replay.alias_sources(operation) if self._trace._values[index].edge]
+    def _through_alias(self, operation: Operation, arrived: Found) -> None:
+        sources = [index for index in self._replay.alias_sources(operation) if self._trace.tape.values[index].edge]
         points = self._points(list(dict.fromkeys(sources)))
         self._hand_back(points, self._replay.run_alias(operation, points), arrived)
 
-    def _hand_back(self, points: ByIndex, results: list[torch.Tensor], arrived: ByIndex) -> None:
+    def _hand_back(self, points: Found, results: list[torch.Tensor], arrived: Found) -> None:
         outputs = [results[place] for place in arrived]
-        handed = torch.autograd.grad(outputs, list(points.values()), list(arrived.values()), allow_unused=True)
-        for index, relevance in zip(points, handed, strict=True):
+        found = torch.autograd.grad(outputs, list(points.values()), list(arrived.values()), allow_unused=True)
+        for index, relevance in zip(points, found, strict=True):
             if relevance is not None:
                 self._add(index, relevance)
 
@@ -181,7 +176,7 @@ class Relevance:
         moved = total + torch.where(total >= 0, least, -least)
         return torch.where(moved.abs() <= torch.finfo(total.dtype).tiny, torch.inf, moved)
 
-    def _share(self, operation: Operation, inputs: list[int], arrived: ByIndex, factors: int = 1) -> None:
+    def _share(self, operation: Operation, inputs: list[int], arrived: Found, factors: int = 1) -> None:
         """Each summand's share of the sum; of a product, an equal part to each factor."""
         points = self._points(inputs)
         results = self._replay.run(operation, points)
@@ -190,10 +185,10 @@ class Relevance:
         }
         self._times_inputs(points, results, weights)
 
-    def _times_inputs(self, points: ByIndex, results: list[torch.Tensor], weights: ByIndex) -> None:
+    def _times_inputs(self, points: Found, results: list[torch.Tensor], weights: Found) -> None:
         outputs = [results[place] for place in weights]
-        gradients = torch.autograd.grad(outputs, list(points.values()), list(weights.values()), allow_unused=True)
-        for (index, point), gradient in zip(points.items(), gradients, strict=True):
+        found = torch.autograd.grad(outputs, list(points.values()), list(weights.values()), allow_unused=True)
+        for (index, point), gradient in zip(points.items(), found, strict=True):
             if gradient is not None:
                 self._add(index, (point * gradient).detach())
 
@@ -214,7 +209,7 @@ class Relevance:
             (gradient,) = torch.autograd.grad(result, point, shares)
             self._add(index, (point * gradient).detach())
 
-    def _normalised(self, operation: Operation, index: int, arrived: ByIndex) -> None:
+    def _normalised(self, operation: Operation, index: int, arrived: Found) -> None:
         """With the deviation taken as a constant: then it is a sum."""
         points = self._points([index])
         (point,) = points.values()
@@ -236,7 +231,7 @@ class Relevance:
         (result,) = self._replay.run(operation)
         self._times_inputs(points, [scaled], {0: arrived[0] / self._stable(result.detach())})
 
-    def _attention(self, operation: Operation, arrived: ByIndex) -> None:
+    def _attention(self, operation: Operation, arrived: Found) -> None:
         """With the attention taken as a constant: a sum of the values."""
         names = {ref.index: self._replay[ref.index].detach() for ref in refs_in(operation.args[:3])}
         value = operation.args[2].index

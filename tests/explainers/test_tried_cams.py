@@ -250,7 +250,6 @@ def test_ablation_cam_runs_only_what_is_behind_the_layer(
     name: str, layer: str, before: list[str], behind: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, image, target = of(name, (64, 96))
-    trace = iw.record(model, image)
     calls: dict[str, int] = {}
     for path in (*before, *behind):
         module = model.get_submodule(path)
@@ -260,6 +259,8 @@ def test_ablation_cam_runs_only_what_is_behind_the_layer(
             return forward(*args)
 
         monkeypatch.setattr(module, "forward", counted)
+    trace = iw.record(model, image)
+    calls.clear()
     iw.AblationCAM()(trace, target, layer)
     assert [calls.get(path, 0) for path in before] == [0] * len(before)
     assert min(calls.get(path, 0) for path in behind) > 1
