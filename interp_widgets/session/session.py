@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from inspect import isabstract
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -15,11 +18,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from interp_widgets import trace as tracing
-from interp_widgets.errors import ClosedError, InputError, LayoutError, ParameterError, TargetError, did_you_mean
+from interp_widgets.errors import ClosedError, LayoutError, ParameterError, TargetError, did_you_mean
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.explainers.base import label_of
 from interp_widgets.explainers.baselines import baseline_input
-from interp_widgets.inputs import Preprocess, load_image, load_input, to_picture
+from interp_widgets.inputs import Preprocess
+from interp_widgets.session.inputs import Inputs
+from interp_widgets.session.jobs import Jobs
 from interp_widgets.session.turn import TURN
 from interp_widgets.trace import ClassScore, Target, Trace
 from interp_widgets.trace.target import as_target
@@ -32,6 +37,17 @@ MEMORY_BUDGET = 512 * 2**20
 REMEMBERED = 256  # attributions per input
 
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+HELD = ("example", "layer", "channel", "target", "explainer")  # the traits that are checked, in this order
+
+
+class _RefusedError(t.TraitError):
+    """What traitlets takes back the changes of a block for; ``error`` is what the user is told."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class _Take(NamedTuple):
@@ -60,7 +76,7 @@ class Session(t.HasTraits):
     refused with a sentence and changes nothing.
     """
 
-    trace = t.Instance(Trace, allow_none=True, help="the recording of the current input")
+    trace = t.Instance(Trace, allow_none=True, read_only=True, help="the recording of the current input")
     layer = t.Unicode(help="module path of the layer looked at")
     channel = t.Int(0, help="channel of that layer")
     target = t.Any(help="what is explained: a class index, or a target object; a class name is turned into its index")
@@ -91,17 +107,14 @@ class Session(t.HasTraits):
         self.preprocess = preprocess
         self.memory_limit = memory_limit
         self.explainers: dict[str, Explainer] = {}  # by class name: those that were given, beside ``EXPLAINERS``
-        self._undo = _known_preprocess(model, preprocess)  # what makes pictures of tensors again
+        self.jobs = Jobs()  # slow work of everything that shows this session
         self.recordings = 0
         self.record_seconds = 0.0
-        self._inputs: list[Any] = _separate(inputs)
-        if not self._inputs:
-            raise InputError("give at least one input, got an empty list")
+        self._inputs = Inputs(inputs, model, preprocess, names=names, labels=labels)
         self._recorded = -1
         self._take: _Take | None = None
-        self._labels = list(labels)
-        self._names = list(names)
         self._closed = False
+        self._steady = threading.local()  # how many ``steady`` blocks this thread is inside
         self.last_used = time.monotonic()
         self._attributions: OrderedDict[tuple[Any, ...], Attribution] = OrderedDict()
         self._adopt(self._record(0))
@@ -130,15 +143,15 @@ class Session(t.HasTraits):
     @property
     def inputs(self) -> list[Any]:
         """The inputs to choose from, as they were given."""
-        return list(self._inputs)
+        return self._inputs.sources
 
     def name_of(self, example: int) -> str:
         """What an input is called."""
-        return self._names[example] if example < len(self._names) else f"input {example + 1}"
+        return self._inputs.name(example)
 
     def label_of(self, example: int) -> int | None:
         """The true class of an input, where known."""
-        return self._labels[example] if example < len(self._labels) else None
+        return self._inputs.label(example)
 
     def tensor_of(self, example: int) -> Any:
         """An input as the model takes it.
@@ -146,30 +159,20 @@ class Session(t.HasTraits):
         Raises:
             InputError: not something a model takes, or not an image.
         """
-        source = self._inputs[example]
-        given = self.preprocess
-        if given is None or isinstance(given, Preprocess) or isinstance(source, torch.Tensor):
-            made = load_input(source, self._undo)
-        else:
-            made = given(load_image(source))
-        if isinstance(made, torch.Tensor) and made.ndim == 3 and _first_convolution(self.model) is not None:
-            return made.unsqueeze(0)
-        return made
+        return self._inputs.tensor(example)
 
     def add(self, source: Any, name: str = "") -> None:
         """Take one more input (a path, image, array or tensor) and look at it; a wrong one changes nothing."""
-        self._inputs.append(source)
-        position = len(self._inputs) - 1
-        self._names += [self.name_of(i) for i in range(len(self._names), position)] + [name or f"input {position + 1}"]
+        position = self._inputs.add(source, name)
         try:
             self.look_at(position)
-        except Exception:
-            del self._inputs[position], self._names[position]
+        except BaseException:
+            self._inputs.remove(position)
             raise
 
     def look_at(self, example: int) -> None:
         """The same as setting ``example``, for threads: the others need not wait while the model runs."""
-        self._check_example(example)
+        self._inputs.check(example)
         if example == self.example:
             return
         take = self._record(example)
@@ -179,28 +182,15 @@ class Session(t.HasTraits):
 
     def picture(self, example: int | None = None) -> NDArray[np.uint8] | None:
         """An input as a person sees it, ``(H, W, 3)`` uint8; ``None`` when it is not an image."""
-        example = self.example if example is None else example
-        source, tensor = self._inputs[example], self.tensor_of(example)
-        tensor = tensor[0] if isinstance(tensor, torch.Tensor) and tensor.ndim == 4 else tensor
-        if (
-            not isinstance(tensor, torch.Tensor)
-            or tensor.ndim != 3
-            or tensor.shape[0] not in (1, 3)
-            or not tensor.is_floating_point()
-        ):
-            return None
-        given = isinstance(source, torch.Tensor) and self.preprocess is None
-        return to_picture(tensor, None if given else self._undo)
+        return self._inputs.picture(self.example if example is None else example)
 
     def baseline_picture(self) -> NDArray[np.uint8] | None:
         """What the explainer compares the input with, as a person sees it; ``None`` when it is not an image."""
         method, trace = self.method, self.ready()
-        shown = self.picture()
-        if not hasattr(method, "baseline") or shown is None or len(trace.input_sites) != 1:
+        if not hasattr(method, "baseline") or self.picture() is None or len(trace.input_sites) != 1:
             return None
         tensor = baseline_input(trace, trace.input_sites[0], method.baseline, 0, getattr(method, "seed", 0))
-        given = isinstance(self._inputs[self.example], torch.Tensor) and self.preprocess is None
-        return to_picture(tensor, None if given else self._undo)
+        return self._inputs.as_picture(tensor, self.example)
 
     # Recording
 
@@ -233,7 +223,7 @@ class Session(t.HasTraits):
     def _exchange(self, found: Trace) -> None:
         with self.hold_trait_notifications():
             self._attributions.clear()
-            self.trace = found
+            self.set_trait("trace", found)
             if not (self.layer in found.layers or self.layer in found.sites):
                 self.layer = _first_layer(found)
             self.channel = min(self.channel, found.channels(self.layer) - 1)
@@ -253,7 +243,19 @@ class Session(t.HasTraits):
     @property
     def live(self) -> bool:
         """Whether there is a trace that holds for the model as it is now, so that ``ready`` need not record."""
-        return self.trace is not None and not self.trace.closed and not self.trace.stale
+        if self.trace is None or self.trace.closed:
+            return False
+        return getattr(self._steady, "depth", 0) > 0 or not self.trace.stale
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """Inside, in this thread, whether the model has changed is not looked up at every question, but once."""
+        is_live, depth = self.live, getattr(self._steady, "depth", 0)
+        self._steady.depth = depth + is_live
+        try:
+            yield
+        finally:
+            self._steady.depth = depth
 
     def release(self) -> None:
         """Let go of the trace's memory; it is recorded again when something is asked for."""
@@ -356,11 +358,47 @@ class Session(t.HasTraits):
 
     # Refusing what cannot be
 
+    def notify_change(self, change: Any) -> None:
+        """Tell the observers."""
+        with self.steady():
+            super().notify_change(change)
+
+    @contextmanager
+    def hold_trait_notifications(self) -> Iterator[None]:
+        """Set several traits at once; all of them stay as they were when one is refused.
+
+        traitlets checks at the end of the block, and takes back what it refuses, but only for its own ``TraitError``.
+        """
+        if self._cross_validation_lock:  # inside another such block, which checks for both
+            yield
+            return
+        try:
+            with super().hold_trait_notifications():
+                before = dict(self._trait_values)
+                try:
+                    yield
+                    self._check_changed(before)
+                except BaseException as error:
+                    self._take = None
+                    raise _RefusedError(error) from error
+        except _RefusedError as refused:
+            raise refused.error from None
+
+    def _check_changed(self, before: dict[str, Any]) -> None:
+        """Raise what setting each of the changed traits by itself would raise."""
+        traits = self.traits()
+        for name in HELD:
+            value = getattr(self, name)
+            if value is not before.get(name):
+                traits[name]._cross_validate(self, value)  # noqa: SLF001 - there is no public way
+
+    # The validators
+
     @t.validate("layer")
     def _validate_layer(self, proposal: dict[str, Any]) -> str:
         self._check_open()
         layer: str = proposal["value"]
-        if self.trace is not None and layer:
+        if self.trace is not None:
             self.trace.site(layer)
         return layer
 
@@ -408,7 +446,8 @@ class Session(t.HasTraits):
     @t.validate("explainer")
     def _validate_explainer(self, proposal: dict[str, Any]) -> Any:
         value = proposal["value"]
-        value = value() if isinstance(value, type) and issubclass(value, Explainer) else value
+        if isinstance(value, type) and issubclass(value, Explainer) and not isabstract(value):
+            value = value()
         if isinstance(value, Explainer):
             name = type(value).__name__
             if EXPLAINERS.get(name) is not type(value):
@@ -424,7 +463,7 @@ class Session(t.HasTraits):
     def _validate_example(self, proposal: dict[str, Any]) -> int:
         self._check_open()
         value: int = proposal["value"]
-        self._check_example(value)
+        self._inputs.check(value)
         taken = self._recorded if self._take is None else self._take.example
         if self.trace is not None and value != taken:
             self._take = self._record(value)  # may be refused, so before the trait changes
@@ -436,12 +475,6 @@ class Session(t.HasTraits):
             take, self._take = self._take, None
             self._adopt(take)
 
-    def _check_example(self, value: int) -> None:
-        if not 0 <= value < len(self._inputs):
-            raise InputError(
-                f"example must be in 0..{len(self._inputs) - 1} (there are {len(self._inputs)} inputs), got {value}"
-            )
-
     # Life
 
     def _check_open(self) -> None:
@@ -450,9 +483,10 @@ class Session(t.HasTraits):
 
     def close(self) -> None:
         """Free the trace. Closing twice is harmless."""
+        self.jobs.close()
         self.release()
         self._closed = True
-        self.trace = None
+        self.set_trait("trace", None)
         _SESSIONS.discard(self)
 
     def __enter__(self) -> Self:
@@ -460,27 +494,6 @@ class Session(t.HasTraits):
 
     def __exit__(self, *_error: object) -> None:
         self.close()
-
-
-def _separate(inputs: Any) -> list[Any]:
-    """Several inputs when a list or tuple of images was given, or a batch; otherwise one."""
-    if isinstance(inputs, torch.Tensor) and inputs.ndim == 4:
-        return [inputs[i : i + 1] for i in range(len(inputs))]
-    if isinstance(inputs, list) or (isinstance(inputs, tuple) and not any(isinstance(i, torch.Tensor) for i in inputs)):
-        return list(inputs)
-    return [inputs]
-
-
-def _first_convolution(model: nn.Module) -> nn.Conv2d | None:
-    return next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
-
-
-def _known_preprocess(model: nn.Module, given: object) -> Preprocess | None:
-    """The one given; else ImageNet's for colour, or grey in 0..1 when the first convolution takes one channel."""
-    if given is not None:
-        return given if isinstance(given, Preprocess) else None
-    first = _first_convolution(model)
-    return Preprocess(mean=(0.0,), std=(1.0,)) if first is not None and first.in_channels == 1 else Preprocess()
 
 
 def _first_layer(trace: Trace) -> str:
