@@ -33,19 +33,19 @@ __all__ = ["Explorer", "explore"]
 
 # Where the parts of the views stand, by the names of their areas.
 AREAS = """
-    "head head head"
-    "maps prediction channels"
-    "maps parameters parameters"
-    "strip strip tree"
-    "depth depth tree"
-    "bar bar bar"
+    "head head head head"
+    "maps prediction prediction channels"
+    "maps parameters parameters parameters"
+    "strip strip tree tree"
+    "depth depth tree tree"
+    "bar bar bar bar"
 """
 SCREEN = {
     "display": "grid",
     "width": "100%",
     "overflow": "hidden",
     "grid_template_areas": AREAS,
-    "grid_template_columns": "248px 252px minmax(0, 1fr)",
+    "grid_template_columns": "248px 212px 28px minmax(0, 1fr)",
     "grid_gap": "2px 12px",
 }
 

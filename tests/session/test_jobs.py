@@ -14,6 +14,7 @@ import torch
 from interp_widgets.explainers import Attribution
 from interp_widgets.session import jobs as jobs_module
 from interp_widgets.session.jobs import Jobs, Rank
+from interp_widgets.trace import ClassScore
 from interp_widgets.trace.interrupt import Interrupted, interruption
 from tests.demo_server import ROOT
 
@@ -133,22 +134,13 @@ def test_cancel_stops_what_runs_after_its_step_and_drops_what_waits(jobs: Jobs, 
     assert recorder.done == ["held 1", "later"]
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        ValueError("on purpose"),
-        asyncio.CancelledError("on purpose"),
-        KeyboardInterrupt("on purpose"),
-        SystemExit("on purpose"),
-    ],
-    ids=lambda error: type(error).__name__,
-)
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, KeyboardInterrupt, SystemExit])
 def test_whatever_a_job_raises_is_reported_and_the_next_one_runs(
-    jobs: Jobs, recorder: Recorder, error: BaseException
+    jobs: Jobs, recorder: Recorder, error: type[BaseException]
 ) -> None:
-    jobs.submit("a", lambda: recorder.failing(error), on_error=recorder.errors.append)
+    jobs.submit("a", lambda: recorder.failing(error("on purpose")), on_error=recorder.errors.append)
     assert jobs.wait(PATIENCE)
-    assert recorder.errors == [error]
+    assert [(type(each), str(each)) for each in recorder.errors] == [(error, "on purpose")]
     _ask(jobs, recorder, "next")
     assert jobs.wait(PATIENCE)
     assert recorder.done == ["next"]
@@ -248,9 +240,11 @@ def _estimates(count: int) -> Iterator[Attribution]:
             values=torch.full((2, 2), float(done)),
             method="m",
             layer="l",
-            target=0,
+            target=ClassScore(0),
             score=0.0,
             signed=False,
+            label="c",
+            background=None,
             done=done,
             total=count,
         )
@@ -321,7 +315,7 @@ print("ending")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["iw.RISE(samples=100000)", "iw.IntegratedGradients(steps=1000)", "iw.LRP()"])
+@pytest.mark.parametrize("method", ["iw.RISE(samples=20000)", "iw.IntegratedGradients(steps=1000)", "iw.LRP()"])
 def test_a_process_that_ends_while_an_explorer_computes_ends_quietly(method: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", ENDING.format(method=method)],
