@@ -113,7 +113,7 @@ class MapView(SessionView):
             self.picture.view = "overlay"
             self.picture.label = self._title(state)
             self.picture.alt = f"{self._title(state)}, not computed yet"
-        if state.found is not None:
+        if state.found is not None and state is not self.drawn:
             self._show(state, state.found)
 
     def describe(self, state: MapState) -> str:
