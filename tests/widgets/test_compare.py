@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets import errors
 from interp_widgets.evaluation.agreement import disagreement, on_one_grid, rank_correlations, ranks
+from interp_widgets.explainers.base import limits
+from interp_widgets.trace import Target, Trace
 from interp_widgets.widgets.kit.picture import Picture
 from tests.explainers.subjects import SmallNet
 
@@ -106,6 +110,35 @@ def test_a_map_that_cannot_be_is_said_and_the_others_stay() -> None:
         assert "no map" in _pictures(found)[0].label
 
 
+@dataclass(frozen=True)
+class Failing(iw.Gradient):
+    """Somebody else's method, with a fault."""
+
+    title: ClassVar[str] = "Failing"
+    error: type[BaseException] = field(default=ValueError, metadata=limits(convert=lambda kind: kind))
+
+    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+        raise self.error("by its author")
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, errors.InputError, KeyboardInterrupt, SystemExit])
+def test_a_method_that_fails_is_named_and_the_others_go_on(error: type[BaseException]) -> None:
+    methods = [Failing(error=error), "IntegratedGradients", "GradCAM"]
+    with iw.compare(SmallNet(), IMAGE, methods=methods) as found:
+        assert found.wait()
+        assert [each is not None for each in found.attributions] == [False, True, True]
+        assert found.error.startswith("Failing: ")
+        assert "by its author" in found.error
+        first, *others = _pictures(found)
+        assert (first.view, first.label) == ("base", "Failing: no map")
+        assert "by its author" in first.alt
+        assert all(picture.view == "overlay" for picture in others)
+        assert not any(picture.busy for picture in _pictures(found))
+        assert found._bar.stop.layout.visibility == "hidden"
+        assert found.status.startswith("2 of 3 maps")
+        assert found.correlations.shape == (2, 2)
+
+
 def test_wrong_requests_are_refused_in_words() -> None:
     with pytest.raises(errors.ParameterError, match="no explainer is named 'Grad'"):
         iw.compare(SmallNet(), IMAGE, methods=["Grad"])
@@ -126,7 +159,7 @@ def test_names_from_outside_stay_text() -> None:
 
 
 def test_stop_keeps_what_is_there_and_ends_the_thread() -> None:
-    slow = [iw.RISE(samples=20000), iw.GradCAM()]
+    slow = [iw.RISE(samples=20000), iw.IntegratedGradients(steps=1000)]
     with iw.compare(SmallNet(), IMAGE, methods=slow) as found:
         found._bar.stop.click()
         assert found.wait(5)
