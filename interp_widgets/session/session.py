@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import isabstract
@@ -23,10 +22,12 @@ from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.explainers.base import label_of
 from interp_widgets.explainers.baselines import baseline_input
 from interp_widgets.inputs import Preprocess
+from interp_widgets.session.answers import Answers, Question
 from interp_widgets.session.inputs import Inputs
 from interp_widgets.session.jobs import Jobs
+from interp_widgets.session.steadfast import Steadfast
 from interp_widgets.session.turn import TURN
-from interp_widgets.trace import ClassScore, Target, Trace
+from interp_widgets.trace import ClassScore, Trace
 from interp_widgets.trace.target import as_target
 
 __all__ = ["Session"]
@@ -34,20 +35,7 @@ __all__ = ["Session"]
 MEMORY_BUDGET = 512 * 2**20
 """Bytes that the traces of all sessions of a kernel may keep; the one used longest ago lets go of its trace first."""
 
-REMEMBERED = 256  # attributions per input
-
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
-
-
-HELD = ("example", "layer", "channel", "target", "explainer")  # the traits that are checked, in this order
-
-
-class _RefusedError(t.TraitError):
-    """What traitlets takes back the changes of a block for; ``error`` is what the user is told."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 class _Take(NamedTuple):
@@ -58,7 +46,7 @@ class _Take(NamedTuple):
     seconds: float
 
 
-class Session(t.HasTraits):
+class Session(Steadfast):
     """A model, an input, and what is looked at: layer, channel, target, explainer.
 
     Args:
@@ -75,6 +63,8 @@ class Session(t.HasTraits):
     Every trait can be set, observed and linked (``ipywidgets.link((a, "layer"), (b, "layer"))``). A wrong value is
     refused with a sentence and changes nothing.
     """
+
+    CHECKED = ("example", "layer", "channel", "target", "explainer")
 
     trace = t.Instance(Trace, allow_none=True, read_only=True, help="the recording of the current input")
     layer = t.Unicode(help="module path of the layer looked at")
@@ -116,7 +106,7 @@ class Session(t.HasTraits):
         self._closed = False
         self._steady = threading.local()  # how many ``steady`` blocks this thread is inside
         self.last_used = time.monotonic()
-        self._attributions: OrderedDict[tuple[Any, ...], Attribution] = OrderedDict()
+        self._answers = Answers()
         self._adopt(self._record(0))
         if "explainer" not in traits and not any(self.ready().is_spatial(layer) for layer in self.ready().layers):
             self.explainer = "Gradient"  # Grad-CAM needs maps
@@ -222,7 +212,7 @@ class Session(t.HasTraits):
 
     def _exchange(self, found: Trace) -> None:
         with self.hold_trait_notifications():
-            self._attributions.clear()
+            self._answers = Answers()
             self.set_trait("trace", found)
             if not (self.layer in found.layers or self.layer in found.sites):
                 self.layer = _first_layer(found)
@@ -261,7 +251,7 @@ class Session(t.HasTraits):
         """Let go of the trace's memory; it is recorded again when something is asked for."""
         if self.trace is not None:
             self.trace.close()
-        self._attributions.clear()
+        self._answers = Answers()
 
     @property
     def nbytes(self) -> int:
@@ -316,30 +306,19 @@ class Session(t.HasTraits):
         self, layer: str | None = None, target: Any = None, explainer: Explainer | None = None
     ) -> Iterator[Attribution]:
         """The estimates of an attribution, better and better; the last one is remembered, and known at once then."""
-        known = self.known(layer, target, explainer)
-        if known is not None:
-            yield known
-            return
-        key = self._key(layer, target, explainer)
-        trace, method, place, goal = key
-        found = None
-        for found in method.stream(trace, goal, place):
-            yield found
-        if found is not None and trace is self.trace:
-            self._attributions[key] = found
-            while len(self._attributions) > REMEMBERED:
-                self._attributions.popitem(last=False)
+        question = self._question(layer, target, explainer)
+        yield from self._answers.stream(question)
 
     def known(
         self, layer: str | None = None, target: Any = None, explainer: Explainer | None = None
     ) -> Attribution | None:
         """An attribution that was computed before."""
-        return self._attributions.get(self._key(layer, target, explainer))
+        return self._answers.known(self._question(layer, target, explainer))
 
-    def _key(self, layer: str | None, target: Any, explainer: Explainer | None) -> tuple[Trace, Explainer, str, Target]:
+    def _question(self, layer: str | None, target: Any, explainer: Explainer | None) -> Question:
         trace, method = self.ready(), explainer or self.method
         goal = as_target(self.target if target is None else target, trace)
-        return trace, method, self.place(layer, method), goal
+        return Question(trace, method, self.place(layer, method), goal)
 
     def probabilities(self) -> NDArray[np.float32] | None:
         """Probability of each class for the current input, ``(K,)``; ``None`` when the model has no classes."""
@@ -363,36 +342,9 @@ class Session(t.HasTraits):
         with self.steady():
             super().notify_change(change)
 
-    @contextmanager
-    def hold_trait_notifications(self) -> Iterator[None]:
-        """Set several traits at once; all of them stay as they were when one is refused.
-
-        traitlets checks at the end of the block, and takes back what it refuses, but only for its own ``TraitError``.
-        """
-        if self._cross_validation_lock:  # inside another such block, which checks for both
-            yield
-            return
-        try:
-            with super().hold_trait_notifications():
-                before = dict(self._trait_values)
-                try:
-                    yield
-                    self._check_changed(before)
-                except BaseException as error:
-                    self._take = None
-                    raise _RefusedError(error) from error
-        except _RefusedError as refused:
-            raise refused.error from None
-
-    def _check_changed(self, before: dict[str, Any]) -> None:
-        """Raise what setting each of the changed traits by itself would raise."""
-        traits = self.traits()
-        for name in HELD:
-            value = getattr(self, name)
-            if value is not before.get(name):
-                traits[name]._cross_validate(self, value)  # noqa: SLF001 - there is no public way
-
-    # The validators
+    def taken_back(self) -> None:
+        """An input that was recorded for a change that is taken back is not looked at."""
+        self._take = None
 
     @t.validate("layer")
     def _validate_layer(self, proposal: dict[str, Any]) -> str:
