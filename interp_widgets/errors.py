@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "ClosedError",
+    "CopyError",
     "DownloadError",
     "GradientError",
     "InputError",
@@ -80,6 +81,10 @@ class MissingExtraError(InterpError, ImportError):
 
 class ClosedError(InterpError, RuntimeError):
     """A trace, session or widget used after it was closed."""
+
+
+class CopyError(InterpError, TypeError):
+    """Something that holds a recording and cannot be copied or pickled."""
 
 
 class ZooError(InterpError, LookupError):

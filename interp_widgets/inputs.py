@@ -14,22 +14,42 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import nn
 
 from interp_widgets import trace
 from interp_widgets.errors import InputError, ParameterError
+from interp_widgets.trace.arguments import is_name_of, plain_module, shown
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import nn
+    from collections.abc import Sequence
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocess", "load_image", "load_input", "record", "to_picture"]
+    from numpy.typing import NDArray
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Preprocess",
+    "first_convolution",
+    "load_image",
+    "load_input",
+    "record",
+    "to_picture",
+    "with_batch_axis",
+]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-MAX_PIXELS = 25_000_000
+MAX_PIXELS = 25_000_000  # of an image that is kept; a larger one is scaled down
 MAX_BYTES = 50_000_000
+# Pixels that are decoded, so that no format needs more than about 400 MB (measured): JPEG is scaled while it is decoded
+# (2 to 4 bytes a pixel), WebP's decoder keeps four copies (16 bytes), the others and arrays one (4 to 5 bytes).
+MAX_DECODED = 50_000_000
+MAX_DECODED_AS = {"JPEG": 120_000_000, "MPO": 120_000_000, "WEBP": 25_000_000}
 MAX_SIDE = 5000
+PALETTES = ("1", "P", "PA")  # their numbers cannot be averaged
+SHRINKABLE = (*PALETTES, "L", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+ORIENTATION = 0x0112  # the EXIF tag that says which way is up
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 KINDS = "PNG, JPEG, WebP, BMP, GIF or TIFF"
 # What Pillow's decoders raise on broken files.
@@ -44,8 +64,8 @@ class Preprocess:
     """An image as the tensor a model takes: resize, scale to 0..1, subtract ``mean``, divide by ``std``.
 
     Args:
-        size: height and width in pixels of the tensor.
-        mean: per channel, in 0..1; its length is the number of channels (1 or 3).
+        size: height and width in pixels of the tensor; one number for a square.
+        mean: per channel, in 0..1; its length is the number of channels (1 or 3); one number for one channel.
         std: per channel, in 0..1, each above 0.
         resize: the shorter side is resized to this many pixels and the centre is cropped (torchvision's evaluation
             transform); ``None`` stretches the whole image to ``size``.
@@ -64,22 +84,42 @@ class Preprocess:
     resize: int | None = None
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
 
-    def __post_init__(self) -> None:
-        height, width = self.size
-        if not all(1 <= side <= MAX_SIDE for side in (height, width, self.resize or 1)):
+    def __init__(
+        self,
+        size: int | Sequence[int] = (224, 224),
+        mean: float | Sequence[float] = IMAGENET_MEAN,
+        std: float | Sequence[float] = IMAGENET_STD,
+        resize: int | None = None,
+        interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear",
+    ) -> None:
+        sides = _numbers(size, "size", whole=True)
+        sides = sides * 2 if len(sides) == 1 else sides
+        shorter = () if resize is None else _numbers(resize, "resize", whole=True)
+        fits = len(sides) == 2 and len(shorter) == (resize is not None)
+        if not fits or not all(1 <= side <= MAX_SIDE for side in (*sides, *shorter)):
             raise ParameterError(
-                f"size and resize must be in 1..{MAX_SIDE} pixels, got size={self.size}, resize={self.resize}"
+                "size must be one number, or height and width, and size and resize in "
+                f"1..{MAX_SIDE} pixels, got size={shown(size)}, resize={shown(resize)}"
             )
-        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
+        means, stds = _numbers(mean, "mean"), _numbers(std, "std")
+        if len(means) not in (1, 3) or len(stds) != len(means):
             raise ParameterError(
-                f"mean and std must have 1 or 3 numbers each, one per channel, got {self.mean} and {self.std}"
+                f"mean and std must have 1 or 3 numbers each, one per channel, got {shown(mean)} and {shown(std)}"
             )
-        if not all(np.isfinite(self.mean)) or not all(0 < value < math.inf for value in self.std):
-            raise ParameterError(f"mean must be finite and std above 0, got {self.mean} and {self.std}")
-        if self.interpolation not in ("bilinear", "bicubic", "nearest"):
+        if not all(value > 0 for value in stds):
+            raise ParameterError(f"mean must be finite and std above 0, got {shown(mean)} and {shown(std)}")
+        if not is_name_of(interpolation, ("bilinear", "bicubic", "nearest")):
             raise ParameterError(
-                f"interpolation must be 'bilinear', 'bicubic' or 'nearest', got {self.interpolation!r}"
+                f"interpolation must be 'bilinear', 'bicubic' or 'nearest', got {shown(interpolation)}"
             )
+        for name, value in (
+            ("size", (int(sides[0]), int(sides[1]))),
+            ("mean", means),
+            ("std", stds),
+            ("resize", int(shorter[0]) if shorter else None),
+            ("interpolation", interpolation),
+        ):
+            object.__setattr__(self, name, value)
 
     @property
     def channels(self) -> int:
@@ -133,17 +173,31 @@ class Preprocess:
         return torch.tensor(self.mean).reshape(-1, 1, 1), torch.tensor(self.std).reshape(-1, 1, 1)
 
 
+def _numbers(given: Any, name: str, *, whole: bool = False) -> tuple[float, ...]:
+    """One number, or a sequence of them, as a tuple of finite numbers."""
+    wanted = f"{name} must be {'whole numbers' if whole else 'finite numbers'}, got {shown(given)}"
+    listed = given.tolist() if isinstance(given, (np.ndarray, np.generic, torch.Tensor)) else given
+    listed = listed if isinstance(listed, (list, tuple)) else [listed]
+    for value in listed:
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
+            raise ParameterError(wanted)
+        if whole and value != int(value):
+            raise ParameterError(wanted)
+    return tuple(int(value) if whole else float(value) for value in listed)
+
+
 def load_image(source: Any) -> Image.Image:
     """An RGB image from a path, the bytes of an image file, a PIL image or an array of the values of its pixels.
 
     Arrays are ``(H, W)``, ``(H, W, 1)``, ``(H, W, 3)`` or ``(H, W, 4)``, uint8 in 0..255 or floats in 0..1 (booleans
     are 0 and 1). Photographs are turned upright by their EXIF tag; transparency is laid on white; 16 bits per channel
-    become 8; of an animation the first picture is taken.
+    become 8; of an animation the first picture is taken. What has more than 25 megapixels is scaled down by a whole
+    number, a JPEG (a phone's photograph) while it is decoded, which takes little memory.
 
     Raises:
-        InputError: not an image; a format other than PNG, JPEG, WebP, BMP, GIF or TIFF; more than 25 megapixels (looked
-        up in the
-            file's header, before anything is decoded) or 50 MB.
+        InputError: not an image; a format other than PNG, JPEG, WebP, BMP, GIF or TIFF; more than 120 megapixels of a
+            JPEG, 25 of a WebP or of 16 bits per channel, 50 of the others (looked up in the file's header, before
+            anything is decoded) or 50 MB.
     """
     if isinstance(source, Image.Image):
         image, name = source, "the image"
@@ -154,9 +208,9 @@ def load_image(source: Any) -> Image.Image:
     elif isinstance(source, (bytes, bytearray, memoryview)):
         image, name = _decode(bytes(source), "the uploaded file"), "the uploaded file"
     else:
-        raise InputError(f"an image must be a path, bytes, a PIL image or an array, got {type(source).__name__}")
+        raise InputError(f"an image must be a path, bytes, a PIL image or an array, got {shown(source)}")
     _check_size(image.width, image.height, name)
-    return _flatten(image, name)
+    return _flatten(_shrunk(image, name), name)
 
 
 def load_input(source: Any, preprocess: Preprocess | None = None) -> Any:
@@ -175,12 +229,37 @@ def load_input(source: Any, preprocess: Preprocess | None = None) -> Any:
             kinds = ", ".join(dict.fromkeys(type(item).__name__ for item in source))
             raise InputError(f"inputs must be all tensors or all images, got a {type(source).__name__} of {kinds}")
         return source
-    chosen = preprocess or Preprocess()
+    chosen = _prepare(preprocess)
     if isinstance(source, (list, tuple)):
         if not source:
             raise InputError(f"inputs must hold at least one image or tensor, got an empty {type(source).__name__}")
-        return torch.cat([chosen(load_image(item)) for item in source])
-    return chosen(load_image(source))
+        return _one_batch([_tensor(chosen, item) for item in source])
+    return _tensor(chosen, source)
+
+
+def _prepare(preprocess: Any) -> Any:
+    """What makes a tensor of an image: a ``Preprocess`` or a function."""
+    if preprocess is None:
+        return Preprocess()
+    if isinstance(preprocess, type) or not callable(preprocess):
+        raise ParameterError(f"preprocess must be a Preprocess or a function of a PIL image, got {shown(preprocess)}")
+    return preprocess
+
+
+def _tensor(prepare: Any, source: Any) -> Any:
+    """What a ``Preprocess`` or a user's function makes of an image: ``(1, C, H, W)``."""
+    made = prepare(load_image(source))
+    if not isinstance(made, torch.Tensor):
+        raise InputError(f"preprocess must return a tensor (C, H, W) or (1, C, H, W), got {shown(made)}")
+    return made.unsqueeze(0) if made.ndim == 3 else made
+
+
+def _one_batch(parts: list[torch.Tensor]) -> torch.Tensor:
+    kinds = dict.fromkeys((part.dtype, tuple(part.shape[1:])) for part in parts)
+    if len(kinds) > 1:
+        shapes = ", ".join(str(tuple(part.shape)) for part in parts[:4])
+        raise InputError(f"images of one batch must become tensors of one shape and type, got {shapes}")
+    return torch.cat(parts)
 
 
 def _holds_tensor(source: Any) -> bool:
@@ -191,10 +270,24 @@ def _holds_tensor(source: Any) -> bool:
 def record(model: nn.Module, inputs: Any, *, preprocess: Preprocess | None = None, **options: Any) -> trace.Trace:
     """Run ``model`` once and keep what happened: ``trace.record`` on ``load_input(inputs, preprocess)``.
 
-    Options are those of ``interp_widgets.trace.record``: ``kwargs``, ``target_output``, ``memory_limit``,
-    ``class_names``, ``evaluation``.
+    An image without its batch axis, ``(C, H, W)``, is a batch of one. Options are those of
+    ``interp_widgets.trace.record``: ``kwargs``, ``target_output``, ``memory_limit``, ``class_names``, ``evaluation``.
     """
-    return trace.record(model, load_input(inputs, preprocess), **options)
+    module = plain_module(model)  # first: whoever confuses the arguments hears of the model, not of an image
+    return trace.record(module, with_batch_axis(module, load_input(inputs, preprocess)), **options)
+
+
+def with_batch_axis(model: nn.Module, value: Any) -> Any:
+    """An image ``(C, H, W)`` for a model that begins with a convolution as a batch of one; others as they are."""
+    if not (isinstance(value, torch.Tensor) and value.ndim == 3):
+        return value
+    first = first_convolution(model)
+    return value.unsqueeze(0) if first is not None and first.in_channels == len(value) else value
+
+
+def first_convolution(model: nn.Module) -> nn.Conv2d | None:
+    """The convolution that reads the images, where a model has one."""
+    return next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
 
 
 def to_picture(image: torch.Tensor, preprocess: Preprocess | None = None) -> NDArray[np.uint8]:
@@ -252,10 +345,14 @@ def _decode(data: bytes, name: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata; a header that asks for too much is refused below
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-            _check_size(image.width, image.height, name)
+            _check_size(image.width, image.height, name, image.format or "")
+            scale = _scale(image.width, image.height)
+            if scale > 1:
+                image.draft(None, (image.width // scale, image.height // scale))  # only JPEG can; others load whole
             image.load()
     except Image.DecompressionBombError as error:
-        raise InputError(f"{name} is too large: {error}; at most {MAX_PIXELS / 1e6:.0f} megapixels are read") from error
+        most = MAX_DECODED_AS["JPEG"] / 1e6
+        raise InputError(f"{name} is too large: {error}; at most {most:.0f} megapixels are read") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{name} is not an image: give a {KINDS} file") from error
     except InputError:
@@ -265,14 +362,45 @@ def _decode(data: bytes, name: str) -> Image.Image:
     return image
 
 
-def _check_size(width: int, height: int, name: str) -> None:
+def _check_size(width: int, height: int, name: str, kind: str = "") -> None:
     if 0 in (width, height):
         raise InputError(f"{name} is empty: {width} x {height} pixels")
-    if width * height > MAX_PIXELS:
+    most = MAX_DECODED_AS.get(kind, MAX_DECODED)
+    if width * height > most:
         raise InputError(
             f"{name} has {width} x {height} = {width * height / 1e6:.0f} megapixels; "
-            f"at most {MAX_PIXELS / 1e6:.0f} are read: make it smaller first"
+            f"at most {most / 1e6:.0f} are read{f' from a {kind}' if kind else ''}: make it smaller first"
         )
+
+
+def _scale(width: int, height: int) -> int:
+    """The smallest power of two by which an image must be scaled down to be kept."""
+    scale = 1
+    while (width // scale) * (height // scale) > MAX_PIXELS:
+        scale *= 2
+    return scale
+
+
+def _shrunk(image: Image.Image, name: str) -> Image.Image:
+    """At most 25 megapixels of it, before it is turned and flattened, which takes several copies."""
+    scale = _scale(image.width, image.height)
+    if scale == 1:
+        return image
+    if image.mode not in SHRINKABLE:
+        raise InputError(
+            f"{name} has {image.width} x {image.height} pixels of mode {image.mode}; at most "
+            f"{MAX_PIXELS / 1e6:.0f} megapixels of it are read: make it smaller first"
+        )
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+        if image.mode in PALETTES:
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        reduced = image.reduce(scale)
+    except BROKEN as error:  # an image that was opened and cannot be decoded
+        raise InputError(f"{name} (mode {image.mode}) cannot be scaled down: {error}") from error
+    if orientation is not None:
+        reduced.getexif()[ORIENTATION] = orientation
+    return reduced
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:

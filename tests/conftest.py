@@ -1,4 +1,7 @@
-"""What every test gets: callbacks that raise, a drawing backend without a window, a seed, few threads; one Chromium."""
+"""What every test gets: callbacks that raise, a drawing backend without a window, a seed, few threads; one Chromium.
+
+``--threads`` and ``--rounding`` choose how torch computes, ``--most-cpu`` how long an unmarked test may take.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,50 @@ import torch
 from ipywidgets.widgets import widget as ipywidgets_widget
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.cpu_time import LIMIT, CpuTime
+
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # the Makefile's too
 
 mpl.use("Agg")
-torch.set_num_threads(2)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How the tests compute: what they say must hold on any processor."""
+    group = parser.getgroup("interp_widgets")
+    group.addoption(
+        "--threads", type=int, help="of torch in each process (default: 2, and 1 where pytest-xdist runs several)"
+    )
+    group.addoption(
+        "--rounding",
+        choices=("fastest", "plain"),
+        default="fastest",
+        help="plain: without oneDNN, whose kernels add up in an order that depends on the processor",
+    )
+    group.addoption(
+        "--device", help="of tests/gpu (default: cuda, or mps, where there is one); cpu tries the tests themselves"
+    )
+    group.addoption(
+        "--most-cpu",
+        type=float,
+        default=LIMIT,
+        help=f"seconds of processor time that a test without the mark `slow` may take (default: {LIMIT:g})",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set up torch as the options say."""
+    is_one_of_many = hasattr(config, "workerinput")  # pytest-xdist's
+    torch.set_num_threads(config.option.threads or (1 if is_one_of_many else 2))
+    if config.option.rounding == "plain":
+        torch.backends.mkldnn.set_flags(False)
+    config.pluginmanager.register(CpuTime(config.option.most_cpu))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what is quick first, then what is slow, the browser last."""
+    for item in items:
+        if "PartitionSHAP" in item.name:
+            item.add_marker("slow")  # its package compiles itself for ten seconds when it is first used
     items.sort(
         key=lambda item: (item.get_closest_marker("browser") is not None, item.get_closest_marker("slow") is not None)
     )

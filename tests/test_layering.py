@@ -1,16 +1,27 @@
-"""The dependency rule holds, and the checker that says so can fail."""
+"""The rules of the package's modules hold, and the checker that says so can fail."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import interp_widgets
-from tests.layering import PACKAGE, RANK, read_package, violations
+from tests.layering import (
+    KNOWN_CIRCLES,
+    KNOWN_FOREIGN_READS,
+    PACKAGE,
+    RANK,
+    circles,
+    foreign_reads,
+    read_package,
+    violations,
+)
 
 ROOT = Path(__file__).parents[1]
 JUPYTER = ("anywidget", "ipycanvas", "ipykernel", "ipywidgets", "jupyter", "matplotlib", "traitlets", "IPython")
@@ -22,22 +33,18 @@ def test_every_import_of_the_package_keeps_the_dependency_rule() -> None:
     assert violations(sources) == []
 
 
-@pytest.mark.parametrize(
-    "module", ["trace", "propagation.relevance", "inputs", "explainers", "inspectors.outline", "evaluation", "zoo"]
-)
-def test_what_needs_no_screen_pulls_in_nothing_of_jupyter(module: str) -> None:
-    loaded = _loaded(f"import {PACKAGE}.{module}")
-    assert "torch" in loaded
-    assert [name for name in loaded if name.startswith(JUPYTER)] == []
-
-
-def test_recording_and_explaining_pull_in_nothing_of_jupyter() -> None:
-    loaded = _loaded(
+def test_what_needs_no_screen_pulls_in_nothing_of_jupyter() -> None:
+    """In one fresh process, because each takes seconds: the modules of low rank, then a recording and a map."""
+    modules = ["trace", "propagation.relevance", "inputs", "explainers", "inspectors.outline", "evaluation", "zoo"]
+    steps = {
+        **{f"import {PACKAGE}.{module}": module for module in modules},
         f"import torch, {PACKAGE} as iw\n"
-        "with iw.record(torch.nn.Linear(2, 2), torch.ones(1, 2)) as trace:\n"
-        "    iw.Gradient()(trace, 0)\n"
-    )
-    assert [name for name in loaded if name.startswith(JUPYTER)] == []
+        "with iw.record(torch.nn.Linear(2, 2), torch.ones(1, 2)) as trace: iw.Gradient()(trace, 0)": "a map",
+    }
+    loaded = _loaded_by_each(list(steps))
+    assert "torch" in loaded[0]
+    for what, names in zip(steps.values(), loaded, strict=True):
+        assert [name for name in names if name.startswith(JUPYTER)] == [], what
 
 
 def test_every_public_name_is_told_to_type_checkers_too() -> None:
@@ -60,12 +67,13 @@ def test_every_public_name_is_told_to_type_checkers_too() -> None:
         _ = interp_widgets.nothing
 
 
-def _loaded(code: str) -> list[str]:
-    """The top-level modules of a fresh process that ran some code."""
-    code += "\nimport sys\nprint(*sorted({name.partition('.')[0] for name in sys.modules}))"
+def _loaded_by_each(steps: Sequence[str]) -> list[list[str]]:
+    """The top-level modules that a fresh process has loaded after each step of some code."""
+    tell = "import sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    code = "\n".join(f"{step}\n{tell}" for step in steps)
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert result.returncode == 0, result.stderr
-    return result.stdout.split()
+    return [line.split() for line in result.stdout.splitlines()]
 
 
 def test_a_sound_package_has_no_violation() -> None:
@@ -125,13 +133,60 @@ def test_a_bad_import_is_named(module: str, source: str, sentence: str) -> None:
     assert f"interp_widgets.{module}, line " in found[0]
 
 
-def test_an_import_cycle_is_named() -> None:
-    names = ["interp_widgets.trace.a", "interp_widgets.trace.b", "interp_widgets.trace.c"]
-    found = violations(
-        {
-            names[0]: "from interp_widgets.trace.b import f",
-            names[1]: "from interp_widgets.trace import c",
-            names[2]: "import interp_widgets.trace.a",
-        }
-    )
-    assert found == [f"import cycle: {' -> '.join([*names, names[0]])}"]
+def test_the_circles_of_imports_are_those_that_are_known_and_no_others() -> None:
+    """One that is gone comes off the list in ``tests/layering.py``, so that it cannot come back."""
+    sources = read_package(ROOT / PACKAGE)
+    assert circles(sources) == KNOWN_CIRCLES
+
+
+def test_the_reads_of_other_classes_underscores_are_those_that_are_known_and_no_others() -> None:
+    """Fewer than listed is a failure too: the list in ``tests/layering.py`` shrinks with them."""
+    found = foreign_reads(read_package(ROOT / PACKAGE))
+    assert Counter(sentence.partition(",")[0] for sentence in found) == KNOWN_FOREIGN_READS, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "last", ["import interp_widgets.trace.a", "if TYPE_CHECKING:\n    import interp_widgets.trace.a"]
+)
+def test_a_circle_is_found_and_types_count(last: str) -> None:
+    sources = {
+        "interp_widgets.trace.a": "from interp_widgets.trace.b import f",
+        "interp_widgets.trace.b": "from interp_widgets.trace import c",
+        "interp_widgets.trace.c": last,
+        "interp_widgets.trace.d": "from interp_widgets.trace.a import f",  # looks at the circle, is not in it
+        "interp_widgets.trace": "",
+    }
+    circle = ("interp_widgets.trace.a", "interp_widgets.trace.b", "interp_widgets.trace.c")
+    assert circles(sources) == (circle,)
+
+
+OWNER = "class Owner:\n    _shared: int\n    def _do(self): self._set = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("reader", "read"),
+    [
+        ("def f(owner): return owner._set", "owner._set"),
+        ("def f(owner): owner._do()", "owner._do"),
+        ("class Other:\n    def f(self): return self.owner._shared", "self.owner._shared"),
+        ("class Other:\n    def f(self, owner): owner._set = 2", "owner._set"),
+    ],
+)
+def test_a_read_of_another_classes_underscore_is_named(reader: str, read: str) -> None:
+    found = foreign_reads({"interp_widgets.owner": OWNER, "interp_widgets.reader": reader})
+    assert len(found) == 1
+    assert found[0].startswith("interp_widgets.reader, line ")
+    assert found[0].endswith(f"{read} is private to interp_widgets.owner.Owner")
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        "class Owner2:\n    _set = 0\n    def f(self, other): return other._set",  # a class knows its own kind
+        "class Sub(Owner):\n    def f(self): return self._set + super()._do() + type(self)._shared",
+        "def f(tensor): return tensor._version + tensor._base",  # torch's
+        "def f(named): return named.__len__() + named._fields",
+    ],
+)
+def test_what_is_no_read_of_another_classes_underscore_passes(reader: str) -> None:
+    assert foreign_reads({"interp_widgets.owner": OWNER, "interp_widgets.reader": reader}) == []

@@ -16,9 +16,10 @@ from torch import nn
 from interp_widgets.errors import InterpError, ParameterError, did_you_mean
 from interp_widgets.evaluation.doctor import diagnose
 from interp_widgets.evaluation.progress import progress_line
-from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
+from interp_widgets.explainers import EXPLAINERS, Attribution, ErrorKind, Explainer
 from interp_widgets.inputs import record
 from interp_widgets.trace import ClassScore, TargetLike, Trace
+from interp_widgets.trace.arguments import as_list, is_name_of, shown
 
 __all__ = ["Check", "Report", "check"]
 
@@ -92,12 +93,16 @@ def check(
         ParameterError: no such method.
         Whatever ``record`` raises.
     """
-    names = list(EXPLAINERS if methods is None else methods)
+    names = as_list(EXPLAINERS if methods is None else methods)
     for name in names:
-        if name not in EXPLAINERS:
+        if not is_name_of(name, EXPLAINERS):
             known = ", ".join(EXPLAINERS)
-            raise ParameterError(f"no explainer is named {name!r}{did_you_mean(name, EXPLAINERS)}: {known}")
+            raise ParameterError(f"no explainer is named {shown(name)}{did_you_mean(str(name), EXPLAINERS)}: {known}")
     if isinstance(model, Trace):
+        if inputs is not None:
+            raise ParameterError(
+                f"a trace has its inputs: give check a trace or a model and inputs, got {shown(inputs)}"
+            )
         return _report(model, target, names)
     with record(model, inputs) as trace:
         return _report(trace, target, names)
@@ -143,7 +148,7 @@ def _early(stream: Iterator[Attribution]) -> Attribution:
 
 
 def _judge(trace: Trace, explainer: Explainer, early: Attribution, last: Attribution) -> tuple[Verdict, str]:
-    if last.error is not None and last.error_name == "completeness gap" and last.error > GAP:
+    if last.error is not None and last.error_kind is ErrorKind.COMPLETENESS_GAP and last.error > GAP:
         return "wrong", (
             f"gap {last.error:.0%}: the map does not add up to the score's change from the baseline to the input; "
             "take more steps, or a baseline whose score differs more"
@@ -153,7 +158,7 @@ def _judge(trace: Trace, explainer: Explainer, early: Attribution, last: Attribu
     finding = diagnose(trace, explainer, last)
     if finding is not None:
         return "careful", finding.reason + (f": {finding.remedy}" if finding.remedy else "")
-    if last.error is not None and last.error_name == "standard error" and last.error > NOISE:
+    if last.error is not None and last.error_kind is ErrorKind.STANDARD_ERROR and last.error > NOISE:
         return "careful", f"standard error {last.error:.0%} of the map: take more samples"
     other = _another_class(trace, last)
     if other is not None and _same_for(trace, explainer, other, early, last):

@@ -9,6 +9,7 @@ from interp_widgets.explainers.base import CAM, Explainer
 from interp_widgets.explainers.coalitions import LIME, FeatureAblation, KernelSHAP, ShapleySampling
 from interp_widgets.explainers.deep_lift import DeepLift, DeepLiftSHAP
 from interp_widgets.explainers.eigen_cam import EigenCAM, EigenGradCAM
+from interp_widgets.explainers.estimate import ErrorKind, Estimate
 from interp_widgets.explainers.finer_cam import FinerCAM
 from interp_widgets.explainers.full_grad import FullGrad
 from interp_widgets.explainers.grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
@@ -17,6 +18,7 @@ from interp_widgets.explainers.integrated_gradients import BlurIG, IntegratedGra
 from interp_widgets.explainers.lrp import LRP
 from interp_widgets.explainers.occlusion import RISE, Occlusion
 from interp_widgets.explainers.partition_shap import PartitionSHAP
+from interp_widgets.explainers.question import Question
 from interp_widgets.explainers.registry import Registry
 from interp_widgets.explainers.score_cam import AblationCAM, ScoreCAM
 from interp_widgets.explainers.smooth_grad import ExpectedGradients, SmoothGrad, SmoothGradSquared, VarGrad
@@ -73,6 +75,8 @@ __all__ = [
     "DeepLiftSHAP",
     "EigenCAM",
     "EigenGradCAM",
+    "ErrorKind",
+    "Estimate",
     "ExpectedGradients",
     "Explainer",
     "FeatureAblation",
@@ -90,6 +94,7 @@ __all__ = [
     "LayerCAM",
     "Occlusion",
     "PartitionSHAP",
+    "Question",
     "ScoreCAM",
     "ShapleySampling",
     "SmoothGrad",

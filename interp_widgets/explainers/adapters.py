@@ -11,8 +11,11 @@ import torch
 from torch import nn
 
 from interp_widgets.errors import ParameterError, TargetError
-from interp_widgets.explainers.base import Explainer, as_map, precise
-from interp_widgets.trace import ClassScore, Target, Trace
+from interp_widgets.explainers.base import Explainer
+from interp_widgets.explainers.estimate import Estimate
+from interp_widgets.explainers.question import Question, precise
+from interp_widgets.trace import ClassScore
+from interp_widgets.trace.arguments import check_text, shown
 
 __all__ = ["Function", "adapt", "from_callable"]
 
@@ -33,17 +36,19 @@ class _Borrowed(Explainer):
     def signed(self) -> bool:
         return type(self).has_sign
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        target = question.target
         if not isinstance(target, ClassScore):
             raise TargetError(f"{type(self).title} explains classes only, got the target {target}: choose a class")
-        with trace.lent(example) as (model, image):
-            found = type(self).function(model, image, target.index)
-        values = precise(torch.as_tensor(np.asarray(found) if not isinstance(found, torch.Tensor) else found).detach())
-        yield self._as_map(trace, layer, values, image)
+        with question.trace.lent(question.example) as (model, image):
+            relevance = type(self).function(model, image, target.index)
+        if not isinstance(relevance, torch.Tensor):
+            relevance = torch.from_numpy(np.asarray(relevance))
+        yield Estimate(self._as_map(question, precise(relevance.detach()), image))
 
-    def _as_map(self, trace: Trace, layer: str, values: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    def _as_map(self, question: Question, values: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         if values.shape == image.shape:
-            return as_map(trace, layer, values[0])
+            return question.as_map(values[0])
         if values.ndim == 4 and len(values) == 1:
             return values[0].sum(dim=0)  # at a layer of its own: channels are summed
         if values.ndim == 3 and len(values) == 1:
@@ -72,16 +77,17 @@ def from_callable(function: Function, *, title: str = "", signed: bool = True, s
     >>> size(iw.record(torch.nn.Flatten(), torch.ones(1, 3, 4, 4)), target=0).values.shape
     torch.Size([4, 4])
     """
-    if not callable(function):
-        raise ParameterError(f"function must be callable, got {type(function).__name__}")
-    shown = title or getattr(function, "__name__", type(function).__name__)
+    if isinstance(function, type) or not callable(function):
+        raise ParameterError(f"function must be callable, function(model, input, class), got {shown(function)}")
+    title, summary = check_text(title, "title"), check_text(summary, "summary")
+    named = title or getattr(function, "__name__", type(function).__name__)
     members = {
-        "title": shown,
-        "summary": summary or f"{shown}, given in Python",
+        "title": named,
+        "summary": summary or f"{named}, given in Python",
         "function": staticmethod(function),
         "has_sign": signed,
     }
-    name = "".join(letter for letter in shown.title() if letter.isalnum()) or "Function"
+    name = "".join(letter for letter in named.title() if letter.isalnum()) or "Function"
     kind: type[Explainer] = type(name, (_Borrowed,), members)
     return kind()
 
@@ -111,12 +117,12 @@ def adapt(other: Any, *, title: str = "", **options: Any) -> Explainer:
             f"adapt takes objects of {', '.join(calls)}, got {type(other).__module__}.{type(other).__name__}: "
             "use from_callable for a function of your own"
         )
-    shown = title or f"{type(other).__name__} ({library.replace('_', '-')})"
-    return from_callable(calls[library], title=shown, signed=library != "pytorch_grad_cam")
+    named = title or f"{type(other).__name__} ({library.replace('_', '-')})"
+    return from_callable(calls[library], title=named, signed=library != "pytorch_grad_cam")
 
 
 def _of_class(values: Any, index: int, image: torch.Tensor) -> Any:
-    """Shap gives a list with one array per class, or one array with the classes as its last axis."""
+    """One class of what shap gives: a list with one array per class, or one array with the classes as its last axis."""
     if isinstance(values, list):
         return values[index]
     return values[..., index] if np.ndim(values) > image.ndim else values

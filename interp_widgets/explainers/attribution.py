@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from interp_widgets.errors import LayoutError
+from interp_widgets.explainers.estimate import ErrorKind
 from interp_widgets.inputs import to_picture
 from interp_widgets.render.colours import colour_limits, colour_table, default_colormap, paint
 from interp_widgets.render.figure import attribution_figure, bars_figure
@@ -36,8 +37,8 @@ class Attribution:
         signed: whether negative values mean evidence against the target.
         background: the input image as the model got it, ``(C, H, W)``, when it is one.
         done, total: how far a refining method is, in evaluations of the model.
-        error: how far the map may be from what the method converges to, relative to it; ``error_name`` says which
-            measure. ``None`` for a method that is exact.
+        error: how far the map may be from what the method converges to, relative to it, as ``error_kind`` measures it.
+            ``None`` for a method that is exact.
         change: what the method promises that values add up to, the score less that of the baseline; ``None`` when it
             promises nothing, or the values of an image's parts stand at each of their pixels.
         names: of the features that a list of values belongs to; empty when they have none.
@@ -54,9 +55,14 @@ class Attribution:
     done: int = 1
     total: int = 1
     error: float | None = None
-    error_name: str = ""
+    error_kind: ErrorKind | None = None
     change: float | None = None
     names: tuple[str, ...] = ()
+
+    @property
+    def error_name(self) -> str:
+        """What ``error`` measures, in words; empty when nothing is measured."""
+        return "" if self.error_kind is None else self.error_kind.value
 
     @property
     def additivity(self) -> str:

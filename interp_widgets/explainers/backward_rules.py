@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-import torch
 import torch.nn.functional as F
 
-from interp_widgets.explainers.base import Explainer, as_map, limits, pick
+from interp_widgets.explainers.base import Explainer, limits
+from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.grad_cam import GradCAM
+from interp_widgets.explainers.question import Question
 from interp_widgets.propagation.rules import ruled_gradient
-from interp_widgets.trace import Target, Trace
 
 __all__ = ["Deconvnet", "GuidedBackprop", "GuidedGradCAM"]
 
 
 @dataclass(frozen=True)
 class _Ruled(Explainer):
-    """The sizes of a gradient by another rule."""
+    """The absolute values of a gradient that follows another rule at activation functions."""
 
     family: ClassVar[str] = "Gradients"
     own_pass: ClassVar[bool] = True
@@ -29,9 +29,9 @@ class _Ruled(Explainer):
         default="max", metadata=limits(options=("max", "mean"), help="how the channels of one position are joined")
     )
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
-        gradient = ruled_gradient(trace, layer, target, rule=self.rule)
-        yield as_map(trace, layer, pick(gradient, example), self.channels)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        gradient = ruled_gradient(question.trace, question.layer, question.target, rule=self.rule)
+        yield Estimate(question.as_map(question.own(gradient), self.channels))
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,9 @@ class GuidedGradCAM(Explainer):
         default="max", metadata=limits(options=("max", "mean"), help="how the channels of one position are joined")
     )
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
-        cam = GradCAM()(trace, target, example=example).values
-        (guided,) = GuidedBackprop(channels=self.channels).estimates(trace, target, layer, example)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        cam = GradCAM()(question.trace, question.target, example=question.example).values  # (H', W')
+        (estimate,) = GuidedBackprop(channels=self.channels).estimates(question)
+        guided = estimate.values  # (H, W)
         large = F.interpolate(cam[None, None].to(guided), size=guided.shape[-2:], mode="bilinear", align_corners=False)
-        yield guided * large[0, 0]
+        yield Estimate(guided * large[0, 0])

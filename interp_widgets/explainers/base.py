@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import Field, dataclass, fields
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import torch
 
 from interp_widgets.errors import InputError, LayerError, ParameterError, missing_extra
 from interp_widgets.explainers.attribution import Attribution
-from interp_widgets.explainers.estimate import Estimate
-from interp_widgets.trace import ClassScore, ClassSum, Contrast, SiteScore, Target, TargetLike, Trace
-from interp_widgets.trace.target import as_target
+from interp_widgets.explainers.estimate import ErrorKind, Estimate
+from interp_widgets.explainers.hyper_parameters import allowed, is_allowed, limits
+from interp_widgets.explainers.question import Question, pick
+from interp_widgets.trace import Target, TargetLike, Trace
+from interp_widgets.trace.arguments import check_example, check_is
+from interp_widgets.trace.target import Values, as_target
 
-__all__ = ["CAM", "Explainer", "as_map", "label_of", "limits", "pick", "precise", "value_of"]
-
-
-def limits(
-    low: float | None = None,
-    high: float | None = None,
-    *,
-    options: tuple[Any, ...] = (),
-    help: str = "",  # noqa: A002 - the word users know
-    convert: Callable[[Any], Any] | None = None,
-) -> dict[str, Any]:
-    """Metadata of a hyper-parameter, from which widgets build its control: what is allowed, and what it does.
-
-    ``convert`` makes the hyper-parameter of what a user gives, and refuses what cannot be; ``options`` are then the
-    choices to show, not all there are.
-    """
-    return {"low": low, "high": high, "options": options, "help": help, "convert": convert}
+__all__ = ["CAM", "Explainer", "limits"]
 
 
 @dataclass(frozen=True)
@@ -52,15 +38,16 @@ class Explainer(ABC):
     needs_gradient: ClassVar[bool] = True
     own_pass: ClassVar[bool] = False  # goes over the recording in its own way, so a cached gradient is not enough
     refines: ClassVar[bool] = False  # runs the model many times and yields better and better estimates
-    error_name: ClassVar[str] = ""  # what ``Estimate.error`` measures
+    error_kind: ClassVar[ErrorKind | None] = None  # what ``Estimate.error`` measures
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value, convert = getattr(self, field.name), field.metadata.get("convert")
+            value = getattr(self, field.name)
+            convert = field.metadata.get("convert")
             if convert is not None:
                 object.__setattr__(self, field.name, convert(value))
-            elif not _is_allowed(value, field):
-                raise ParameterError(f"{type(self).__name__}: {field.name} must be {_allowed(field)}, got {value!r}")
+            elif not is_allowed(value, field):
+                raise ParameterError(f"{type(self).__name__}: {field.name} must be {allowed(field)}, got {value!r}")
 
     @classmethod
     def missing(cls) -> str:
@@ -105,30 +92,43 @@ class Explainer(ABC):
         """Estimates that converge; a method that needs one step yields once. The last one is what a call returns."""
         if self.missing():
             raise missing_extra(f"{type(self).title} needs {self.requires}", self.requires)
-        goal = as_target(target if target is not None or example == 0 else _prediction(trace, example), trace)
-        place = self.default_layer(trace) if layer is None else layer
-        if self.input_only and trace.site(place).name not in trace.input_sites:
-            raise LayerError(f"{type(self).title} explains the input only, not the layer {place!r}: leave layer out")
-        score = _score(goal, trace, example)
-        for found in self.estimates(trace, goal, place, example):
-            estimate = found if isinstance(found, Estimate) else Estimate(found)
-            trace.check_finite(estimate.values, f"the {type(self).__name__} map of {place!r}")
-            yield Attribution(
-                values=estimate.values.detach(),
-                method=type(self).title,
-                layer=place,
-                target=goal,
-                score=score,
-                signed=self.signed,
-                label=label_of(goal, trace),
-                background=_background(trace, example),
-                done=estimate.done,
-                total=estimate.total,
-                error=estimate.error,
-                error_name=type(self).error_name,
-                change=estimate.change,
-                names=_names(trace, place, estimate.values),
+        name = type(self).__name__
+        check_is(trace, Trace, f"{name} explains a recording: trace = iw.record(model, inputs), then {name}()(trace)")
+        example = check_example(example, trace.examples)
+        if target is None and example != 0:
+            target = _prediction(trace, example)
+        question = Question(
+            trace=trace,
+            target=as_target(target, trace),
+            layer=self.default_layer(trace) if layer is None else layer,
+            example=example,
+        )
+        if self.input_only and not question.is_input:
+            raise LayerError(
+                f"{type(self).title} explains the input only, not the layer {question.layer!r}: leave layer out"
             )
+        score = _score(question.target, trace, example)
+        for estimate in self.estimates(question):
+            trace.check_finite(estimate.values, f"the {type(self).__name__} map of {question.layer!r}")
+            yield self._attribution(question, estimate, score)
+
+    def _attribution(self, question: Question, estimate: Estimate, score: float) -> Attribution:
+        return Attribution(
+            values=estimate.values.detach(),
+            method=type(self).title,
+            layer=question.layer,
+            target=question.target,
+            score=score,
+            signed=self.signed,
+            label=question.target.label(question.trace.class_names),
+            background=_background(question.trace, question.example),
+            done=estimate.done,
+            total=estimate.total,
+            error=estimate.error,
+            error_kind=type(self).error_kind,
+            change=estimate.change,
+            names=_names(question, estimate.values),
+        )
 
     def default_layer(self, trace: Trace) -> str:
         """The layer explained when none is named: the last spatial feature map, or the input."""
@@ -143,10 +143,8 @@ class Explainer(ABC):
         return floating[0]  # token ids have no gradient; their embedding has
 
     @abstractmethod
-    def estimates(
-        self, trace: Trace, target: Target, layer: str, example: int
-    ) -> Iterator[torch.Tensor] | Iterator[Estimate]:
-        """The values of each estimate, in the shape the class documents; as an ``Estimate`` where they get better."""
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        """Estimates of the map, in the shape the class documents; a method that needs one step yields once."""
 
 
 class CAM(Explainer):
@@ -155,118 +153,23 @@ class CAM(Explainer):
     family: ClassVar[str] = "Class activation maps"
     at_layer = True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
-        activation = pick(trace.maps(layer), example)  # first: it refuses a layer without maps before the backward pass
-        gradient = pick(trace.maps(layer, trace.gradient(layer, target)), example)
-        yield self.attribute(activation, gradient)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        activation = question.maps  # first: it refuses a layer without maps before the backward pass
+        yield Estimate(self.attribute(activation, question.gradient_maps))
 
     @abstractmethod
     def attribute(self, activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """The map ``(H', W')`` from a layer's activation and gradient, both ``(C, H', W')``."""
 
 
-def pick(batch: torch.Tensor, example: int) -> torch.Tensor:
-    """One of a batch.
-
-    Raises:
-        InputError: there are not so many.
-    """
-    count = batch.shape[0]
-    if not 0 <= example < count:
-        raise InputError(f"example must be in 0..{count - 1} (the trace holds {count} inputs), got {example}")
-    return precise(batch[example])
-
-
-def as_map(trace: Trace, layer: str, values: torch.Tensor, channels: str = "sum") -> torch.Tensor:
-    """One relevance per position, ``(H, W)``, from the values of one input at a spatial layer; others as they are.
-
-    Args:
-        values: the layer's shape without its batch axis.
-        channels: how the channels of one position are joined: ``sum``, or ``max`` or ``mean`` of their sizes.
-    """
-    if not trace.is_spatial(layer):
-        return values.abs() if channels != "sum" else values
-    maps = trace.maps(layer, values if values.ndim == len(trace.site(layer).shape) else values[None])[0]
-    if channels == "sum":
-        return maps.sum(dim=0)
-    return maps.abs().amax(dim=0) if channels == "max" else maps.abs().mean(dim=0)
-
-
-def value_of(trace: Trace, layer: str, example: int) -> torch.Tensor:
-    """What was recorded there for one input, without its batch axis."""
-    value = precise(trace.activation(layer))
-    return value[example] if trace.is_batch else value
-
-
-def precise(tensor: torch.Tensor) -> torch.Tensor:
-    """In single precision at least: half precision is for storing, not for adding up."""
-    return tensor if tensor.dtype in (torch.float64, torch.complex64, torch.complex128) else tensor.float()
-
-
-def _allowed(field: Field[Any]) -> str:
-    """What a hyper-parameter may be, in words."""
-    meta = field.metadata
-    if meta.get("options"):
-        return "one of " + ", ".join(repr(option) for option in meta["options"])
-    if isinstance(field.default, bool):
-        return "True or False"
-    low, high = meta.get("low"), meta.get("high")
-    kind = "a whole number" if isinstance(field.default, int) else "a number"
-    if low is not None and high is not None:
-        return f"{kind} in {low}..{high}"
-    return kind + ("" if low is None else f" of {low} or more") + ("" if high is None else f" of {high} or less")
-
-
-def _is_allowed(value: Any, field: Field[Any]) -> bool:
-    meta = field.metadata
-    if meta.get("options"):
-        return value in meta["options"]
-    if isinstance(field.default, bool):
-        return isinstance(value, bool)
-    if not isinstance(field.default, (int, float)):
-        return True
-    kind = int if isinstance(field.default, int) else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
-        return False
-    low, high = meta.get("low"), meta.get("high")
-    return (low is None or value >= low) and (high is None or value <= high)
-
-
-def _score(target: Target, trace: Trace, example: int) -> float:
-    """The score of one input of a batch, where the target is one whose score adds up over the batch."""
-    score = trace.score(target)  # refuses a wrong class and a score that is not finite
-    if isinstance(target, (ClassScore, ClassSum, Contrast)) and trace.logits.ndim > 1 and trace.logits.shape[0] > 1:
-        score = target.score(trace, lambda name: pick(trace.activation(name), example)[None])
-    return float(score)
-
-
 def _prediction(trace: Trace, example: int) -> int:
     return int(pick(trace.probabilities, example).argmax())
 
 
-def label_of(target: Target, trace: Trace) -> str:
-    """What a target is called."""
-    if isinstance(target, ClassScore):
-        return _class_name(target.index, trace)
-    if isinstance(target, Contrast):
-        share = "" if target.weight == 1 else f", by {target.weight:.0%}"
-        return f"{_class_name(target.a, trace)} rather than {_class_name(target.b, trace)}{share}"
-    if isinstance(target, ClassSum):
-        return " + ".join(_class_name(index, trace) for index in target.indices)
-    if isinstance(target, SiteScore):
-        return target.site if target.channel is None else f"channel {target.channel} of {target.site}"
-    return getattr(getattr(target, "function", None), "__name__", type(target).__name__)
-
-
-def _names(trace: Trace, layer: str, values: torch.Tensor) -> tuple[str, ...]:
+def _names(question: Question, values: torch.Tensor) -> tuple[str, ...]:
     """What the values of an input with named features are called."""
-    names = trace.feature_names or ()
-    return names if trace.site(layer).name in trace.input_sites and values.shape == (len(names),) else ()
-
-
-def _class_name(index: int, trace: Trace) -> str:
-    names = trace.class_names
-    return str(names[index]) if names is not None and index < len(names) else f"class {index}"
+    names = question.trace.feature_names or ()
+    return names if question.is_input and values.shape == (len(names),) else ()
 
 
 def _background(trace: Trace, example: int) -> torch.Tensor | None:
@@ -278,3 +181,11 @@ def _background(trace: Trace, example: int) -> torch.Tensor | None:
         if len(site.shape) == 3 and site.shape[0] in (1, 3) and site.dtype.is_floating_point:
             return trace.activation(name)
     return None
+
+
+def _score(target: Target, trace: Trace, example: int) -> float:
+    """The score of one input of a batch, where the target is one whose score adds up over the batch."""
+    score = trace.score(target)  # refuses a wrong class and a score that is not finite
+    if target.adds_up and trace.is_batch:
+        score = pick(target.each(Values(trace, trace.activation)), example)
+    return float(score)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -10,10 +10,19 @@ import torch
 import torch.nn.functional as F
 
 from interp_widgets.errors import InputError, ParameterError
-from interp_widgets.explainers.base import limits, precise
-from interp_widgets.trace import Trace
+from interp_widgets.explainers.hyper_parameters import limits
 
-__all__ = ["BASELINES", "BASELINE_LIMITS", "Baseline", "Given", "as_baseline", "baseline_input", "baseline_value"]
+__all__ = [
+    "BASELINES",
+    "BASELINE_LIMITS",
+    "NOISE_SEED_LIMITS",
+    "Baseline",
+    "Given",
+    "as_baseline",
+    "baseline_of",
+    "baselines_of",
+    "blurred",
+]
 
 BASELINES: Mapping[str, str] = MappingProxyType(
     {
@@ -52,63 +61,70 @@ def as_baseline(baseline: str | torch.Tensor | Given) -> Baseline:
 BASELINE_LIMITS = limits(options=tuple(BASELINES), help="what the input is compared with", convert=as_baseline)
 """Metadata of the hyper-parameter ``baseline``."""
 
+NOISE_SEED_LIMITS = limits(0, 2**31 - 1, help="of a baseline of noise", only_with={"baseline": "noise"})
+"""Metadata of the hyper-parameter ``seed`` where nothing is drawn but the baseline."""
 
-def baseline_input(trace: Trace, name: str, baseline: Baseline, example: int, seed: int = 0) -> torch.Tensor:
-    """The baseline of one recorded input, its shape without the batch axis.
+
+def baseline_of(value: torch.Tensor, baseline: Baseline, seed: int = 0) -> torch.Tensor:
+    """The baseline of one input, in its shape, on its device and in its precision.
+
+    Args:
+        value: the input without its batch axis.
+        baseline: see ``BASELINES``.
+        seed: of a baseline of noise; the same numbers on every device.
 
     Raises:
         InputError: a given baseline of another shape.
     """
-    value = precise(trace.activation(name))
-    value = value[example] if trace.is_batch else value
+    return baselines_of(value, baseline, [seed])[0]
+
+
+def baselines_of(value: torch.Tensor, baseline: Baseline, seeds: Sequence[int]) -> torch.Tensor:
+    """One baseline per seed, ``(B, *shape)``; they are the same but for noise. See ``baseline_of``."""
     if isinstance(baseline, Given):
-        given = baseline.values.to(value)
-        given = given[0] if given.ndim == value.ndim + 1 and len(given) == 1 else given
-        if given.shape != value.shape:
-            raise InputError(
-                f"the baseline must have the input's shape {tuple(value.shape)}, got {tuple(baseline.values.shape)}"
-            )
-        return given
+        return _given(value, baseline).expand(len(seeds), *value.shape)
+    is_image = value.ndim == 3
+    axes = (1, 2) if is_image else tuple(range(value.ndim))
+    if baseline == "noise":
+        low = value.amin(dim=axes, keepdim=True)
+        high = value.amax(dim=axes, keepdim=True)
+        # drawn on the CPU, so that a seed means the same numbers on every device; moved once
+        drawn = [torch.rand(value.shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        return low + (high - low) * torch.stack(drawn).to(value)  # (B, *shape)
     if baseline == "zero":
-        return torch.zeros_like(value)
-    image = value.ndim == 3
-    axes = (1, 2) if image else tuple(range(value.ndim))
-    if baseline == "dark":
-        return value.amin(dim=axes, keepdim=True).expand_as(value).clone()
-    if baseline == "mean":
-        return value.mean(dim=axes, keepdim=True).expand_as(value).clone()
-    if baseline == "blurred":
-        return blurred(value, max(value.shape[-2:]) / 16) if image else value.mean().expand_as(value).clone()
-    low, high = value.amin(dim=axes, keepdim=True), value.amax(dim=axes, keepdim=True)
-    drawn = torch.rand(value.shape, generator=torch.Generator().manual_seed(seed))
-    return low + (high - low) * drawn.to(value)
+        single = torch.zeros_like(value)
+    elif baseline == "dark":
+        single = value.amin(dim=axes, keepdim=True)
+    elif baseline == "blurred" and is_image:
+        single = blurred(value, max(value.shape[-2:]) / 16)
+    else:
+        single = value.mean(dim=axes, keepdim=True)
+    return single.expand(len(seeds), *value.shape).clone()
 
 
-def baseline_value(trace: Trace, layer: str, baseline: Baseline, example: int, seed: int = 0) -> torch.Tensor:
-    """The value of an input or layer, without its batch axis, when the model is given the baselines of its inputs."""
-    name = trace.site(layer).name
-    if name in trace.input_sites:
-        return baseline_input(trace, name, baseline, example, seed)
-    followed = [site for site in trace.input_sites if trace.sites[site].dtype.is_floating_point]
-    if not followed:  # token ids: their embedding is compared with a baseline of its own
-        return baseline_input(trace, name, baseline, example, seed)
-    inputs = {site: baseline_input(trace, site, baseline, example, seed)[None] for site in followed}
-    with trace.rerun(inputs, example=example) as other:
-        value = precise(other.activation(name))
-        return value[0] if trace.is_batch else value
+def _given(value: torch.Tensor, baseline: Given) -> torch.Tensor:
+    given = baseline.values.to(value)
+    if given.ndim == value.ndim + 1 and len(given) == 1:
+        given = given[0]
+    if given.shape != value.shape:
+        raise InputError(
+            f"the baseline must have the input's shape {tuple(value.shape)}, got {tuple(baseline.values.shape)}"
+        )
+    return given
 
 
 def blurred(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """A Gaussian blur of ``(C, H, W)``, ``sigma`` in pixels; the border is repeated."""
     if sigma <= 0:
         return image.clone()
-    for axis in (1, 2):
-        radius = max(1, round(3 * sigma))
-        places = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-        kernel = torch.exp(-0.5 * (places / sigma).square())
-        kernel = kernel / kernel.sum()
-        shape = (1, 1, -1, 1) if axis == 1 else (1, 1, 1, -1)
-        padding = (0, 0, radius, radius) if axis == 1 else (radius, radius, 0, 0)
+    radius = max(1, round(3 * sigma))
+    offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma).square())
+    kernel = kernel / kernel.sum()
+    for shape, padding in (
+        ((1, 1, -1, 1), (0, 0, radius, radius)),  # down the rows
+        ((1, 1, 1, -1), (radius, radius, 0, 0)),  # along the columns
+    ):
         padded = F.pad(image[:, None], padding, mode="replicate")
         image = F.conv2d(padded, kernel.reshape(shape))[:, 0]
     return image

@@ -9,62 +9,62 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 
-from interp_widgets.explainers.base import Explainer, limits, value_of
-from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_input
-from interp_widgets.explainers.estimate import Estimate, relative_error, spread
+from interp_widgets.explainers.base import Explainer, limits
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline
+from interp_widgets.explainers.estimate import ErrorKind, Estimate, relative_error, spread
+from interp_widgets.explainers.question import Question
 from interp_widgets.explainers.segments import SEGMENT_LIMITS, SHAPE_LIMITS, segments
-from interp_widgets.trace import Target, Trace
 
 __all__ = ["LIME", "FeatureAblation", "KernelSHAP", "ShapleySampling"]
 
-GROUPS = 8  # of samples: how much the answer changes when one is left out says how sure it is
+GROUPS = 8  # of samples, for the jackknife: how much the shares change when one group is left out
 
 
 @dataclass(frozen=True)
 class Game:
-    """The parts of one input as players, and the score of any coalition of them.
+    """A cooperative game: the parts of one input are the players, and a coalition's value is the score with it alone.
 
     Args:
-        value, cover: the input and what stands for a part that is away.
+        question: what is asked, at an input.
+        value, cover: the input, and what stands in the place of a part that is absent.
         parts: the number of each position's part, broadcastable to ``value``.
+        players: how many parts there are.
     """
 
-    trace: Trace
-    target: Target
-    layer: str
-    example: int
+    question: Question
     value: torch.Tensor
     cover: torch.Tensor
     parts: torch.Tensor
-
-    @property
-    def players(self) -> int:
-        """How many parts there are."""
-        return int(self.parts.max()) + 1
+    players: int
 
     def play(self, coalitions: torch.Tensor) -> torch.Tensor:
-        """The score of each coalition, ``(B,)`` in double precision, from who is there: ``(B, players)`` of bool."""
-        there = coalitions.to(self.value.device)[:, self.parts]  # (B, *parts)
-        inputs = torch.where(there, self.value, self.cover)
-        return self.trace.probe(self.layer, inputs, self.target, example=self.example).scores.double().cpu()
+        """The score of each coalition, ``(B,)`` in double precision on the CPU.
+
+        Args:
+            coalitions: whether each player is present, ``(B, players)`` of bool.
+        """
+        present = coalitions.to(self.value.device)[:, self.parts]  # (B, *shape of parts)
+        inputs = torch.where(present, self.value, self.cover)  # (B, *shape)
+        return self.question.probe(inputs).scores.cpu().double()
 
     def ends(self) -> tuple[float, float]:
-        """The scores with nobody and with everybody there."""
-        nobody, everybody = self.play(torch.tensor([[False], [True]]).expand(2, self.players)).tolist()
-        return nobody, everybody
+        """The scores of the empty and of the full coalition."""
+        empty, full = self.play(torch.tensor([[False], [True]]).expand(2, self.players)).tolist()
+        return empty, full
 
     def draw(self, shares: torch.Tensor) -> torch.Tensor:
-        """The players' shares as a map: each position has that of its part."""
-        found: torch.Tensor = shares.to(self.value)[self.parts]
+        """The players' shares ``(players,)`` as a map: each position has that of its part."""
+        relevance: torch.Tensor = shares.to(self.value)[self.parts]
         if self.value.ndim < 3:
-            return found.expand(self.value.shape).clone()
-        return found.reshape(found.shape[-2:])
+            return relevance.expand(self.value.shape).clone()
+        return relevance.reshape(relevance.shape[-2:])
 
 
 @dataclass(frozen=True)
 class _Coalitions(Explainer):
-    """Explainers of a game among the parts of the input."""
+    """Explainers that score coalitions of the input's parts."""
 
     family: ClassVar[str] = "Perturbation"
     input_only: ClassVar[bool] = True
@@ -80,13 +80,13 @@ class _Coalitions(Explainer):
     def signed(self) -> bool:
         return True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        value = value_of(trace, layer, example)
-        cover = baseline_input(trace, layer, self.baseline, example, self.seed)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        value = question.value
+        cover = question.baseline(self.baseline, self.seed)
         parts = segments(value, self.segments, self.shape)
-        game = Game(trace, target, layer, example, value, cover, parts)
-        for found in self.shares(game):
-            yield found._replace(values=game.draw(found.values))
+        game = Game(question, value, cover, parts, players=int(parts.max()) + 1)
+        for estimate in self.shares(game):
+            yield estimate._replace(values=game.draw(estimate.values))
 
     @abstractmethod
     def shares(self, game: Game) -> Iterator[Estimate]:
@@ -105,15 +105,18 @@ class FeatureAblation(_Coalitions):
     title: ClassVar[str] = "Feature Ablation"
     summary: ClassVar[str] = "what the score loses without one part of the input"
 
+    seed: int = field(default=0, metadata=NOISE_SEED_LIMITS)
+
     def shares(self, game: Game) -> Iterator[Estimate]:
         players = game.players
         order = torch.tensor(spread(players))
-        (whole,) = game.play(torch.ones(1, players, dtype=torch.bool)).tolist()
-        found = torch.zeros(players, dtype=torch.float64)
-        for part in game.trace.batches(players):
-            chosen = order[list(part)]
-            found[chosen] = whole - game.play(~torch.eye(players, dtype=torch.bool)[chosen])
-            yield Estimate(found.clone(), part.stop, players)
+        all_but_one = ~torch.eye(players, dtype=torch.bool)  # (players, players)
+        full = game.play(torch.ones(1, players, dtype=torch.bool))  # (1,)
+        losses = torch.zeros(players, dtype=torch.float64)
+        for part in game.question.batches(players):
+            removed = order[part.start : part.stop]
+            losses[removed] = full - game.play(all_but_one[removed])
+            yield Estimate(losses.clone(), part.stop, players)
 
 
 @dataclass(frozen=True)
@@ -128,93 +131,126 @@ class ShapleySampling(_Coalitions):
 
     title: ClassVar[str] = "Shapley value sampling"
     summary: ClassVar[str] = "the mean gain when a part joins the others, over random orders"
-    error_name: ClassVar[str] = "standard error"
+    error_kind: ClassVar[ErrorKind | None] = ErrorKind.STANDARD_ERROR
 
     samples: int = field(default=10, metadata=limits(1, 1000, help="random orders, each taken both ways"))
 
     def shares(self, game: Game) -> Iterator[Estimate]:
-        players, generator = game.players, torch.Generator().manual_seed(self.seed)
-        nobody, everybody = game.ends()
-        total, squares, pair = (torch.zeros(players, dtype=torch.float64) for _ in range(3))
-        evaluations = 2 * self.samples * (players - 1)
-        change = everybody - nobody
-        yield Estimate(torch.full_like(total, change / players), 1, evaluations + 1, None, change)
-        order = torch.arange(players)
-        for sample in range(2 * self.samples):
-            order = order.flip(0) if sample % 2 else torch.randperm(players, generator=generator)
-            gains, before, done = torch.full_like(total, (everybody - nobody) / players), nobody, sample * (players - 1)
-            joined = torch.zeros(players, players, dtype=torch.bool)
-            for place, player in enumerate(order):
-                joined[place:, player] = True
-            for part in game.trace.batches(players - 1):
-                scores = torch.cat([torch.tensor([before], dtype=torch.float64), game.play(joined[list(part)])])
-                gains[order[list(part)]] = scores.diff()
-                before = float(scores[-1])
-                gains[order[part.stop :]] = (everybody - before) / (players - part.stop)
-                if part.stop < players - 1 and sample < 2:  # later ones change the picture by little
-                    shown = (total + gains) / (sample + 1)
-                    yield Estimate(shown, done + part.stop + 1, evaluations + 1, None, change)
-            total += gains
-            pair += gains
-            if sample % 2:
-                squares += (pair / 2).square()
-                pair.zero_()
-            pairs = (sample + 1) // 2
-            error = relative_error(total / 2, squares, pairs) if sample % 2 else None
-            yield Estimate(total / (sample + 1), done + players, evaluations + 1, error, change)
+        players = game.players
+        empty, full = game.ends()
+        change = full - empty
+        orders = self.orders(players)  # (orders, players)
+        joining = players - 1  # evaluations per order: the empty and the full coalition are known
+        evaluations = 1 + len(orders) * joining
+        equal = torch.full((players,), change / players, dtype=torch.float64)
+        yield Estimate(equal, 1, evaluations, None, change)
+        # the score after each player of each order has joined, the first column that of nobody
+        scores = torch.full((len(orders), players + 1), empty, dtype=torch.float64)
+        scores[:, -1] = full
+        for part in game.question.batches(len(orders) * joining):
+            places = torch.arange(part.start, part.stop)
+            order, joined = places // joining, places % joining + 1  # (B,) which order, and how many have joined
+            scores[order, joined] = game.play(_first_players(orders[order], joined))
+            gains = _gains(orders, scores, part.stop)  # (orders so far, players)
+            pairs = gains[: part.stop // joining // 2 * 2].reshape(-1, 2, players).mean(dim=1)
+            error = relative_error(pairs.sum(dim=0), pairs.square().sum(dim=0), len(pairs))
+            yield Estimate(gains.mean(dim=0), part.stop + 1, evaluations, error, change)
+
+    def orders(self, players: int) -> torch.Tensor:
+        """Random orders of joining, each followed by its reverse, ``(2 samples, players)``."""
+        generator = torch.Generator().manual_seed(self.seed)
+        drawn = torch.stack([torch.randperm(players, generator=generator) for _ in range(self.samples)])
+        return torch.stack([drawn, drawn.flip(1)], dim=1).flatten(0, 1)
+
+
+def _first_players(orders: torch.Tensor, joined: torch.Tensor) -> torch.Tensor:
+    """Coalitions of the first players of each order, ``(B, players)``.
+
+    Args:
+        orders: one per coalition, ``(B, players)``.
+        joined: how many of its players are present, ``(B,)``.
+    """
+    ranks = orders.argsort(dim=1)  # the place of each player in its order
+    return ranks < joined[:, None]
+
+
+def _gains(orders: torch.Tensor, scores: torch.Tensor, evaluations: int) -> torch.Tensor:
+    """What each player gained by joining, ``(orders so far, players)``.
+
+    In an order that is not finished, those who have not joined share the rest of the change equally.
+
+    Args:
+        orders: ``(orders, players)``.
+        scores: after each player of each order has joined, ``(orders, players + 1)``.
+        evaluations: how many of the scores between the first and the last column are known, row by row.
+    """
+    players = orders.shape[1]
+    finished, joined = divmod(evaluations, players - 1)
+    gains = scores[:finished].diff(dim=1)  # (finished, players), in the order of joining
+    if joined:
+        known = scores[finished, : joined + 1]
+        rest = (scores[finished, -1] - known[-1]) / (players - joined)
+        unfinished = torch.cat([known.diff(), rest.expand(players - joined)])
+        gains = torch.cat([gains, unfinished[None]])
+    return torch.zeros_like(gains).scatter(1, orders[: len(gains)], gains)
 
 
 @dataclass(frozen=True)
 class _Regression(_Coalitions):
-    """A linear model of the score on who is there; it needs the normal equations only."""
+    """Weighted least squares of the score on which players are present, by the normal equations."""
 
-    error_name: ClassVar[str] = "standard error"
+    error_kind: ClassVar[ErrorKind | None] = ErrorKind.STANDARD_ERROR
     sums_up: ClassVar[bool] = True
 
     samples: int = field(default=256, metadata=limits(4, 20000, help="coalitions that are tried"))
 
     def shares(self, game: Game) -> Iterator[Estimate]:
-        ends = game.ends()
-        change = ends[1] - ends[0]
+        empty, full = game.ends()
+        change = full - empty
         coalitions, weights = self.coalitions(game.players, torch.Generator().manual_seed(self.seed))
+        groups = torch.arange(len(coalitions)) // 2 % GROUPS  # coalitions come in pairs
         size = game.players + 1
+        # the normal equations of each group: sums of x x^T and of x y
         left = torch.zeros(GROUPS, size, size, dtype=torch.float64)
         right = torch.zeros(GROUPS, size, dtype=torch.float64)
-        for part in game.trace.batches(len(coalitions)):
-            chosen = coalitions[list(part)]
-            rows = torch.cat([chosen.double(), torch.ones(len(part), 1, dtype=torch.float64)], dim=1)
-            gains = game.play(chosen) - ends[0]
-            for place, row, gain in zip(part, rows, gains, strict=True):
-                group = place // 2 % GROUPS  # coalitions come in pairs
-                left[group] += weights[place] * torch.outer(row, row)
-                right[group] += weights[place] * gain * row
-            found = self.solve(left.sum(dim=0), right.sum(dim=0), change)
-            exact = 0.0 if part.stop == len(coalitions) == 2**game.players - 2 else None
-            error = self._error(left, right, change, found, part.stop) if exact is None else exact
-            yield Estimate(found, part.stop, len(coalitions), error, change if self.sums_up else None)
+        for part in game.question.batches(len(coalitions)):
+            chosen = slice(part.start, part.stop)
+            rows = F.pad(coalitions[chosen].double(), (0, 1), value=1.0)  # (B, players + 1), the last of the intercept
+            gains = game.play(coalitions[chosen]) - empty  # (B,)
+            weighted = weights[chosen, None] * rows
+            left.index_add_(0, groups[chosen], torch.einsum("bi,bj->bij", weighted, rows))
+            right.index_add_(0, groups[chosen], weighted * gains[:, None])
+            shares = self.solve(left.sum(dim=0), right.sum(dim=0), change)
+            if part.stop == len(coalitions) == 2**game.players - 2:
+                error: float | None = 0.0  # all coalitions there are
+            else:
+                error = self._error(left, right, change, shares, part.stop)
+            yield Estimate(shares, part.stop, len(coalitions), error, change if self.sums_up else None)
 
     def _error(
-        self, left: torch.Tensor, right: torch.Tensor, change: float, found: torch.Tensor, count: int
+        self, left: torch.Tensor, right: torch.Tensor, change: float, shares: torch.Tensor, count: int
     ) -> float | None:
-        """The jackknife's standard error (Efron 1982, eq. 3.13), relative to the answer."""
-        players = len(found)
-        if count < 2 * players:
+        """The jackknife's standard error over groups of samples (Efron 1982, eq. 3.13), relative to the shares."""
+        if count < 2 * len(shares):
             return None
-        rest = zip(left.sum(dim=0) - left, right.sum(dim=0) - right, strict=True)
-        others = torch.stack([self.solve(*without, change) for without in rest])
+        without_group = zip(left.sum(dim=0) - left, right.sum(dim=0) - right, strict=True)
+        others = torch.stack([self.solve(*sums, change) for sums in without_group])  # (GROUPS, players)
         variance = (GROUPS - 1) / GROUPS * (others - others.mean(dim=0)).square().sum()
-        size = float(found.norm())
+        size = float(shares.norm())
         return float(variance.sqrt()) / size if size else None
 
     @abstractmethod
     def coalitions(self, players: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Who is there, ``(n, players)`` of bool, and the weight of each coalition, ``(n,)``."""
+        """Coalitions, ``(n, players)`` of bool, and the weight of each in the regression, ``(n,)``."""
 
     @abstractmethod
     def solve(self, left: torch.Tensor, right: torch.Tensor, change: float) -> torch.Tensor:
-        """The shares from the weighted sums of ``x x^T`` and ``x y``.
+        """The shares ``(players,)`` from the normal equations of the regression.
 
-        ``x`` is who is there and a 1, ``y`` the score above that with nobody there, ``change`` that with everybody.
+        Args:
+            left, right: weighted sums of ``x x^T`` and ``x y``. x: a coalition's players as 0 or 1, then a 1 for the
+                intercept; y: the coalition's score minus the empty coalition's score.
+            change: the full coalition's score minus the empty coalition's score.
         """
 
 
@@ -240,17 +276,20 @@ class KernelSHAP(_Regression):
             numbers = torch.arange(1, 2 ** (players - 1))
             half = (numbers[:, None] >> torch.arange(players)) % 2 == 1  # the others are their complements
             each = [kernel[size - 1] / math.comb(players, size) for size in half.sum(dim=1).tolist()]
-            return _with_complements(half), torch.tensor(each, dtype=torch.float64).repeat_interleave(2)
+            weights = torch.tensor(each, dtype=torch.float64)
+            return _with_complements(half), weights.repeat_interleave(2)
         count = self.samples // 2
         drawn = torch.multinomial(kernel, count, replacement=True, generator=generator) + 1
         ranks = torch.rand(count, players, generator=generator).argsort(dim=1).argsort(dim=1)
         return _with_complements(ranks < drawn[:, None]), torch.ones(2 * count, dtype=torch.float64)
 
     def solve(self, left: torch.Tensor, right: torch.Tensor, change: float) -> torch.Tensor:
-        inverse = torch.linalg.pinv(left[:-1, :-1], rtol=1e-10, hermitian=True)
-        free, ones = inverse @ right[:-1], inverse.sum(dim=1)
+        inverse = torch.linalg.pinv(left[:-1, :-1], rtol=1e-10, hermitian=True)  # (players, players)
+        free: torch.Tensor = inverse @ right[:-1]  # the shares that need not sum up to the change
+        ones = inverse.sum(dim=1)
         size = float(ones.sum())
-        shares: torch.Tensor = free + ones * ((change - float(free.sum())) / size if size else 0.0)
+        missing = change - float(free.sum())
+        shares: torch.Tensor = free + ones * (missing / size if size else 0.0)
         return shares
 
 
@@ -272,17 +311,17 @@ class LIME(_Regression):
     width: float = field(default=0.25, metadata=limits(0.01, 10.0, help="of the kernel: how near samples must be"))
 
     def coalitions(self, players: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        found = torch.rand(self.samples, players, generator=generator) < 0.5
-        found[0] = True
-        distance = 1 - (found.double().mean(dim=1)).sqrt()  # the cosine of a coalition and all players
-        return found, (-(distance**2) / self.width**2).exp().sqrt()
+        drawn = torch.rand(self.samples, players, generator=generator) < 0.5
+        drawn[0] = True
+        distance = 1 - drawn.double().mean(dim=1).sqrt()  # (samples,), the cosine distance from the full coalition
+        return drawn, (-(distance**2) / self.width**2).exp().sqrt()
 
     def solve(self, left: torch.Tensor, right: torch.Tensor, change: float) -> torch.Tensor:
         del change
         penalty = torch.ones(len(right), dtype=torch.float64)
         penalty[-1] = 0  # of the intercept
-        found: torch.Tensor = torch.linalg.solve(left + penalty.diag(), right)
-        return found[:-1]
+        coefficients: torch.Tensor = torch.linalg.solve(left + penalty.diag(), right)
+        return coefficients[:-1]
 
 
 def _with_complements(coalitions: torch.Tensor) -> torch.Tensor:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import ClassVar, NamedTuple
 
 import torch
 
 from interp_widgets.errors import GradientError, InterpError
-from interp_widgets.explainers.base import Explainer, as_map, limits, precise, value_of
-from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, Given, baseline_input
-from interp_widgets.explainers.estimate import Estimate, relative_error
-from interp_widgets.propagation.difference import Multipliers, multipliers
-from interp_widgets.trace import Target, Trace
+from interp_widgets.explainers.base import Explainer, limits
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline, Given
+from interp_widgets.explainers.estimate import ErrorKind, Estimate, relative_error
+from interp_widgets.explainers.question import Question
+from interp_widgets.propagation.difference import multipliers
+from interp_widgets.trace import Trace
+from interp_widgets.trace.target import Values
 
 __all__ = ["DeepLift", "DeepLiftSHAP"]
 
@@ -41,21 +45,21 @@ class DeepLift(Explainer):
         "the score's change from a baseline, handed back through the model operation by operation; sums up exactly"
     )
     refines: ClassVar[bool] = True
-    error_name: ClassVar[str] = "completeness gap"
+    error_kind: ClassVar[ErrorKind | None] = ErrorKind.COMPLETENESS_GAP
 
     baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
-    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of a baseline of noise"))
+    seed: int = field(default=0, metadata=NOISE_SEED_LIMITS)
 
     @property
     def signed(self) -> bool:
         return True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        lift = _Lift(trace, target, layer, example)
-        yield from lift.draft(self.baseline, self.seed, total=2)
-        found = lift.from_baseline(self.baseline, self.seed)
-        _refuse_a_gap(trace.site(layer).dtype, [found])
-        yield Estimate(as_map(trace, layer, _relevance(trace, layer, found)), 2, 2, found.gap, found.change)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        baselines = [(self.baseline, self.seed)]
+        yield from _draft(question, *baselines[0], total=2)
+        relevance, balances = _lift(question, baselines)
+        _refuse_a_gap(question, balances)
+        yield Estimate(question.as_map(relevance[0]), 2, 2, balances[0].gap, balances[0].change)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class DeepLiftSHAP(Explainer):
     title: ClassVar[str] = "DeepLift SHAP"
     summary: ClassVar[str] = "DeepLift averaged over many baselines"
     refines: ClassVar[bool] = True
-    error_name: ClassVar[str] = "standard error"
+    error_kind: ClassVar[ErrorKind | None] = ErrorKind.STANDARD_ERROR
 
     samples: int = field(default=16, metadata=limits(2, 2000, help="baselines that are drawn"))
     baseline: Baseline = field(default="noise", metadata=BASELINE_LIMITS)
@@ -83,86 +87,126 @@ class DeepLiftSHAP(Explainer):
     def signed(self) -> bool:
         return True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        lift, baselines = _Lift(trace, target, layer, example), self._baselines(trace)
-        yield from lift.draft(*baselines[0], total=len(baselines) + 1)
-        total = squares = torch.zeros_like(value_of(trace, layer, example))
-        walks: list[Multipliers] = []
-        for count, (baseline, seed) in enumerate(baselines, start=1):
-            found = lift.from_baseline(baseline, seed)
-            relevance = _relevance(trace, layer, found)
-            total, squares = total + relevance, squares + relevance.square()
-            walks.append(replace(found, at={}, steps={}))
-            if count == len(baselines):
-                _refuse_a_gap(trace.site(layer).dtype, walks)
-            error = relative_error(total, squares, count)
-            yield Estimate(as_map(trace, layer, total / count), count + 1, len(baselines) + 1, error)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        baselines = self._baselines(question.trace)
+        count = len(baselines)
+        yield from _draft(question, *baselines[0], total=count + 1)
+        total = squares = torch.zeros_like(question.value)
+        balances: list[_Balance] = []
+        for part in self._parts(question, count):
+            relevance, new = _lift(question, baselines[part.start : part.stop])  # (B, *shape)
+            total = total + relevance.sum(dim=0)
+            squares = squares + relevance.square().sum(dim=0)
+            balances += new
+            if part.stop == count:
+                _refuse_a_gap(question, balances)
+            error = relative_error(total, squares, part.stop)
+            yield Estimate(question.as_map(total / part.stop), part.stop + 1, count + 1, error)
+
+    def _parts(self, question: Question, count: int) -> Iterable[range]:
+        """Which baselines are walked from at once."""
+        if question.is_input and question.trace.is_batch and question.target.adds_up:
+            # as many as fit: a walk takes about as long for many as for one, and the draft is a picture already
+            return question.batches(count, gradient=True, growing=False)
+        # At a layer, what is lost on the way back is known for all rows together only.
+        return (range(place, place + 1) for place in range(count))
 
     def _baselines(self, trace: Trace) -> list[tuple[Baseline, int]]:
         if self.baseline == "noise":
             return [(self.baseline, self.seed + sample) for sample in range(self.samples)]
         if isinstance(self.baseline, Given):
-            one = trace.sites[trace.input_sites[0]].shape[1 if trace.is_batch else 0 :]
-            if self.baseline.values.ndim > len(one):
+            shape = trace.sites[trace.input_sites[0]].shape[1 if trace.is_batch else 0 :]
+            if self.baseline.values.ndim > len(shape):
                 return [(Given(values), self.seed) for values in self.baseline.values[: self.samples]]
         return [(self.baseline, self.seed)]
 
 
-@dataclass(frozen=True)
-class _Lift:
-    """What is lifted, whatever the baseline."""
-
-    trace: Trace
-    target: Target
-    layer: str
-    example: int
-
-    def from_baseline(self, baseline: Baseline, seed: int) -> Multipliers:
-        """The multipliers at the layer, from a recording of the input alone and one of the baseline."""
-        starts = self._starts(baseline, seed)
-        with ExitStack() as stack:
-            alone = self.trace
-            if alone.examples > 1 or not set(starts) <= set(alone.input_sites):
-                ends = {name: value_of(self.trace, name, self.example)[None] for name in starts}
-                alone = stack.enter_context(self.trace.rerun(ends, example=self.example))
-            reference = stack.enter_context(self.trace.rerun(starts, example=self.example))
-            return multipliers(alone, reference, [self.layer], self.target)
-
-    def draft(self, baseline: Baseline, seed: int, total: int) -> Iterator[Estimate]:
-        """At the input, the recorded gradient times the difference: at once, and often close."""
-        site = self.trace.site(self.layer)
-        if site.name in self.trace.input_sites and site.differentiable:
-            start = baseline_input(self.trace, self.layer, baseline, self.example, seed)
-            try:
-                gradient = precise(self.trace.gradient(self.layer, self.target))
-            except InterpError:  # the walk needs none
-                return
-            gradient = gradient[self.example] if self.trace.is_batch else gradient
-            found = gradient * (value_of(self.trace, self.layer, self.example) - start)
-            if bool(torch.isfinite(found).all()):
-                yield Estimate(as_map(self.trace, self.layer, found), 1, total)
-
-    def _starts(self, baseline: Baseline, seed: int) -> dict[str, torch.Tensor]:
-        """The baseline of the input explained; of all inputs for a layer; of the layer itself behind token ids."""
-        trace, name = self.trace, self.trace.site(self.layer).name
-        followed = [site for site in trace.input_sites if trace.sites[site].dtype.is_floating_point]
-        sites = [name] if name in trace.input_sites else followed
-        sites = sites or [name]  # the embedding of token ids
-        return {site: baseline_input(trace, site, baseline, self.example, seed)[None] for site in sites}
+def _draft(question: Question, baseline: Baseline, seed: int, total: int) -> Iterator[Estimate]:
+    """At the input, the recorded gradient times the difference: at once, and often close."""
+    if not (question.is_input and question.trace.site(question.layer).differentiable):
+        return
+    start = question.baseline(baseline, seed)
+    try:
+        gradient = question.gradient
+    except InterpError:  # the walk needs none
+        return
+    relevance = gradient * (question.value - start)
+    if bool(torch.isfinite(relevance).all()):
+        yield Estimate(question.as_map(relevance), 1, total)
 
 
-def _relevance(trace: Trace, layer: str, found: Multipliers) -> torch.Tensor:
-    relevance = found.at[layer] * found.steps[layer]
-    return relevance[0] if trace.is_batch else relevance
+class _Balance(NamedTuple):
+    """Whether the relevance from one baseline adds up.
+
+    Args:
+        score, change: the score of the input, and by how much it exceeds that of the baseline.
+        leak: the part of the change that was lost on the way back.
+        worst: the name of the site whose operation lost most.
+    """
+
+    score: float
+    change: float
+    leak: float
+    worst: str
+
+    @property
+    def gap(self) -> float | None:
+        """The share of the change that was lost, ``None`` when there is no change."""
+        return abs(self.leak / self.change) if self.change else None
 
 
-def _refuse_a_gap(dtype: torch.dtype, walks: Sequence[Multipliers]) -> None:
+def _lift(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> tuple[torch.Tensor, list[_Balance]]:
+    """The relevance at the layer from each baseline, ``(B, *shape)``, and whether it adds up; from one walk."""
+    trace, layer, target = question.trace, question.layer, question.target
+    count = len(baselines)
+    starts = _starts(question, baselines)
+    with ExitStack() as stack:
+        alone = trace
+        if count > 1 or trace.examples > 1 or not set(starts) <= set(trace.input_sites):
+            ends = {site: question.at(site).value.expand(start.shape) for site, start in starts.items()}
+            alone = stack.enter_context(trace.rerun(ends, example=question.example))
+        reference = stack.enter_context(trace.rerun(starts, example=question.example))
+        scores, lows = (target.each(Values(each, each.activation)) for each in (alone, reference))
+        if len(scores) != count > 1:  # a model that joins the inputs of a batch
+            singles = [_lift(question, [baseline]) for baseline in baselines]
+            return torch.cat([relevance for relevance, _ in singles]), [each for _, (each,) in singles]
+        walk = multipliers(alone, reference, [layer], target)
+    relevance = walk.at[layer] * walk.steps[layer]
+    if count == 1:
+        relevance = relevance if trace.is_batch else relevance[None]
+        return relevance, [_Balance(walk.score, walk.change, walk.leak, walk.worst)]
+    scores, lows = scores.cpu().double(), lows.cpu().double()  # (B,) each
+    changes = scores - lows
+    leaks = changes - relevance.flatten(1).cpu().sum(dim=1, dtype=torch.float64)
+    rows = zip(scores.tolist(), changes.tolist(), leaks.tolist(), strict=True)
+    return relevance, [_Balance(*row, walk.worst) for row in rows]
+
+
+def _starts(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> dict[str, torch.Tensor]:
+    """The baselines ``(B, *shape)`` of the sites that are compared.
+
+    That is the input explained; for a layer all inputs; behind token ids the layer itself.
+    """
+    trace = question.trace
+    name = trace.site(question.layer).name
+    floating = [site for site in trace.input_sites if trace.sites[site].dtype.is_floating_point]
+    sites = [name] if name in trace.input_sites or not floating else floating
+    starts = {}
+    for site in sites:
+        groups = [(kind, [seed for _, seed in group]) for kind, group in groupby(baselines, key=itemgetter(0))]
+        starts[site] = torch.cat([question.at(site).baselines(kind, seeds) for kind, seeds in groups])
+    return starts
+
+
+def _refuse_a_gap(question: Question, balances: Sequence[_Balance]) -> None:
     """Refuse what does not sum up; a score that changes by rounding errors only cannot be asked to."""
+    dtype = question.trace.site(question.layer).dtype
     precision = torch.finfo(dtype if dtype.is_floating_point else torch.float32).eps
-    leak, change = (sum(abs(getattr(walk, name)) for walk in walks) for name in ("leak", "change"))
-    size = sum(max(abs(walk.score), abs(walk.score - walk.change)) for walk in walks)
+    leak = sum(abs(balance.leak) for balance in balances)
+    change = sum(abs(balance.change) for balance in balances)
+    size = sum(max(abs(balance.score), abs(balance.score - balance.change)) for balance in balances)
     if leak > max(LARGEST_GAP, ROUNDING * precision) * change and change > precision**0.5 * size:
-        worst = max(walks, key=lambda walk: abs(walk.leak))
+        worst = max(balances, key=lambda balance: abs(balance.leak))
         raise GradientError(
             f"DeepLift does not sum up here: {leak / change:.1%} of the score's change of {worst.change:.3g} from the "
             f"baseline is lost on the way back, most of it at {worst.worst}. "

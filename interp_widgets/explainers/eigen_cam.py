@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from interp_widgets.explainers.base import CAM, Explainer, limits, pick
-from interp_widgets.trace import Target, Trace
+from interp_widgets.explainers.base import CAM, Explainer, limits
+from interp_widgets.explainers.estimate import Estimate
+from interp_widgets.explainers.question import Question
 
 __all__ = ["EigenCAM", "EigenGradCAM"]
 
@@ -94,14 +95,8 @@ class EigenCAM(Explainer):
 
     centred: bool = field(default=False, metadata=limits(help="subtract each channel's mean first"))
 
-    def estimates(
-        self,
-        trace: Trace,
-        target: Target,  # noqa: ARG002 - it explains no class in particular
-        layer: str,
-        example: int,
-    ) -> Iterator[torch.Tensor]:
-        yield first_component(pick(trace.maps(layer), example), centred=self.centred).relu()
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        yield Estimate(first_component(question.maps, centred=self.centred).relu())
 
 
 @dataclass(frozen=True)

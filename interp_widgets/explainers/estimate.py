@@ -1,22 +1,33 @@
-"""``Estimate``: what a refining method has so far, and how sure of it one can be."""
+"""``Estimate``: the map a method has so far, and how sure of it one can be."""
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
 
 import torch
 
-__all__ = ["Estimate", "completeness_gap", "relative_error", "spread"]
+__all__ = ["ErrorKind", "Estimate", "completeness_gap", "relative_error", "running_sums", "spread"]
+
+
+class ErrorKind(Enum):
+    """What the error of an estimate measures; the value is what it is called on the screen."""
+
+    COMPLETENESS_GAP = "completeness gap"
+    """How far the map is from adding up to the change of the score, relative to that change."""
+
+    STANDARD_ERROR = "standard error"
+    """The standard error of a mean over samples, relative to that mean."""
 
 
 class Estimate(NamedTuple):
-    """What a refining method has so far.
+    """The map a method has so far.
 
     Args:
         values: the map.
         done, total: evaluations of the model, so far and in all.
-        error: how sure it is; see ``Attribution``.
-        change: what the method promises that the values add up to: the score less that of the baseline.
+        error: how far the map may be off, as the method's ``error_kind`` measures it; ``None`` when that is not known.
+        change: the score minus the baseline's score, when the method promises that the values add up to that.
     """
 
     values: torch.Tensor
@@ -27,8 +38,10 @@ class Estimate(NamedTuple):
 
 
 def completeness_gap(relevance: torch.Tensor, change: float) -> float | None:
-    """How far the relevance is from adding up to the change of the score, relative to that change."""
-    return abs(float(relevance.double().sum()) - change) / abs(change) if change else None
+    """``|sum of the relevance - change| / |change|``, ``None`` when the score does not change."""
+    if change == 0:
+        return None
+    return abs(float(relevance.double().sum()) - change) / abs(change)
 
 
 def relative_error(total: torch.Tensor, squares: torch.Tensor, count: int) -> float | None:
@@ -36,6 +49,7 @@ def relative_error(total: torch.Tensor, squares: torch.Tensor, count: int) -> fl
 
     Args:
         total, squares: sum and sum of squares of ``count`` independent estimates.
+        count: ``None`` is returned below two.
     """
     if count < 2:
         return None
@@ -45,7 +59,18 @@ def relative_error(total: torch.Tensor, squares: torch.Tensor, count: int) -> fl
     return float(variance.sum().sqrt()) / size if size else None
 
 
+def running_sums(count: int, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    """Zeros to add up in, ``(count, *shape)``, in double precision.
+
+    They lie on the device of ``like``, so that nothing has to be fetched from it; Apple's MPS has no double precision,
+    there they lie on the CPU.
+    """
+    device = torch.device("cpu") if like.device.type == "mps" else like.device
+    return torch.zeros(count, *shape, dtype=torch.float64, device=device)
+
+
 def spread(count: int) -> list[int]:
     """``range(count)`` in an order that covers it evenly from the start: by the bits of the index, reversed."""
     bits = max(1, (count - 1).bit_length())
-    return [place for k in range(2**bits) if (place := int(f"{k:0{bits}b}"[::-1], 2)) < count]
+    order = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(2**bits))
+    return [index for index in order if index < count]

@@ -9,9 +9,11 @@ from typing import ClassVar
 import torch
 
 from interp_widgets.errors import TargetError
-from interp_widgets.explainers.base import CAM, limits, pick
+from interp_widgets.explainers.base import CAM, limits
+from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.grad_cam import GradCAM
-from interp_widgets.trace import ClassScore, Target, Trace
+from interp_widgets.explainers.question import Question, pick
+from interp_widgets.trace import ClassScore
 
 __all__ = ["FinerCAM"]
 
@@ -31,21 +33,23 @@ class FinerCAM(CAM):
     strength: float = field(default=1.0, metadata=limits(0.0, 2.0, help="how much of the other classes is taken off"))
     classes: int = field(default=3, metadata=limits(1, 20, help="how many similar classes are compared with"))
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        trace, target, layer = question.trace, question.target, question.layer
         if not isinstance(target, ClassScore):
             raise TargetError(f"Finer-CAM explains classes only, got the target {target}: choose a class")
-        activation = pick(trace.maps(layer), example)
-        similar = self.similar(trace, target.index, example)
+        activation = question.maps  # (C, H', W')
+        similar = self.similar(question, target.index)
         gradient = trace.gradient(layer, target)
         if similar:
             others = [trace.gradient(layer, ClassScore(index)) for index in similar]
             gradient = gradient - self.strength * torch.stack(others).mean(dim=0)
-        yield self.attribute(activation, pick(trace.maps(layer, gradient), example))
+        yield Estimate(self.attribute(activation, question.maps_of(gradient)))
 
-    def similar(self, trace: Trace, index: int, example: int) -> list[int]:
+    def similar(self, question: Question, index: int) -> list[int]:
         """The classes whose scores are closest to that of one class."""
-        logits = pick(trace.logits if trace.logits.ndim > 1 else trace.logits[None], example)
-        scores = logits if logits.ndim == 1 else logits.flatten(1).mean(dim=1)
+        logits = question.trace.logits
+        logits = pick(logits if logits.ndim > 1 else logits[None], question.example)  # (K,) or (K, positions...)
+        scores = logits if logits.ndim == 1 else logits.flatten(1).mean(dim=1)  # (K,)
         order = (scores - scores[index]).abs().argsort().tolist()
         return [other for other in order if other != index][: self.classes]
 

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from interp_widgets.errors import LayoutError
-from interp_widgets.explainers.base import Explainer, pick
+from interp_widgets.explainers.base import Explainer
+from interp_widgets.explainers.estimate import Estimate
+from interp_widgets.explainers.question import Question
 from interp_widgets.propagation.biases import biases
-from interp_widgets.trace import Target, Trace
 
 __all__ = ["FullGrad", "full_gradient"]
 
@@ -34,39 +35,44 @@ class FullGrad(Explainer):
     summary: ClassVar[str] = "input times gradient, and all biases times theirs, added up"
     input_only: ClassVar[bool] = True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
-        if not trace.is_spatial(layer):
-            raise LayoutError(f"FullGrad explains images: {layer!r} is none")
-        parts = full_gradient(trace, target, layer, example)
-        size = parts[layer].shape[-2:]
-        total = torch.zeros(size, dtype=parts[layer].dtype, device=parts[layer].device)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        if not question.is_spatial:
+            raise LayoutError(f"FullGrad explains images: {question.layer!r} is none")
+        parts = full_gradient(question)
+        own = parts[question.layer]  # (C, H, W)
+        size = own.shape[-2:]
+        total = torch.zeros(size, dtype=own.dtype, device=own.device)  # (H, W)
         for part in parts.values():
-            if part.ndim == 3:
-                strength = part.abs()
-                strength = (strength - strength.min()).sum(dim=0) / (strength.max() - strength.min()).clamp(
-                    min=torch.finfo(strength.dtype).tiny
-                )
-                # enlarging is linear: the sum over the channels may come first
+            if part.ndim == 3:  # a layer with maps
+                strength = _rescaled(part.abs()).sum(dim=0)  # (H', W')
+                # enlarging is linear, so the sum over the channels may come first
                 large = F.interpolate(strength[None, None].to(total), size=size, mode="bilinear", align_corners=False)
                 total += large[0, 0]
-        yield total
+        yield Estimate(total)
 
 
-def full_gradient(trace: Trace, target: Target, layer: str, example: int = 0) -> dict[str, torch.Tensor]:
-    """What the input and each bias contribute to the score (eq. 4 of the paper), by site: maps ``(C, H, W)`` for
-    spatial sites, the site's shape without the batch otherwise. Without the input's batch they add up to the score of
-    a model of ReLUs, convolutions, linear layers and batch norms.
+def full_gradient(question: Question) -> dict[str, torch.Tensor]:
+    """What the input and each bias contribute to the score, by site (eq. 4 of the paper).
+
+    Maps ``(C, H, W)`` for spatial sites, the site's shape without the batch otherwise. For a batch of one they add up
+    to the score of a model of ReLUs, convolutions, linear layers and batch norms.
     """
+    trace, layer = question.trace, question.layer
     constants = {name: bias for name, bias in biases(trace) if trace.site(name).differentiable}
-    found = trace.gradients([layer, *constants], target)
-    parts = {layer: _maps(trace, layer, trace.activation(layer) * found[0], example)}
-    for (name, bias), gradient in zip(constants.items(), found[1:], strict=True):
-        axis = trace.channel_axis(name)
+    at_input, *at_biases = trace.gradients([layer, *constants], question.target)
+    parts = {layer: _own_maps(question, trace.activation(layer) * at_input)}
+    for (name, bias), gradient in zip(constants.items(), at_biases, strict=True):
         shape = [1] * gradient.ndim
-        shape[axis] = -1
-        parts[name] = _maps(trace, name, gradient * bias.reshape(shape).to(gradient), example)
+        shape[trace.channel_axis(name)] = -1
+        parts[name] = _own_maps(question.at(name), gradient * bias.reshape(shape).to(gradient))
     return parts
 
 
-def _maps(trace: Trace, name: str, values: torch.Tensor, example: int) -> torch.Tensor:
-    return pick(trace.maps(name, values) if trace.is_spatial(name) else values, example)
+def _own_maps(question: Question, values: torch.Tensor) -> torch.Tensor:
+    return question.maps_of(values) if question.is_spatial else question.own(values)
+
+
+def _rescaled(values: torch.Tensor) -> torch.Tensor:
+    """To 0..1; zeros where all are the same."""
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low).clamp(min=torch.finfo(values.dtype).tiny)

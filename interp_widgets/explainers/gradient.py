@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-import torch
-
-from interp_widgets.explainers.base import Explainer, limits, pick, precise
-from interp_widgets.trace import Target, Trace
+from interp_widgets.explainers.base import Explainer, limits
+from interp_widgets.explainers.estimate import Estimate
+from interp_widgets.explainers.question import Question
 
 __all__ = ["Gradient", "InputXGradient"]
 
@@ -30,13 +29,8 @@ class Gradient(Explainer):
         default="max", metadata=limits(options=("max", "mean"), help="how the channels of one position are joined")
     )
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
-        gradient = trace.gradient(layer, target)
-        if not trace.is_spatial(layer):
-            yield pick(gradient, example).abs()
-            return
-        size = pick(trace.maps(layer, gradient), example).abs()  # (C, H, W)
-        yield size.amax(dim=0) if self.channels == "max" else size.mean(dim=0)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        yield Estimate(question.as_map(question.gradient, self.channels))
 
 
 @dataclass(frozen=True)
@@ -56,9 +50,5 @@ class InputXGradient(Explainer):
     def signed(self) -> bool:
         return True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
-        product = precise(trace.activation(layer)) * precise(trace.gradient(layer, target))
-        if trace.is_spatial(layer):
-            yield pick(trace.maps(layer, product), example).sum(dim=0)
-        else:
-            yield pick(product, example)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        yield Estimate(question.as_map(question.value * question.gradient))

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from interp_widgets.errors import LayoutError
-from interp_widgets.explainers.base import Explainer, as_map, limits, precise, value_of
-from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_value, blurred
-from interp_widgets.explainers.estimate import Estimate, completeness_gap, spread
-from interp_widgets.trace import Target, Trace
+from interp_widgets.explainers.base import Explainer, limits
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline, blurred
+from interp_widgets.explainers.estimate import ErrorKind, Estimate, completeness_gap, spread
+from interp_widgets.explainers.question import Question
 
 __all__ = ["BlurIG", "IntegratedGradients"]
 
@@ -37,39 +37,40 @@ class IntegratedGradients(Explainer):
         "gradients gathered on the way from a baseline to the input; they sum to the score's change"
     )
     refines: ClassVar[bool] = True
-    error_name: ClassVar[str] = "completeness gap"
+    error_kind: ClassVar[ErrorKind | None] = ErrorKind.COMPLETENESS_GAP
 
     steps: int = field(default=32, metadata=limits(2, 1000, help="gradients on the way from the baseline to the input"))
     baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
-    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of a baseline of noise"))
+    seed: int = field(default=0, metadata=NOISE_SEED_LIMITS)
 
     @property
     def signed(self) -> bool:
         return True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        end = value_of(trace, layer, example)
-        start = baseline_value(trace, layer, self.baseline, example, self.seed).to(end)
-        places, weights = np.polynomial.legendre.leggauss(self.steps)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        end = question.value
+        start = question.baseline(self.baseline, self.seed).to(end)
+        nodes, weights = np.polynomial.legendre.leggauss(self.steps)
         order = spread(self.steps)
-        nodes = torch.from_numpy((places[order] + 1) / 2).to(end)
-        shares = torch.from_numpy(weights[order] / 2).to(end)
+        weights = weights[order] / 2  # of an integral over 0..1
+        positions = torch.from_numpy((nodes[order] + 1) / 2).to(end)  # (steps,) along the line
+        shares = torch.from_numpy(weights).to(end)
         change: float | None = None
-        total, weight = torch.zeros_like(end), 0.0
-        for part in trace.batches(self.steps, gradient=True):
-            along = nodes[list(part)].reshape(-1, *[1] * end.ndim)
-            found = trace.probe(layer, start + along * (end - start), target, example=example, gradient=True).gradients
-            total += torch.einsum("b,b...->...", shares[list(part)], precise(found))
-            weight += float(shares[list(part)].sum())
-            relevance = (end - start) * total / weight
+        total = torch.zeros_like(end)
+        for part in question.batches(self.steps, gradient=True):
+            chosen = slice(part.start, part.stop)
+            along = positions[chosen].reshape(-1, *[1] * end.ndim)  # (B, 1, ...)
+            gradients = question.probe(start + along * (end - start), gradient=True).gradients
+            total += torch.einsum("b,b...->...", shares[chosen], gradients)
+            relevance = (end - start) * total / float(weights[: part.stop].sum())
             if part.start == 0 and part.stop < self.steps:  # the first picture does not wait for how sure it is
-                yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps)
+                yield Estimate(question.as_map(relevance), part.stop, self.steps)
                 continue
             if change is None:
-                ends = trace.probe(layer, torch.stack([start, end]), target, example=example).scores.double()
-                change = float(ends[1] - ends[0])
+                at_start, at_end = question.probe(torch.stack([start, end])).scores.tolist()
+                change = at_end - at_start
             error = completeness_gap(relevance, change)
-            yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps, error, change)
+            yield Estimate(question.as_map(relevance), part.stop, self.steps, error, change)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class BlurIG(Explainer):
     summary: ClassVar[str] = "gradients gathered while the blurred input becomes sharp"
     input_only: ClassVar[bool] = True
     refines: ClassVar[bool] = True
-    error_name: ClassVar[str] = "completeness gap"
+    error_kind: ClassVar[ErrorKind | None] = ErrorKind.COMPLETENESS_GAP
 
     steps: int = field(default=32, metadata=limits(2, 1000, help="blurred versions of the input"))
     blur: float = field(default=0.2, metadata=limits(0.01, 1.0, help="widest blur, as a share of the longer side"))
@@ -97,28 +98,37 @@ class BlurIG(Explainer):
     def signed(self) -> bool:
         return True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        image = value_of(trace, layer, example)
-        if image.ndim != 3 or not trace.is_spatial(layer):
-            raise LayoutError(f"Blur IG explains images: {layer!r} with shape {tuple(image.shape)} is none")
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        image = question.value  # (C, H, W)
+        if image.ndim != 3 or not question.is_spatial:
+            raise LayoutError(f"Blur IG explains images: {question.layer!r} with shape {tuple(image.shape)} is none")
         widest = self.blur * max(image.shape[1:])
-        last = self.steps - 1
-        along = {step: blurred(image, widest * (1 - step / last) ** 2) for step in (0, last)}
-        order = [last, 0, *(step for step in spread(self.steps) if 0 < step < last)]
-        known: dict[int, tuple[float, torch.Tensor]] = {}
-        for part in trace.batches(self.steps, gradient=True):
-            steps = [order[place] for place in part]
-            along |= {step: blurred(image, widest * (1 - step / last) ** 2) for step in steps if step not in along}
-            found = trace.probe(
-                layer, torch.stack([along[step] for step in steps]), target, example=example, gradient=True
-            )
-            known |= dict(zip(steps, zip(found.scores.tolist(), precise(found.gradients), strict=True), strict=True))
-            if len(known) == 1:  # the sharp image
-                yield Estimate(as_map(trace, layer, known[last][1] * (along[last] - along[0])), part.stop, self.steps)
+        last = self.steps - 1  # the step at which the image is sharp
+
+        def image_at(step: int) -> torch.Tensor:
+            return blurred(image, widest * (1 - step / last) ** 2)
+
+        images = {0: image_at(0), last: image_at(last)}
+        between = [step for step in spread(self.steps) if 0 < step < last]
+        order = [last, 0, *between]
+        scores: dict[int, float] = {}
+        gradients: dict[int, torch.Tensor] = {}
+        for part in question.batches(self.steps, gradient=True):
+            steps = order[part.start : part.stop]
+            for step in steps:
+                if step not in images:
+                    images[step] = image_at(step)
+            probe = question.probe(torch.stack([images[step] for step in steps]), gradient=True)
+            scores |= dict(zip(steps, probe.scores.tolist(), strict=True))
+            gradients |= dict(zip(steps, probe.gradients, strict=True))
+            if len(gradients) == 1:  # the sharp image
+                relevance = gradients[last] * (images[last] - images[0])
+                yield Estimate(question.as_map(relevance), part.stop, self.steps)
                 continue
             relevance = torch.zeros_like(image)
-            for here, there in pairwise(sorted(known)):
-                relevance += (known[here][1] + known[there][1]) / 2 * (along[there] - along[here])
-            change = known[last][0] - known[0][0]
+            for here, there in pairwise(sorted(gradients)):
+                mean = (gradients[here] + gradients[there]) / 2
+                relevance += mean * (images[there] - images[here])
+            change = scores[last] - scores[0]
             error = completeness_gap(relevance, change)
-            yield Estimate(as_map(trace, layer, relevance), part.stop, self.steps, error, change)
+            yield Estimate(question.as_map(relevance), part.stop, self.steps, error, change)

@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 
 import torch
 
-from interp_widgets.explainers.base import Explainer, as_map, limits, pick
+from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.gradient import InputXGradient
+from interp_widgets.explainers.question import Question
 from interp_widgets.propagation.relevance import Relevance
-from interp_widgets.trace import Target, Trace
 
 __all__ = ["LRP"]
 
@@ -49,10 +49,11 @@ class LRP(Explainer):
     def signed(self) -> bool:
         return True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        if trace.has_gradient(layer, target):  # what LRP is on a network of ReLUs without biases
-            for values in InputXGradient().estimates(trace, target, layer, example):
-                if bool(torch.isfinite(values).all()):
-                    yield Estimate(values, 1, 2)
-        walk = Relevance(trace, target, epsilon=self.epsilon, plus=self.rule == "epsilon-plus")
-        yield Estimate(as_map(trace, layer, pick(walk.at(layer), example)), 2, 2)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        if question.trace.has_gradient(question.layer, question.target):
+            (draft,) = InputXGradient().estimates(question)  # what LRP is on a network of ReLUs without biases
+            if bool(torch.isfinite(draft.values).all()):
+                yield Estimate(draft.values, 1, 2)
+        walk = Relevance(question.trace, question.target, epsilon=self.epsilon, plus=self.rule == "epsilon-plus")
+        relevance = question.own(walk.at(question.layer))
+        yield Estimate(question.as_map(relevance), 2, 2)

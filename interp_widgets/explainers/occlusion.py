@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 
 from interp_widgets.errors import LayoutError
-from interp_widgets.explainers.base import Explainer, limits, value_of
-from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_input
-from interp_widgets.explainers.estimate import Estimate, relative_error, spread
-from interp_widgets.trace import Target, Trace
+from interp_widgets.explainers.base import Explainer, limits
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline
+from interp_widgets.explainers.estimate import ErrorKind, Estimate, relative_error, running_sums, spread
+from interp_widgets.explainers.question import Question
 
 __all__ = ["RISE", "Occlusion"]
 
@@ -33,13 +33,13 @@ class _Covering(Explainer):
     def signed(self) -> bool:
         return True
 
-    def image(self, trace: Trace, layer: str, example: int) -> torch.Tensor:
+    def image(self, question: Question) -> torch.Tensor:
         """The image explained, ``(C, H, W)`` or with further axes before the last two."""
-        image = value_of(trace, layer, example)
-        if image.ndim < 3 or not trace.is_spatial(layer):
+        image = question.value
+        if image.ndim < 3 or not question.is_spatial:
             raise LayoutError(
-                f"{self.title} explains images: {layer!r} with shape {tuple(image.shape)} is none. Feature Ablation "
-                "does the same for single features"
+                f"{self.title} explains images: {question.layer!r} with shape {tuple(image.shape)} is none. "
+                "Feature Ablation does the same for single features"
             )
         return image
 
@@ -62,30 +62,28 @@ class Occlusion(_Covering):
     )
     stride: float = field(default=0.5, metadata=limits(0.05, 1.0, help="from square to square, as a share of its side"))
     baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
-    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of a baseline of noise"))
+    seed: int = field(default=0, metadata=NOISE_SEED_LIMITS)
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        image = self.image(trace, layer, example)
-        cover = baseline_input(trace, layer, self.baseline, example, self.seed)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        image = self.image(question)
+        cover = question.baseline(self.baseline, self.seed)
         height, width = image.shape[-2:]
         side = max(1, round(self.patch * min(height, width)))
         step = max(1, round(self.stride * side))
-        places = [
-            (slice(top, top + side), slice(left, left + side))
-            for top, left in product(_starts(height, side, step), _starts(width, side, step))
-        ]
-        order = spread(len(places))
-        whole = trace.probe(layer, image[None], target, example=example).scores
-        lost, times = (torch.zeros(height, width, dtype=image.dtype, device=image.device) for _ in range(2))
-        for part in trace.batches(len(places)):
-            covered = image.repeat(len(part), *[1] * image.ndim)
-            for copy, place in zip(covered, part, strict=True):
-                copy[..., *places[order[place]]] = cover[..., *places[order[place]]]
-            scores = trace.probe(layer, covered, target, example=example).scores
-            for place, loss in zip(part, (whole - scores).to(lost), strict=True):
-                lost[places[order[place]]] += loss
-                times[places[order[place]]] += 1
-            yield Estimate(lost / times.clamp(min=1), part.stop, len(places))
+        corners = list(product(_starts(height, side, step), _starts(width, side, step)))
+        corners = [corners[place] for place in spread(len(corners))]
+        (whole,) = question.probe(image[None]).scores
+        lost, times = torch.zeros(2, height, width, dtype=image.dtype, device=image.device)
+        for part in question.batches(len(corners)):
+            squares = torch.zeros(len(part), height, width, dtype=torch.bool)
+            for square, (top, left) in zip(squares, corners[part.start : part.stop], strict=True):
+                square[top : top + side, left : left + side] = True
+            squares = squares.to(image.device)
+            covered = torch.where(_over(image, squares), cover, image)  # (B, C, H, W)
+            losses = (whole - question.probe(covered).scores).to(image)  # (B,)
+            lost += torch.einsum("b,bhw->hw", losses, squares.to(image))
+            times += squares.sum(dim=0)
+            yield Estimate(lost / times.clamp(min=1), part.stop, len(corners))
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ class RISE(_Covering):
 
     title: ClassVar[str] = "RISE"
     summary: ClassVar[str] = "the mean score over random masks that leave a position uncovered"
-    error_name: ClassVar[str] = "standard error"
+    error_kind: ClassVar[ErrorKind | None] = ErrorKind.STANDARD_ERROR
 
     samples: int = field(default=500, metadata=limits(2, 20000, help="random masks"))
     cells: int = field(default=7, metadata=limits(2, 32, help="random cells along each side of a mask"))
@@ -109,41 +107,52 @@ class RISE(_Covering):
     baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
     seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of the masks: the same seed, the same map"))
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        image = self.image(trace, layer, example)
-        cover = baseline_input(trace, layer, self.baseline, example, self.seed)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        image = self.image(question)
+        cover = question.baseline(self.baseline, self.seed)
         generator = torch.Generator().manual_seed(self.seed)
         height, width = image.shape[-2:]
         # sums of mask, score times mask and its squares: enough for the map with any mean score taken off
-        masked, scored, squares, mixed, doubled = torch.zeros(5, height, width, dtype=torch.float64)
-        total = 0.0
-        whole = trace.probe(layer, image[None], target, example=example).scores.double().cpu()
-        for part in trace.batches(self.samples):
-            masks = torch.stack([self.mask(height, width, generator) for _ in part])
-            shown = masks.to(image).reshape(len(part), *[1] * (image.ndim - 2), height, width)
-            found = trace.probe(layer, cover + shown * (image - cover), target, example=example).scores
-            scores = found.double().cpu() - whole  # small numbers, so that nothing is lost when the mean is taken off
-            weight = masks.double()
-            total += float(scores.sum())
-            masked += weight.sum(dim=0)
-            scored += torch.einsum("b,bhw->hw", scores, weight)
-            squares += torch.einsum("b,bhw->hw", scores.square(), weight.square())
-            mixed += torch.einsum("b,bhw->hw", scores, weight.square())
-            doubled += weight.square().sum(dim=0)
-            mean, count = total / part.stop, part.stop
+        masked, scored, squares, mixed, doubled = running_sums(5, (height, width), image)
+        (whole,) = question.probe(image[None]).scores.to(masked.device).double()
+        total = torch.zeros_like(whole)
+        for part in question.batches(self.samples):
+            masks = self.masks(height, width, len(part), generator, image)  # (B, H, W)
+            shown = cover + _over(image, masks) * (image - cover)  # (B, C, H, W)
+            scores = question.probe(shown).scores.to(masked.device).double()
+            scores = scores - whole  # small numbers, so that nothing is lost when the mean is taken off
+            weights = masks.to(masked.device).double()
+            total += scores.sum()
+            masked += weights.sum(dim=0)
+            scored += torch.einsum("b,bhw->hw", scores, weights)
+            squares += torch.einsum("b,bhw->hw", scores.square(), weights.square())
+            mixed += torch.einsum("b,bhw->hw", scores, weights.square())
+            doubled += weights.square().sum(dim=0)
+            count = part.stop
+            mean = total / count
             gain = (scored - mean * masked) / self.share
-            spread_ = (squares - 2 * mean * mixed + mean**2 * doubled) / self.share**2
-            error = relative_error(gain, spread_, count)
+            gain_squares = (squares - 2 * mean * mixed + mean.square() * doubled) / self.share**2
+            error = relative_error(gain, gain_squares, count)
             yield Estimate((gain / count).to(image), count, self.samples, error)
 
-    def mask(self, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
-        """One random mask in 0..1, ``(H, W)``."""
-        cells = (torch.rand(1, 1, self.cells, self.cells, generator=generator) < self.share).float()
-        tall, wide = math.ceil(height / self.cells), math.ceil(width / self.cells)
+    def masks(
+        self, height: int, width: int, count: int, generator: torch.Generator, like: torch.Tensor
+    ) -> torch.Tensor:
+        """Random masks in 0..1, ``(count, H, W)``, on the device and in the precision of ``like``."""
+        tall, wide = math.ceil(height / self.cells), math.ceil(width / self.cells)  # the size of a cell
+        cells, shifts = [], []
+        for _ in range(count):  # one by one, so that a mask does not depend on how many are drawn at once
+            cells.append(torch.rand(1, self.cells, self.cells, generator=generator) < self.share)
+            shifts.append([int(torch.randint(size, (), generator=generator)) for size in (tall, wide)])
         size = ((self.cells + 1) * tall, (self.cells + 1) * wide)
-        large = F.interpolate(cells, size=size, mode="bilinear", align_corners=False)[0, 0]
-        top, left = (int(torch.randint(limit, (), generator=generator)) for limit in (tall, wide))
-        return large[top : top + height, left : left + width]
+        large = F.interpolate(torch.stack(cells).to(like), size=size, mode="bilinear", align_corners=False)[:, 0]
+        cut = [mask[top : top + height, left : left + width] for mask, (top, left) in zip(large, shifts, strict=True)]
+        return torch.stack(cut)
+
+
+def _over(image: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Masks ``(B, H, W)`` with an axis of one for each further axis of the image: ``(B, 1, H, W)``."""
+    return masks.reshape(len(masks), *[1] * (image.ndim - 2), *masks.shape[1:])
 
 
 def _starts(length: int, side: int, step: int) -> range:

@@ -13,15 +13,17 @@ import torch
 from numpy.typing import NDArray
 
 from interp_widgets.errors import LayoutError
-from interp_widgets.explainers.base import Explainer, limits, value_of
-from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_input
+from interp_widgets.explainers.base import Explainer, limits
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline
 from interp_widgets.explainers.estimate import Estimate
-from interp_widgets.trace import Target, Trace
+from interp_widgets.explainers.question import Question
 
 __all__ = ["PartitionSHAP"]
 
 HALVES = 4  # evaluations behind the first picture
 FIRST = 16  # behind shap's first, at least
+# By shap, in the order of its search: another number would give another map. How many of them fit into memory is ours.
+ASKED_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -45,61 +47,70 @@ class PartitionSHAP(Explainer):
 
     samples: int = field(default=200, metadata=limits(8, 20000, help="evaluations of the model"))
     baseline: Baseline = field(default="zero", metadata=BASELINE_LIMITS)
-    seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of a baseline of noise, and of ties"))
+    seed: int = field(
+        default=0,
+        metadata=limits(0, 2**31 - 1, help="of a baseline of noise, and of ties", only_with={"baseline": "noise"}),
+    )
 
     @property
     def signed(self) -> bool:
         return True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        image = value_of(trace, layer, example)
-        if image.ndim != 3 or not trace.is_spatial(layer):
-            raise LayoutError(f"{self.title} explains images: {layer!r} with shape {tuple(image.shape)} is none")
-        cover = baseline_input(trace, layer, self.baseline, example, self.seed)
-        scores = _Scores(trace, target, layer, example, image)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        image = question.value  # (C, H, W)
+        if image.ndim != 3 or not question.is_spatial:
+            raise LayoutError(
+                f"{self.title} explains images: {question.layer!r} with shape {tuple(image.shape)} is none"
+            )
+        cover = question.baseline(self.baseline, self.seed)
+        scores = _Scores(question, image)
         yield Estimate(_halves(image, cover, scores), HALVES, self.samples)
         import shap  # noqa: PLC0415 - an optional dependency, and slow to import
 
-        explainer = shap.PartitionExplainer(scores.of_last, shap.maskers.Image(_last(cover)))
+        explainer = shap.PartitionExplainer(scores.of_channels_last, shap.maskers.Image(_channels_last(cover)))
         for count in _doubling(self.samples):
             with _ties(self.seed):  # so that a longer run begins with what a shorter one has asked
-                found = explainer(_last(image)[None], max_evals=count, batch_size=16, silent=True).values
-            values = torch.from_numpy(np.ascontiguousarray(found[0])).to(image)
+                found = explainer(
+                    _channels_last(image)[None], max_evals=count, batch_size=ASKED_AT_ONCE, silent=True
+                ).values
+            values = torch.from_numpy(np.ascontiguousarray(found[0])).to(image)  # (H, W, C, outputs)
             yield Estimate(values.reshape(*image.shape[1:], -1).sum(dim=-1), count, self.samples)
 
 
 class _Scores:
-    """The target's score of images with one layout or the other; each image is asked once."""
+    """The target's score of images in either layout; an image that was asked before is not run again."""
 
-    def __init__(self, trace: Trace, target: Target, layer: str, example: int, image: torch.Tensor) -> None:
-        self._trace, self._target, self._layer, self._example = trace, target, layer, example
-        self._like = image
+    def __init__(self, question: Question, image: torch.Tensor) -> None:
+        self._question = question
+        self._image = image
         self._known: dict[bytes, float] = {}
 
-    def of_last(self, images: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Of ``(B, H, W, C)``."""
-        return np.array(self(torch.from_numpy(np.moveaxis(images, -1, 1).copy()).to(self._like)))
+    def of_channels_last(self, images: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """The scores ``(B,)`` of images ``(B, H, W, C)``."""
+        return np.array(self(torch.from_numpy(np.moveaxis(images, -1, 1).copy()).to(self._image.dtype)))
 
     def __call__(self, images: torch.Tensor) -> list[float]:
-        """Of ``(B, C, H, W)``."""
-        keys = [blake2b(each.cpu().contiguous().view(torch.uint8).numpy()).digest() for each in images]
+        """The scores of images ``(B, C, H, W)`` on the CPU."""
+        keys = [blake2b(image.contiguous().view(torch.uint8).numpy()).digest() for image in images]
         fresh = {key: place for place, key in enumerate(keys) if key not in self._known}
-        batch = images[list(fresh.values())]
-        found: list[float] = []
-        for part in self._trace.batches(len(batch), growing=False):
-            values = self._trace.probe(self._layer, batch[list(part)], self._target, example=self._example)
-            found += values.scores.tolist()
-        self._known |= dict(zip(fresh, found, strict=True))
+        asked = images[list(fresh.values())]
+        scores: list[float] = []
+        for part in self._question.batches(len(asked), growing=False):
+            batch = asked[part.start : part.stop].to(self._image.device)
+            scores += self._question.probe(batch).scores.tolist()
+        self._known |= dict(zip(fresh, scores, strict=True))
         return [self._known[key] for key in keys]
 
 
 def _halves(image: torch.Tensor, cover: torch.Tensor, scores: _Scores) -> torch.Tensor:
     """The Shapley values of the upper and the lower half, spread evenly: the first picture, before shap is there."""
     middle = image.shape[1] // 2
-    top, bottom = cover.to(image).clone(), image.clone()
-    top[:, :middle], bottom[:, :middle] = image[:, :middle], cover[:, :middle]
-    none, upper, lower, both = scores(torch.stack([cover.to(image), top, bottom, image]))
-    values = image.new_empty(image.shape[1:])
+    full, empty = image.cpu(), cover.to(image).cpu()
+    top, bottom = empty.clone(), full.clone()
+    top[:, :middle] = full[:, :middle]
+    bottom[:, :middle] = empty[:, :middle]
+    none, upper, lower, both = scores(torch.stack([empty, top, bottom, full]))
+    values = image.new_empty(image.shape[1:])  # (H, W)
     values[:middle] = (upper - none + both - lower) / 2 / max(1, values[:middle].numel())
     values[middle:] = (lower - none + both - upper) / 2 / values[middle:].numel()
     return values
@@ -124,6 +135,6 @@ def _ties(seed: int) -> Iterator[None]:
         np.random.set_state(before)  # noqa: NPY002
 
 
-def _last(image: torch.Tensor) -> NDArray[np.float64]:
-    """``(C, H, W)`` with the channels last."""
-    return image.double().cpu().permute(1, 2, 0).numpy().copy()
+def _channels_last(image: torch.Tensor) -> NDArray[np.float64]:
+    """``(C, H, W)`` as ``(H, W, C)``."""
+    return image.cpu().double().permute(1, 2, 0).numpy().copy()

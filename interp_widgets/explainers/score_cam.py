@@ -11,18 +11,18 @@ import torch
 import torch.nn.functional as F
 
 from interp_widgets.errors import LayoutError
-from interp_widgets.explainers.base import Explainer, limits, pick, value_of
+from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.estimate import Estimate
-from interp_widgets.trace import Target, Trace
+from interp_widgets.explainers.question import Question
 
 __all__ = ["AblationCAM", "ScoreCAM"]
 
-Trial = Callable[[list[int]], torch.Tensor]
+Trial = Callable[[slice], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class _Tried(Explainer):
-    """Each channel is tried, the strongest first; one that is the same everywhere tells nothing and is left out."""
+    """Maps whose channel weights come from trying each channel, the strongest first."""
 
     family: ClassVar[str] = "Class activation maps"
     at_layer: ClassVar[bool] = True
@@ -35,31 +35,32 @@ class _Tried(Explainer):
     def signed(self) -> bool:
         return not self.relu
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        maps = pick(trace.maps(layer), example)  # (C, H', W')
-        strength = maps.flatten(1).abs().sum(dim=1)
-        order = [channel for channel in strength.argsort(descending=True).tolist() if self.counts(maps[channel])]
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        maps = question.maps  # (C, H', W')
+        strength = maps.flatten(1).abs().sum(dim=1).where(self.counts(maps), -1)  # (C,)
+        order = strength.argsort(descending=True, stable=True)[: int((strength >= 0).sum())]
+        maps = maps[order]
         scores = torch.zeros(len(maps), dtype=maps.dtype, device=maps.device)
-        trial = self.trial(trace, target, layer, example)
-        if not order:
-            yield Estimate(torch.zeros_like(maps[0]))
-        for part in trace.batches(len(order), layer=self.edited(layer)):
-            known, new = order[: part.stop], order[part.start : part.stop]
+        if not len(order):
+            yield Estimate(maps.new_zeros(maps.shape[1:]))
+        trial = self.trial(question, order)
+        for part in self.edited(question).batches(len(order)):
+            new, known = slice(part.start, part.stop), slice(part.stop)
             scores[new] = trial(new).to(scores)
             cam = torch.einsum("c,chw->hw", self.weights(scores[known]), maps[known])
             yield Estimate(cam.relu() if self.relu else cam, part.stop, len(order))
 
     @abstractmethod
-    def counts(self, channel: torch.Tensor) -> bool:
-        """Whether a channel's map can change anything."""
+    def counts(self, maps: torch.Tensor) -> torch.Tensor:
+        """Which channels of ``maps`` ``(C, H', W')`` can change anything, ``(C,)`` of bool."""
 
     @abstractmethod
-    def edited(self, layer: str) -> str | None:
-        """The layer where values are exchanged, ``None`` for the input."""
+    def edited(self, question: Question) -> Question:
+        """The question at the layer or input where values are exchanged."""
 
     @abstractmethod
-    def trial(self, trace: Trace, target: Target, layer: str, example: int) -> Trial:
-        """A function that tries some channels: what each gives, ``(B,)``."""
+    def trial(self, question: Question, order: torch.Tensor) -> Trial:
+        """A function that tries some of the channels in ``order`` ``(n,)``: what each gives, ``(B,)``."""
 
     @abstractmethod
     def weights(self, scores: torch.Tensor) -> torch.Tensor:
@@ -79,23 +80,28 @@ class ScoreCAM(_Tried):
     title: ClassVar[str] = "Score-CAM"
     summary: ClassVar[str] = "channels weighted by the score of what their map leaves visible"
 
-    def counts(self, channel: torch.Tensor) -> bool:
-        return bool(channel.max() > channel.min())
+    def counts(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps.amax(dim=(1, 2)) > maps.amin(dim=(1, 2))
 
-    def edited(self, layer: str) -> str | None:  # noqa: ARG002
-        return None
-
-    def trial(self, trace: Trace, target: Target, layer: str, example: int) -> Trial:
+    def edited(self, question: Question) -> Question:
+        trace = question.trace
         name = next((site for site in trace.input_sites if trace.is_spatial(site)), None)
         if name is None:
-            raise LayoutError(f"Score-CAM covers an image with the maps of {layer!r}, but no input is an image")
-        maps, image = pick(trace.maps(layer), example), value_of(trace, name, example)
+            raise LayoutError(
+                f"Score-CAM covers an image with the maps of {question.layer!r}, but no input is an image"
+            )
+        return question.at(name)
 
-        def trial(channels: list[int]) -> torch.Tensor:
+    def trial(self, question: Question, order: torch.Tensor) -> Trial:
+        maps = question.maps[order]  # (n, H', W')
+        at_input = self.edited(question)
+        image = at_input.value  # (C, H, W)
+
+        def trial(channels: slice) -> torch.Tensor:
             large = F.interpolate(maps[channels, None], size=image.shape[-2:], mode="bilinear", align_corners=False)
             low, high = large.amin(dim=(2, 3), keepdim=True), large.amax(dim=(2, 3), keepdim=True)
-            masks = (large - low) / (high - low)
-            return trace.probe(name, masks * image, target, example=example).scores
+            masks = (large - low) / (high - low)  # (B, 1, H, W)
+            return at_input.probe(masks * image).scores
 
         return trial
 
@@ -116,22 +122,24 @@ class AblationCAM(_Tried):
     title: ClassVar[str] = "Ablation-CAM"
     summary: ClassVar[str] = "channels weighted by what the score loses without them"
 
-    def counts(self, channel: torch.Tensor) -> bool:
-        return bool(channel.any())
+    def counts(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps.flatten(1).any(dim=1)
 
-    def edited(self, layer: str) -> str | None:
-        return layer
+    def edited(self, question: Question) -> Question:
+        return question
 
-    def trial(self, trace: Trace, target: Target, layer: str, example: int) -> Trial:
-        value = value_of(trace, layer, example)
-        axis = trace.channel_axis(layer) - (1 if trace.is_batch else 0)
-        whole = trace.probe(layer, value[None], target, example=example).scores
+    def trial(self, question: Question, order: torch.Tensor) -> Trial:
+        value = question.value
+        axis = question.trace.channel_axis(question.layer) - (1 if question.trace.is_batch else 0)
+        shape = [1] * value.ndim
+        shape[axis] = -1
+        numbers = torch.arange(value.shape[axis], device=value.device).reshape(shape)
+        (whole,) = question.probe(value[None]).scores
 
-        def trial(channels: list[int]) -> torch.Tensor:
-            copies = value.repeat(len(channels), *[1] * value.ndim)
-            for copy, channel in zip(copies, channels, strict=True):
-                copy.select(axis, channel).zero_()
-            return whole - trace.probe(layer, copies, target, example=example).scores
+        def trial(channels: slice) -> torch.Tensor:
+            removed = numbers == order[channels].reshape(-1, *[1] * value.ndim)  # (B, ...), one channel in each
+            losses: torch.Tensor = whole - question.probe(torch.where(removed, 0, value)).scores
+            return losses
 
         return trial
 

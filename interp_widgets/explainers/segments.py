@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from interp_widgets.errors import missing_extra
-from interp_widgets.explainers.base import limits
+from interp_widgets.explainers.hyper_parameters import limits
 from interp_widgets.inputs import to_picture
 
 __all__ = ["SEGMENT_LIMITS", "SHAPE_LIMITS", "segments"]

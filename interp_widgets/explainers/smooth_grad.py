@@ -9,10 +9,10 @@ from typing import ClassVar, Literal
 
 import torch
 
-from interp_widgets.explainers.base import Explainer, as_map, limits, precise, value_of
-from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline, baseline_value
-from interp_widgets.explainers.estimate import Estimate, relative_error
-from interp_widgets.trace import Target, Trace
+from interp_widgets.explainers.base import Explainer, limits
+from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline
+from interp_widgets.explainers.estimate import ErrorKind, Estimate, relative_error, running_sums
+from interp_widgets.explainers.question import Question
 
 __all__ = ["ExpectedGradients", "SmoothGrad", "SmoothGradSquared", "VarGrad"]
 
@@ -23,7 +23,7 @@ class _Noisy(Explainer):
 
     family: ClassVar[str] = "Paths and noise"
     refines: ClassVar[bool] = True
-    error_name: ClassVar[str] = "standard error"
+    error_kind: ClassVar[ErrorKind | None] = ErrorKind.STANDARD_ERROR
 
     samples: int = field(default=32, metadata=limits(2, 2000, help="noisy copies of the input"))
     noise: float = field(
@@ -34,30 +34,29 @@ class _Noisy(Explainer):
     )
     seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of the noise: the same seed, the same map"))
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        value = value_of(trace, layer, example)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        value = question.value
         deviation = self.noise * float(value.max() - value.min())
         generator = torch.Generator().manual_seed(self.seed)
         # the fourth power of a gradient of 1e-10 is nothing in single precision
-        total, squares, fourth = torch.zeros(3, *value.shape, dtype=torch.float64)
-        for part in trace.batches(self.samples, gradient=True):
+        total, squares, fourth = running_sums(3, value.shape, value)
+        for part in question.batches(self.samples, gradient=True):
             # one by one, so that the noise of a sample does not depend on how many fit into a batch
-            drawn = [torch.randn(value.shape, generator=generator).to(value) for _ in part]
-            copies = value + deviation * torch.stack(drawn)
-            gradients = trace.probe(layer, copies, target, example=example, gradient=True).gradients.cpu().double()
+            drawn = [torch.randn(value.shape, generator=generator) for _ in part]
+            copies = value + deviation * torch.stack(drawn).to(value)  # (B, *shape)
+            gradients = question.probe(copies, gradient=True).gradients.to(total.device).to(total.dtype)
             total += gradients.sum(dim=0)
             squares += gradients.square().sum(dim=0)
             fourth += gradients.pow(4).sum(dim=0)
             count = part.stop
             if count < 2:
                 first = self.first(total).to(value)
-                yield Estimate(as_map(trace, layer, first, self.channels), count, self.samples)
+                yield Estimate(question.as_map(first, self.channels), count, self.samples)
                 continue
-            found = self.moment(total, squares, count).to(value)
-            moments = (total, squares) if self.of_gradients else (squares, fourth)
-            yield Estimate(
-                as_map(trace, layer, found, self.channels), count, self.samples, relative_error(*moments, count)
-            )
+            moment = self.moment(total, squares, count).to(value)
+            sums = (total, squares) if self.of_gradients else (squares, fourth)
+            error = relative_error(*sums, count)
+            yield Estimate(question.as_map(moment, self.channels), count, self.samples, error)
 
     of_gradients: ClassVar[bool] = False  # whether the mean is that of gradients, not of their squares
 
@@ -137,7 +136,7 @@ class ExpectedGradients(Explainer):
     title: ClassVar[str] = "Expected Gradients"
     summary: ClassVar[str] = "GradientSHAP: integrated gradients over random baselines and places"
     refines: ClassVar[bool] = True
-    error_name: ClassVar[str] = "standard error"
+    error_kind: ClassVar[ErrorKind | None] = ErrorKind.STANDARD_ERROR
 
     samples: int = field(default=32, metadata=limits(2, 2000, help="random pairs of a baseline and a place"))
     baseline: Baseline = field(default="noise", metadata=BASELINE_LIMITS)
@@ -148,23 +147,23 @@ class ExpectedGradients(Explainer):
     def signed(self) -> bool:
         return True
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        value = value_of(trace, layer, example)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        value = question.value
         deviation = self.noise * float(value.max() - value.min())
         generator = torch.Generator().manual_seed(self.seed)
-        start = baseline_value(trace, layer, self.baseline, example, self.seed).to(value)
         total, squares = torch.zeros_like(value), torch.zeros_like(value)
-        for part in trace.batches(self.samples, gradient=True):
-            points, spans = [], []
-            for sample in part:
-                if self.baseline == "noise" and sample:
-                    start = baseline_value(trace, layer, self.baseline, example, self.seed + sample).to(value)
-                end = value + deviation * torch.randn(value.shape, generator=generator).to(value)
-                points.append(start + torch.rand((), generator=generator).to(value) * (end - start))
-                spans.append(end - start)
-            found = trace.probe(layer, torch.stack(points), target, example=example, gradient=True).gradients
-            products = precise(found) * torch.stack(spans)
+        for part in question.batches(self.samples, gradient=True):
+            seeds = [self.seed + sample for sample in part]
+            starts = question.baselines(self.baseline, seeds).to(value)  # (B, *shape); the same one but for noise
+            noise, places = [], []
+            for _ in part:  # one by one, so that a sample does not depend on how many fit into a batch
+                noise.append(torch.randn(value.shape, generator=generator))
+                places.append(torch.rand((), generator=generator))
+            ends = value + deviation * torch.stack(noise).to(value)  # (B, *shape)
+            along = torch.stack(places).to(value).reshape(-1, *[1] * value.ndim)  # (B, 1, ...)
+            gradients = question.probe(starts + along * (ends - starts), gradient=True).gradients
+            products = gradients * (ends - starts)
             total += products.sum(dim=0)
             squares += products.square().sum(dim=0)
             error = relative_error(total, squares, part.stop)
-            yield Estimate(as_map(trace, layer, total / part.stop), part.stop, self.samples, error)
+            yield Estimate(question.as_map(total / part.stop), part.stop, self.samples, error)

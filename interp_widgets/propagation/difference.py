@@ -26,7 +26,7 @@ from interp_widgets.errors import GradientError
 from interp_widgets.propagation.replay import Points, Replay, check_same_tape
 from interp_widgets.propagation.secant import ELEMENTWISE, RULES, Change, slope
 from interp_widgets.trace.interrupt import Interrupted, interruption
-from interp_widgets.trace.target import Target, TargetLike, as_target
+from interp_widgets.trace.target import Target, TargetLike, Values, as_target
 from interp_widgets.trace.trace import Trace
 from interp_widgets.trace.values import Operation, Ref, map_structure, refs_in
 
@@ -147,7 +147,7 @@ class _Walk:
                 read.add(index)
                 return points[index] if index in points else side[index]
 
-            return target.score(self._trace, value)
+            return target.score(Values(self._trace, value))
 
         high, low = (float(score(side, {})) for side in (self._end, self._start))
         self.result.score, self.result.change = high, high - low

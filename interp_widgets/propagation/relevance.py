@@ -10,7 +10,7 @@ from interp_widgets.errors import GradientError
 from interp_widgets.propagation.replay import VIEWS, Replay
 from interp_widgets.propagation.secant import ELEMENTWISE
 from interp_widgets.trace.interrupt import Interrupted, interruption
-from interp_widgets.trace.target import Target
+from interp_widgets.trace.target import Target, Values
 from interp_widgets.trace.trace import Trace
 from interp_widgets.trace.values import Operation, Ref, map_structure, refs_in
 
@@ -96,7 +96,7 @@ class Relevance:
                 leaves[index] = self._replay[index].detach().clone().requires_grad_()
             return leaves[index]
 
-        score = self._target.score(self._trace, leaf)
+        score = self._target.score(Values(self._trace, leaf))
         self._times_inputs(leaves, [score], {0: torch.ones_like(score)})
 
     def _gated(self) -> set[int]:

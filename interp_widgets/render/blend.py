@@ -39,12 +39,8 @@ def resample(values: NDArray[Any], height: int, width: int, *, smooth: bool = Tr
         columns = np.floor(_centres(width) * source.shape[1] / width).astype(np.intp)
         nearest: NDArray[np.float64] = source[rows][:, columns]
         return nearest
-    top, bottom, down = _neighbours(source.shape[0], height)
-    left, right, across = _neighbours(source.shape[1], width)
-    trailing = (1,) * (source.ndim - 2)
-    lines = source[top] + (source[bottom] - source[top]) * down.reshape(-1, 1, *trailing)  # (height, w, ...)
-    scaled: NDArray[np.float64] = lines[:, left] + (lines[:, right] - lines[:, left]) * across.reshape(1, -1, *trailing)
-    return scaled
+    lines = _stretched(source, height, axis=0)  # (height, w, ...)
+    return _stretched(lines, width, axis=1)  # (height, width, ...)
 
 
 def render_pixels(
@@ -108,7 +104,19 @@ def _centres(count: int) -> NDArray[np.float64]:
     return np.arange(count, dtype=np.float64) + 0.5
 
 
-def _neighbours(source: int, target: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    places = np.clip(_centres(target) * source / target - 0.5, 0, source - 1)
-    first = np.floor(places).astype(np.intp)
-    return first, np.minimum(first + 1, source - 1), places - first
+def _stretched(values: NDArray[np.float64], size: int, axis: int) -> NDArray[np.float64]:
+    """Linear interpolation along one axis: ``first + (next - first) * fraction``, the ends repeated."""
+    length = values.shape[axis]
+    if length == size:
+        return values
+    positions = np.clip(_centres(size) * length / size - 0.5, 0, length - 1)  # (size,)
+    first = np.floor(positions).astype(np.intp)
+    shape = [1] * values.ndim
+    shape[axis] = size
+    fractions = (positions - first).reshape(shape)
+    following = np.minimum(np.arange(length) + 1, length - 1)
+    steps = np.take(values, following, axis=axis) - values  # on the small grid, not once for each pixel
+    stretched: NDArray[np.float64] = np.take(steps, first, axis=axis)
+    stretched *= fractions
+    stretched += np.take(values, first, axis=axis)
+    return stretched

@@ -80,6 +80,11 @@ def paint(
     low, high = limits
     native = np.asarray(values, dtype=np.float64)
     places = (native - low) / (high - low) * 255 if high > low else np.zeros(native.shape)
-    index = np.clip(np.floor(resample(places, height, width) + 0.5), 0, 255).astype(np.uint8)
-    opacity = np.full((*size, 1), round(alpha * 255), dtype=np.uint8)
-    return np.concatenate([table[index], opacity], axis=2)
+    rounded = resample(places, height, width) + 0.5
+    colours = np.empty((256, 4), dtype=np.uint8)
+    colours[:, :3] = table
+    colours[:, 3] = round(alpha * 255)
+    words = colours.view(np.uint32)[:, 0]  # (256,): the four bytes of a pixel are copied at once
+    # conversion cuts towards zero, which is the floor of whatever is not clipped
+    pixels: NDArray[np.uint8] = np.take(words, rounded.astype(np.intp), mode="clip").view(np.uint8)
+    return pixels.reshape(height, width, 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import isabstract
 from typing import Any, NamedTuple, Self
@@ -19,8 +19,7 @@ from torch import nn
 from interp_widgets import trace as tracing
 from interp_widgets.errors import ClosedError, LayoutError, ParameterError, TargetError, did_you_mean
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
-from interp_widgets.explainers.base import label_of
-from interp_widgets.explainers.baselines import baseline_input
+from interp_widgets.explainers.baselines import baseline_of
 from interp_widgets.inputs import Preprocess
 from interp_widgets.session.answers import Answers, Question
 from interp_widgets.session.inputs import Inputs
@@ -28,6 +27,7 @@ from interp_widgets.session.jobs import Jobs
 from interp_widgets.session.steadfast import Steadfast
 from interp_widgets.session.turn import TURN
 from interp_widgets.trace import ClassScore, Trace
+from interp_widgets.trace.arguments import as_bytes, as_names, plain_module
 from interp_widgets.trace.target import as_target
 
 __all__ = ["Session"]
@@ -82,25 +82,25 @@ class Session(Steadfast):
         model: nn.Module,
         inputs: Any,
         *,
-        class_names: Sequence[str] | None = None,
+        class_names: Iterable[object] | None = None,
         preprocess: Preprocess | Callable[[Any], torch.Tensor] | None = None,
         labels: Sequence[int | None] = (),
         names: Sequence[str] = (),
-        feature_names: Sequence[str] | None = None,
-        memory_limit: int | None = None,
+        feature_names: Iterable[object] | None = None,
+        memory_limit: float | str | None = None,
         **traits: Any,
     ) -> None:
         super().__init__()
-        self.model = model
-        self.class_names: tuple[str, ...] = tuple(class_names or ())
-        self.feature_names: tuple[str, ...] = tuple(feature_names or ())
+        self.model = plain_module(model)
+        self.class_names = as_names(class_names) or ()
+        self.feature_names = as_names(feature_names, "feature_names") or ()
         self.preprocess = preprocess
-        self.memory_limit = memory_limit
+        self.memory_limit = as_bytes(memory_limit)
         self.explainers: dict[str, Explainer] = {}  # by class name: those that were given, beside ``EXPLAINERS``
         self.jobs = Jobs()  # slow work of everything that shows this session
         self.recordings = 0
         self.record_seconds = 0.0
-        self._inputs = Inputs(inputs, model, preprocess, names=names, labels=labels)
+        self._inputs = Inputs(inputs, self.model, preprocess, names=names, labels=labels)
         self._recorded = -1
         self._take: _Take | None = None
         self._closed = False
@@ -179,7 +179,8 @@ class Session(Steadfast):
         method, trace = self.method, self.ready()
         if not hasattr(method, "baseline") or self.picture() is None or len(trace.input_sites) != 1:
             return None
-        tensor = baseline_input(trace, trace.input_sites[0], method.baseline, 0, getattr(method, "seed", 0))
+        value = trace.activation(trace.input_sites[0]).float()
+        tensor = baseline_of(value[0] if trace.is_batch else value, method.baseline, getattr(method, "seed", 0))
         return self._inputs.as_picture(tensor, self.example)
 
     # Recording
@@ -333,7 +334,7 @@ class Session(Steadfast):
     def name_of_target(self, target: Any = None) -> str:
         """What a target is called, as the attributions call it."""
         trace = self.ready()
-        return label_of(as_target(self.target if target is None else target, trace), trace)
+        return as_target(self.target if target is None else target, trace).label(trace.class_names)
 
     # Refusing what cannot be
 

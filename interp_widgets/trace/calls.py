@@ -66,4 +66,4 @@ def _path(call: str) -> str:
 
 
 def _hooked(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    return bool(module._forward_hooks or module._forward_pre_hooks)  # of the user's: ours are no hooks

@@ -1,27 +1,40 @@
 """Run the model once and write down everything that happens.
 
-Two things look on. A ``TorchFunctionMode`` sees every torch call, functional ones too, and puts it on the tape.
-Hooks on
-the modules only keep the stack of module paths, so that each call knows where it happened; they are gone when the
-pass ends.
+Two things look on. A ``TorchFunctionMode`` sees every torch call, functional ones too, and puts it on the tape. Every
+module call goes through ``Recorder.call``, which keeps the stack of module paths, so that each torch call knows where
+it happened. What runs is a copy of the user's model (``shadow.py``).
+
+Everything here is paid once per torch call: it notes what cannot be found out later, and nothing else.
 """
 
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.graph import GradientEdge
 from torch.overrides import TorchFunctionMode
-from torch.utils.hooks import RemovableHandle
 
+from interp_widgets.trace.in_place import InPlace
 from interp_widgets.trace.interrupt import Interrupted, interruption
-from interp_widgets.trace.values import Operation, Ref, Value, edge_of, map_structure, refs_in, tensors_in, window_of
+from interp_widgets.trace.shadow import Escaped, Shadow, run_module
+from interp_widgets.trace.values import (
+    Edge,
+    Operation,
+    Ref,
+    Value,
+    edge_of,
+    map_structure,
+    refs_in,
+    tensors_in,
+    window_of,
+)
 
 __all__ = ["Recorder", "main_tensor", "raw_name", "with_tensor"]
 
@@ -34,109 +47,196 @@ IN_PLACE_DUNDERS = frozenset(
 )
 # Calls that neither make nor change a value.
 NOT_OPERATIONS = frozenset(
-    ("requires_grad_", "retain_grad", "__set__", "__delete__", "register_hook", "is_contiguous", "stride")
-)
-# Operations that draw random numbers, or cost too much to be done again.
-NOT_REPEATED = frozenset(
     """
-    dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout native_dropout
-    rand randn randint randperm rand_like randn_like randint_like bernoulli multinomial normal poisson
-    uniform_ normal_ bernoulli_ exponential_ random_ rrelu gumbel_softmax empty empty_like new_empty
-    scaled_dot_product_attention multi_head_attention_forward lstm gru rnn_tanh rnn_relu
-    """.split()  # noqa: SIM905 - a list of forty names reads better as words
+    requires_grad_ retain_grad __set__ __delete__ register_hook is_contiguous stride size dim numel nelement
+    is_floating_point is_complex element_size storage_offset data_ptr get_device item tolist untyped_storage
+    is_inference __len__ __bool__ __int__ __float__ __index__ __repr__ __format__ __hash__
+    """.split()  # noqa: SIM905 - a list of many names reads better as words
 )
+# Attributes of a tensor that are values made from it; those in the second line are values of their own.
+VIEWING_ATTRIBUTES = frozenset(("T", "mT", "H", "mH", "real", "imag", "data"))
+OTHER_TENSORS = frozenset(("grad", "_base"))
+# Operations that draw random numbers, some of them only in training.
+ALWAYS_RANDOM = frozenset(
+    """
+    rand randn randint randperm rand_like randn_like randint_like bernoulli multinomial normal poisson
+    uniform_ normal_ bernoulli_ exponential_ random_ gumbel_softmax native_dropout log_normal_ geometric_ cauchy_
+    """.split()  # noqa: SIM905
+)
+RANDOM_IN_TRAINING = frozenset(
+    """
+    dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout rrelu
+    scaled_dot_product_attention multi_head_attention_forward lstm gru rnn_tanh rnn_relu
+    """.split()  # noqa: SIM905
+)
+# These, and operations that cost too much to be done again or leave memory as it was.
+NOT_REPEATED = ALWAYS_RANDOM | RANDOM_IN_TRAINING | frozenset(("empty", "empty_like", "new_empty"))
 # Read off the code objects: `inspect.signature` would take longer than the rest of the import.
-INPLACE_POSITION = {
+INPLACE_POSITION: dict[Any, int] = {
     function: function.__code__.co_varnames.index("inplace")
     for function in vars(F).values()
     if inspect.isfunction(function) and "inplace" in function.__code__.co_varnames[: function.__code__.co_argcount]
 }
 # Deeper chains of recomputation are cut by a clone.
 MAX_DEPTH = 4
+# Kinds of arguments that hold no tensor.
+PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device, torch.Size, slice, type(...)))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the name of a torch function tells of every call of it.
+
+    Args:
+        name: of the operation, for the tape.
+        ignored: it neither makes nor changes a value.
+        attribute: it reads an attribute of a tensor.
+        writes_first: it writes into its first argument.
+        inplace_position: where ``inplace`` stands among the positional arguments, -1 for nowhere.
+    """
+
+    name: str
+    ignored: bool
+    attribute: bool
+    writes_first: bool
+    inplace_position: int
+
+    @classmethod
+    def of(cls, func: Callable[..., Any]) -> Call:
+        """What is known of a function."""
+        name = getattr(func, "__name__", type(func).__name__)
+        attribute = name == "__get__"
+        if attribute:
+            name = getattr(getattr(func, "__self__", None), "__name__", "get")
+        return cls(
+            name=name,
+            ignored=name in (OTHER_TENSORS if attribute else NOT_OPERATIONS),
+            attribute=attribute,
+            writes_first=(name.endswith("_") and not name.endswith("__")) or name in IN_PLACE_DUNDERS,
+            inplace_position=INPLACE_POSITION.get(func, -1),
+        )
+
+    def written(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
+        """The tensor that a call is about to write into, ``None`` for one that makes new ones."""
+        target: Any = None
+        if kwargs.get("out") is not None:
+            target = kwargs["out"]
+        elif (
+            self.writes_first
+            or kwargs.get("inplace")
+            or (0 <= self.inplace_position < len(args) and args[self.inplace_position])
+        ):
+            target = args[0] if args else kwargs.get("input")
+        return target if isinstance(target, torch.Tensor) else None
+
+
+_CALLS: dict[Any, Call] = {}  # of torch's own functions
+
+
+def _call_of(func: Callable[..., Any]) -> Call:
+    try:
+        return _CALLS[func]
+    except (KeyError, TypeError):  # a function may be unhashable
+        found = Call.of(func)
+    if str(getattr(func, "__module__", "") or "torch").startswith("torch"):
+        _CALLS[func] = found
+    return found
 
 
 class Recorder(TorchFunctionMode):
-    """Writes values, operations and names while it is active (``with recorder:``)."""
+    """Writes values, operations and names while it is active (``with recorder:``).
+
+    Args:
+        shadow: what is run; ``Recorder.call`` is its observer.
+        evaluation: whether its modules are in evaluation mode.
+        edits: values that stand at their sites instead of what is computed there.
+
+    Attributes:
+        sites: of each name, the value, the module path and the kind of operation.
+        layers: of each module path, the name of the site of its last call.
+        whole: names of the module calls that returned one tensor and nothing else.
+        outer: of each module call, the name of the call that it ran in; empty for the model.
+        failed: path of the innermost module that raised.
+        drawn: whether the pass may have drawn from torch's random generators.
+    """
 
     def __init__(
-        self, model: nn.Module, *, evaluation: bool, edits: Mapping[str, torch.Tensor] = MappingProxyType({})
+        self,
+        shadow: Shadow | InPlace,
+        *,
+        evaluation: bool,
+        edits: Mapping[str, torch.Tensor] = MappingProxyType({}),
     ) -> None:
         super().__init__()
-        self.model = model
         # ready before the mode is on: making a leaf is nothing that the model did
         self._edits = {raw_name(name): _as_leaf(value) for name, value in edits.items()}
         self.values: list[Value] = []
         self.tape: list[Operation] = []
-        self.sites: dict[str, tuple[int, str | None, str]] = {}  # name -> value, module path, kind of operation
-        self.layers: dict[str, str] = {}  # module path -> name of the site of its last call
-        self.whole: set[str] = set()  # names of the module calls that returned one tensor and nothing else
-        self.outer: dict[str, str] = {}  # name of each module call -> name of the call that it ran in, empty: the model
+        self.sites: dict[str, tuple[int, str | None, str]] = {}
+        self.layers: dict[str, str] = {}
+        self.whole: set[str] = set()
+        self.outer: dict[str, str] = {}
+        self.failed = ""
+        self.drawn = False
+        self.escaped = False
         self._evaluation = evaluation
         self._unwanted = interruption()
+        self._parameters = shadow.aliases
+        self._originals = shadow.originals
         self._alive: dict[int, tuple[torch.Tensor, int]] = {}  # id of a tensor object -> the object, its value
         self._by_storage: dict[int, list[tuple[torch.Tensor, int]]] = {}
+        self._unsorted: list[tuple[torch.Tensor, int]] = []  # not in ``_by_storage`` yet
         # id of a tensor object whose memory was written through another one -> the value written
         self._outdated: dict[int, int] = {}
-        self._parameters = {id(parameter) for parameter in model.parameters()}
-        self._paths = {id(module): path for path, module in model.named_modules()}
-        # Of each running module call: the name of its site, and the exception that was being handled when it began.
-        self._stack: list[tuple[str, BaseException | None]] = []
+        self._scopes: list[str] = []  # names of the module calls that run
         self._last_site = ""
-        self.failed = ""  # path of the innermost module that raised
-        self._calls: dict[str, int] = {}
-        self._handles: list[RemovableHandle] = []
+        self._counts: dict[str, int] = {}
 
-    # The module stack
-
-    def hook(self) -> None:
-        """Follow which module runs; ``unhook`` must follow whatever happens."""
-        for module in self.model.modules():
-            self._handles.append(module.register_forward_pre_hook(self._enter, prepend=True))
-            self._handles.append(module.register_forward_hook(self._leave, always_call=True))
-
-    def unhook(self) -> None:
-        """Take the hooks off again."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+    # The module calls
 
     @property
     def scope(self) -> str:
         """Name of the module call that is running, empty for the model's own code."""
-        return self._stack[-1][0] if self._stack else ""
+        return self._scopes[-1] if self._scopes else ""
 
-    def _enter(self, module: nn.Module, _args: Any) -> None:
-        path = self._paths[id(module)]
+    def call(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a module's call and note what it returned; see ``shadow.Observer``."""
         name = self._numbered(path) if path else ""
         if path:
             self.outer[name] = self.scope
-        self._stack.append((name, sys.exception()))
-
-    def _leave(self, module: nn.Module, _args: Any, output: Any) -> Any:
-        name, handled = self._stack.pop()
-        path = self._paths[id(module)]
-        if sys.exception() is not handled:
+        self._scopes.append(name)
+        try:
+            output = run_module(module, args, kwargs)
+        except BaseException:
             self.failed = self.failed or path
-            return None
+            raise
+        finally:
+            self._scopes.pop()
         self.failed = ""  # what a module inside raised was handled
-        if not path:
-            return None
-        found = list(tensors_in(output))
-        main = main_tensor(found)
-        if found and not module._modules:
-            self._forget_inner(name, self.value_of(dict(found)[main]))
-        if name in self._edits and found:
-            output = with_tensor(output, dict(found)[main], self._edited(name))
-            found = list(tensors_in(output))
-        for key, tensor in found:
-            index = self.value_of(tensor)
-            self.sites[name if key == main else f"{name}{key}"] = (index, path, type(module).__name__)
-            if self._unwanted is not None and tensor.requires_grad:
-                tensor.register_hook(lambda _gradient: self._go_on())  # type: ignore[no-untyped-call]  # no type in torch
-        if found:
-            self.layers.pop(path, None)
-            self.layers[path] = name
-        if isinstance(output, torch.Tensor):
+        if isinstance(module, torch.jit.ScriptModule):
+            self._record_opaque(module, args, kwargs, output)
+        return self._returned(name, path, module, output) if path else output
+
+    def _returned(self, name: str, path: str, module: nn.Module, output: Any) -> Any:
+        single = isinstance(output, torch.Tensor)
+        with torch._C.DisableTorchFunction():  # looking at the output is nothing that the model did
+            found = [("", output)] if single else list(tensors_in(output))
+            if not found:
+                return output
+            main = "" if single else main_tensor(found)
+            if not module._modules:
+                self._forget_inner(name, self.value_of(dict(found)[main]))
+            if name in self._edits:
+                output = with_tensor(output, dict(found)[main], self._edited(name))
+                found = list(tensors_in(output))
+            for key, tensor in found:
+                site = name if key == main else f"{name}{key}"
+                self.sites[site] = (self.value_of(tensor), path, type(module).__name__)
+                if self._unwanted is not None and tensor.requires_grad:
+                    tensor.register_hook(lambda _gradient: self._go_on())
+        self.layers.pop(path, None)
+        self.layers[path] = name
+        if single:
             self.whole.add(name)
         return output
 
@@ -145,6 +245,18 @@ class Recorder(TorchFunctionMode):
         if self._last_site.startswith(f"{name}/") and self.sites[self._last_site][0] == index:
             del self.sites[self._last_site]
             self._last_site = ""
+
+    def _record_opaque(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        """A scripted module is one operation: what it does inside is not seen."""
+        self.drawn = True  # nobody knows
+        with torch._C.DisableTorchFunction():
+            outputs = [tensor for _, tensor in tensors_in(output)]
+            if not outputs or all(self._known(tensor) is not None for tensor in outputs):
+                return
+            given = self._with_refs(args), {key: self._argument(value) for key, value in kwargs.items()}
+            operation = Operation(type(module).__name__, module, *given, repeatable=False)
+            operation.outputs = tuple(self._keep(tensor, operation, place) for place, tensor in enumerate(outputs))
+            self.tape.append(operation)
 
     def _go_on(self) -> None:
         if self._unwanted is not None and self._unwanted():
@@ -158,8 +270,8 @@ class Recorder(TorchFunctionMode):
         return edit
 
     def _numbered(self, name: str) -> str:
-        count = self._calls.get(name, 0)
-        self._calls[name] = count + 1
+        count = self._counts.get(name, 0)
+        self._counts[name] = count + 1
         return f"{name}:{count}" if count else name
 
     # The torch calls
@@ -167,53 +279,51 @@ class Recorder(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if self._unwanted is not None:
+            self._go_on()
         kwargs = kwargs or {}
-        self._go_on()
-        name = getattr(func, "__name__", type(func).__name__)
-        if name == "__get__":
-            result = func(*args, **kwargs)
-            if not isinstance(result, torch.Tensor):
-                return result
-            name = getattr(getattr(func, "__self__", None), "__name__", "get")
-            if name in ("grad", "_base"):
-                return result
-            return self._record(name, func, self._with_refs(args), {}, result)
-        if name in NOT_OPERATIONS:
+        call = _call_of(func)
+        if call.ignored:
             return func(*args, **kwargs)
-        written = _written(name, func, args, kwargs)
-        arguments = self._with_refs(args), self._with_refs(kwargs)
+        if call.attribute:
+            result = func(*args, **kwargs)
+            if call.name in VIEWING_ATTRIBUTES or isinstance(result, torch.Tensor):
+                return self._record(call.name, func, (self._with_refs(args), {}), result)
+            return result
+        written = call.written(args, kwargs)
+        arguments = self._with_refs(args), {key: self._argument(value) for key, value in kwargs.items()}
         if written is not None:
             self._before_write(written)
         result = func(*args, **kwargs)
-        return self._record(name, func, *arguments, result, written=written)
+        if call.name in NOT_REPEATED:
+            self.drawn = self.drawn or _draws(call.name, args, kwargs)
+        return self._record(call.name, func, arguments, result, written)
 
     def _record(
         self,
         name: str,
         func: Callable[..., Any],
-        args: Any,
-        kwargs: Any,
+        arguments: tuple[Any, Any],
         result: Any,
-        *,
         written: torch.Tensor | None = None,
     ) -> Any:
-        outputs = [written] if written is not None else [tensor for _, tensor in tensors_in(result)]
+        outputs = [written] if written is not None else _outputs(result)
         if not outputs:
             return result
         repeatable = self._evaluation and name not in NOT_REPEATED and not torch._C._is_any_autocast_enabled()
-        operation = Operation(name, func, args, kwargs, writes=written is not None, repeatable=repeatable)
-        if written is None and self._enters_the_graph(args, kwargs, outputs):
+        operation = Operation(name, func, *arguments, writes=written is not None, repeatable=repeatable)
+        if written is None and self._enters_the_graph(arguments, outputs):
             result = map_structure(_as_leaf, result)
-            outputs = [tensor for _, tensor in tensors_in(result)]
+            outputs = _outputs(result)
         label = self._numbered(f"{self.scope}/{name.strip('_') or name}")
         if label in self._edits and written is None and len(outputs) == 1:
             result = with_tensor(result, outputs[0], self._edited(label))
-            self.sites[label] = (len(self.values) - 1, None, operation.name)
+            self.sites[label] = (len(self.values) - 1, None, name)
             return result
         indices = []
         for position, tensor in enumerate(outputs):
-            known = self._known(tensor)
-            if known is not None and written is None:
+            known = self._known(tensor) if written is None else None
+            if known is not None:
                 indices.append(known)  # handed through unchanged, such as dropout in evaluation mode
                 continue
             index = self._keep(tensor, operation, position)
@@ -221,24 +331,37 @@ class Recorder(TorchFunctionMode):
                 self.values[index].edge = window_of(tensor, tensor._base)
             indices.append(index)
             site = label if len(outputs) == 1 else f"{label}[{position}]"
-            self.sites[site] = (index, None, operation.name)
+            self.sites[site] = (index, None, name)
             self._last_site = site
         operation.outputs = tuple(indices)
         self.tape.append(operation)
         return result
 
-    def _with_refs(self, structure: Any) -> Any:
-        return map_structure(self._ref, structure)
+    def _with_refs(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(map(self._argument, arguments))
+
+    def _argument(self, argument: Any) -> Any:
+        """An argument with a ``Ref`` in place of each recorded tensor."""
+        kind = type(argument)
+        if kind in PLAIN:
+            return argument
+        if kind is torch.Tensor:
+            return self._ref(argument)
+        return map_structure(self._ref, argument)
 
     def _ref(self, tensor: torch.Tensor) -> Any:
-        if id(tensor) in self._parameters and id(tensor) not in self._alive:
+        key = id(tensor)
+        if key in self._parameters and key not in self._alive:
             return tensor
+        if key in self._originals:
+            self.escaped = True
+            raise Escaped
         return Ref(self.value_of(tensor))
 
     def _known(self, tensor: torch.Tensor) -> int | None:
         """The value a tensor object stands for, unless it was written through another one or joined the graph since."""
         index = self._alive.get(id(tensor), (tensor, None))[1]
-        if index is None or id(tensor) in self._outdated or (tensor.requires_grad and self.values[index].edge is None):
+        if index is None or id(tensor) in self._outdated or (self.values[index].edge is None and tensor.requires_grad):
             return None
         return index
 
@@ -251,16 +374,33 @@ class Recorder(TorchFunctionMode):
         known = self._known(tensor)
         if known is not None:
             return known
-        if id(tensor) not in self._alive:
-            return self._keep(tensor, None)
-        before = [self._alive[id(tensor)][1]]
-        before += [self._outdated[id(tensor)]] if id(tensor) in self._outdated else []
+        if id(tensor) in self._alive:
+            before = [self._alive[id(tensor)][1]]
+            before += [self._outdated[id(tensor)]] if id(tensor) in self._outdated else []
+        else:
+            twin = self._twin(tensor)
+            if twin is None:
+                return self._keep(tensor, None)
+            before = [twin]
         operation = Operation(
             "alias", torch.ops.aten.alias, tuple(Ref(index) for index in before), {}, repeatable=False
         )
         operation.outputs = (self._keep(tensor, operation),)
         self.tape.append(operation)
         return operation.outputs[0]
+
+    def _twin(self, tensor: torch.Tensor) -> int | None:
+        """The value of another tensor object that is the same numbers in the same memory.
+
+        So do tensors look that a hook of the user's on backward passes has wrapped, in a function that no mode sees.
+        """
+        if tensor.grad_fn is None or tensor.layout != torch.strided:
+            return None
+        self._sort()
+        for other, index in self._by_storage.get(tensor.untyped_storage()._cdata, ()):
+            if self._known(other) == index and _same_window(tensor, other):
+                return index
+        return None
 
     def _keep(self, tensor: torch.Tensor, operation: Operation | None, output: int = 0) -> int:
         index = len(self.values)
@@ -271,7 +411,7 @@ class Recorder(TorchFunctionMode):
                 dtype=tensor.dtype,
                 tensor=plain,
                 version=-1 if plain.is_inference() else plain._version,
-                edge=edge_of(tensor),
+                edge=_quick_edge(tensor),
                 operation=operation,
                 output=output,
                 no_grad=not torch.is_grad_enabled(),
@@ -279,31 +419,33 @@ class Recorder(TorchFunctionMode):
         )
         self._alive[id(tensor)] = (tensor, index)
         self._outdated.pop(id(tensor), None)
-        if tensor.layout == torch.strided:
-            self._by_storage.setdefault(tensor.untyped_storage()._cdata, []).append((tensor, index))
+        self._unsorted.append((tensor, index))
         return index
 
-    def _enters_the_graph(self, args: Any, kwargs: Any, outputs: list[torch.Tensor]) -> bool:
+    def _sort(self) -> None:
+        """Bring ``_by_storage`` up to date: only somebody who writes asks for it."""
+        for tensor, index in self._unsorted:
+            if tensor.layout == torch.strided:
+                self._by_storage.setdefault(tensor.untyped_storage()._cdata, []).append((tensor, index))
+        self._unsorted.clear()
+
+    def _enters_the_graph(self, arguments: tuple[Any, Any], outputs: list[torch.Tensor]) -> bool:
         """Whether a call turned a parameter into a value that autograd does not follow, because parameters are frozen.
 
         Such a value (an embedding of token ids, a class token, a table of position biases) becomes a leaf of the
         graph, so that it has a gradient like any other.
         """
-        return (
-            torch.is_grad_enabled()
-            and all(
-                (tensor.is_floating_point() or tensor.is_complex()) and not tensor.requires_grad for tensor in outputs
-            )
-            and any(
-                id(tensor) in self._parameters for structure in (args, kwargs) for _, tensor in tensors_in(structure)
-            )
-        )
+        if any(tensor.requires_grad or not _is_number(tensor.dtype) for tensor in outputs):
+            return False
+        given = (tensor for _, tensor in tensors_in(arguments))
+        return torch.is_grad_enabled() and any(id(tensor) in self._parameters for tensor in given)
 
     # Writes into memory that recorded values share
 
     def _before_write(self, target: torch.Tensor) -> None:
         if target.layout != torch.strided:
             return
+        self._sort()
         sharing = self._by_storage.pop(target.untyped_storage()._cdata, [])
         base = target._base if target._is_view() else None
         for tensor, index in sharing:
@@ -338,6 +480,8 @@ class Recorder(TorchFunctionMode):
 
         ``relu`` then means one thing: the module, that is its last call; ``relu:0`` is the first.
         """
+        if not any(count > 1 and name in self.layers for name, count in self._counts.items()):
+            return
         self.sites = {
             self._final_name(name, path): (index, path, kind) for name, (index, path, kind) in self.sites.items()
         }
@@ -349,28 +493,14 @@ class Recorder(TorchFunctionMode):
         """Let go of the live tensors; edges and detached values stay."""
         self._alive.clear()
         self._by_storage.clear()
+        self._unsorted.clear()
 
     def _final_call(self, name: str) -> str:
         return self._final_name(name, name.partition(":")[0] or None)
 
     def _final_name(self, name: str, path: str | None) -> str:
-        first_of_several = path is not None and self._calls[path] > 1 and not name.startswith(f"{path}:")
+        first_of_several = path is not None and self._counts[path] > 1 and not name.startswith(f"{path}:")
         return f"{path}:0{name.removeprefix(path or '')}" if first_of_several else name
-
-
-def _written(name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
-    """The tensor a call is about to write into, ``None`` for a call that makes new ones."""
-    target: Any = None
-    if kwargs.get("out") is not None:
-        target = kwargs["out"]
-    elif (
-        (name.endswith("_") and not name.endswith("__"))
-        or name in IN_PLACE_DUNDERS
-        or kwargs.get("inplace")
-        or (func in INPLACE_POSITION and len(args) > INPLACE_POSITION[func] and args[INPLACE_POSITION[func]])
-    ):
-        target = args[0] if args else kwargs.get("input")
-    return target if isinstance(target, torch.Tensor) else None
 
 
 def raw_name(site: str) -> str:
@@ -380,7 +510,7 @@ def raw_name(site: str) -> str:
 
 def main_tensor(found: list[tuple[str, torch.Tensor]]) -> str:
     """The path of the tensor that a module's output stands for: the first with numbers in it."""
-    numbers = [path for path, tensor in found if tensor.is_floating_point() or tensor.is_complex()]
+    numbers = [path for path, tensor in found if _is_number(tensor.dtype)]
     return next(iter(numbers), found[0][0] if found else "")
 
 
@@ -391,3 +521,40 @@ def with_tensor(structure: Any, old: torch.Tensor, new: torch.Tensor) -> Any:
 
 def _as_leaf(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().requires_grad_().clone()
+
+
+def _is_number(kind: torch.dtype) -> bool:
+    return kind.is_floating_point or kind.is_complex
+
+
+def _outputs(result: Any) -> list[torch.Tensor]:
+    if isinstance(result, torch.Tensor):
+        return [result]
+    return [tensor for _, tensor in tensors_in(result)]
+
+
+def _same_window(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors of one memory are the same numbers."""
+    windows = [(each.shape, each.dtype, each.stride(), each.storage_offset()) for each in (tensor, other)]
+    return windows[0] == windows[1]
+
+
+def _quick_edge(tensor: torch.Tensor) -> Edge | None:
+    """As ``edge_of``, which takes several times as long for the nodes that are not torch's own."""
+    node: Any = tensor.grad_fn
+    if node is None or isinstance(node, torch._C._FunctionBase):
+        return edge_of(tensor)
+    return Edge(GradientEdge(node, tensor.output_nr))
+
+
+def _draws(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call draws random numbers: dropout and its kind do only where they are told to."""
+    if name in ALWAYS_RANDOM:
+        return True
+    if name == "scaled_dot_product_attention":
+        return bool(kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0))
+    flag = {"rrelu": 3}.get(name, 2)
+    given = args[flag] if len(args) > flag else True
+    if name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "multi_head_attention_forward"):
+        given = any(argument is True for argument in args)
+    return name in RANDOM_IN_TRAINING and bool(kwargs.get("training", given))

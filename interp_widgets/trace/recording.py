@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from interp_widgets.errors import InputError, TargetError
+from interp_widgets.trace.arguments import as_bytes, as_kwargs, as_names, check_count, plain_module
 from interp_widgets.trace.calls import Calls
-from interp_widgets.trace.interrupt import Interruptible, interruption
+from interp_widgets.trace.fingerprint import Fingerprint
+from interp_widgets.trace.in_place import InPlace, in_place
+from interp_widgets.trace.interrupt import Interruptible, Undisturbed, interruption
 from interp_widgets.trace.recorder import Recorder, main_tensor, raw_name, with_tensor
-from interp_widgets.trace.state import Fingerprint, recording_state, unwrap
+from interp_widgets.trace.shadow import Escaped, Shadow, run_module, shadow_of
+from interp_widgets.trace.state import RandomState, pass_state
 from interp_widgets.trace.trace import Recording, Trace
 from interp_widgets.trace.values import map_structure, tensors_in
 
@@ -35,16 +37,16 @@ def record(
     *,
     kwargs: Mapping[str, Any] | None = None,
     target_output: OutputSelector = None,
-    memory_limit: int | None = None,
-    class_names: Sequence[str] | None = None,
-    feature_names: Sequence[str] | None = None,
+    memory_limit: float | str | None = None,
+    class_names: Iterable[object] | None = None,
+    feature_names: Iterable[object] | None = None,
     evaluation: bool = True,
 ) -> Trace:
     """Run ``model`` once on ``inputs`` and keep what happened.
 
     Args:
-        model: any ``nn.Module``; ``torch.compile`` and ``DataParallel`` wrappers are looked through. It is left as
-            it was found.
+        model: any ``nn.Module``; ``torch.compile``, ``DataParallel``, Lightning and Ultralytics wrappers are looked
+            through. It is left as it was found.
         inputs: a tensor (``model(x)``), a tuple (``model(*inputs)``), a dict (``model(**inputs)``) or a list, given
             whole
             (``model(inputs)``, as torchvision's detectors want it).
@@ -52,14 +54,17 @@ def record(
         target_output: which tensor of the output holds the class scores: a key, an index, or a function of the
             output. By
             default the tensor itself, the entry ``logits`` or ``out``, or else the first floating-point tensor.
-        memory_limit: bytes for cached gradients (128 MiB by default); the least recently used are dropped.
-        class_names: names of the classes, so that a target can be given by name.
+        memory_limit: bytes for cached gradients (128 MiB by default), or a text such as ``"1GB"``; the least recently
+            used are dropped.
+        class_names: one name per class, so that a target can be given by name: a list or array, or a mapping such as
+            ``{0: "cat", 1: "dog"}``.
         feature_names: names of the features of an input ``(N, F)``, for charts.
         evaluation: run in evaluation mode, whatever mode the model is in; ``False`` keeps the mode of every module.
 
     Raises:
         ModelError: not a module, or one that cannot be recorded.
         InputError: no tensor among the inputs.
+        ParameterError: names or a memory limit that cannot be.
         Whatever the model's own forward raises, with a note that names the layer.
 
     >>> import torch, interp_widgets as iw
@@ -69,15 +74,19 @@ def record(
     >>> iw.record(model, torch.zeros(1, 1, 8, 8)).layers
     ['0', '1', '2', '3']
     """
-    model = unwrap(model)
-    if not any(True for _ in tensors_in((inputs, kwargs))):
+    model = plain_module(model)
+    limit, options = as_bytes(memory_limit), as_kwargs(kwargs)
+    if not any(True for _ in tensors_in((inputs, options))):
         raise InputError(
             f"inputs must hold at least one tensor, got {type(inputs).__name__}: "
             "give a tensor, a tuple, a dict or a list of tensors"
         )
-    names = {"class_names": class_names, "feature_names": feature_names}
-    run = Pass(model, kwargs or {}, target_output, evaluation, memory_limit, names)
-    return run.record(inputs, run.kwargs)
+    names = {"class_names": as_names(class_names), "feature_names": as_names(feature_names, "feature_names")}
+    modes = None if evaluation else {path: module.training for path, module in model.named_modules()}
+    run = Pass(model, options, target_output, modes, limit, names, Stage(model))
+    trace = run.record(inputs, run.kwargs)
+    check_count(trace.class_names, trace)
+    return trace
 
 
 @dataclass(frozen=True)
@@ -87,11 +96,35 @@ class Slot:
     name: str
 
 
+@dataclass
+class Stage:
+    """Where a model is run: over its shadow, or in place where a closure holds on to the model itself.
+
+    Passes of one trace and of its reruns share one.
+    """
+
+    model: nn.Module
+    shadow: Shadow | InPlace | None = None
+    escapes: bool = False
+    draws: bool = True  # whether a pass may draw random numbers; not known before the first
+
+    def ready(self) -> Shadow | InPlace:
+        """What to run now: what was run before, where the model still holds what it held then."""
+        if self.shadow is None or not self.shadow.fits:
+            self.shadow = in_place(self.model) if self.escapes else shadow_of(self.model)
+        return self.shadow
+
+    def leave_the_shadow(self) -> None:
+        """Run in place from now on."""
+        self.escapes, self.shadow = True, None
+
+
 @dataclass(frozen=True)
 class Pass:
     """How a model is run: what is needed to run it again in the same way.
 
     Args:
+        modes: which modules are in training mode, by path; ``None``: all run in evaluation mode.
         arguments: the model's positional and keyword arguments with a ``Slot`` in place of each tensor; known once it
             has run.
     """
@@ -99,23 +132,34 @@ class Pass:
     model: nn.Module
     kwargs: Mapping[str, Any]
     target_output: OutputSelector
-    evaluation: bool
+    modes: Mapping[str, bool] | None
     memory_limit: int | None
     names: Mapping[str, Sequence[str] | None]
+    stage: Stage
     arguments: tuple[Any, Any] = ((), {})
 
     def record(self, inputs: Any, kwargs: Mapping[str, Any], edits: Mapping[str, torch.Tensor] = _NO_EDITS) -> Trace:
         """Run the model, recorded; ``edits`` stand at their sites instead of what is computed there."""
-        model = self.model
-        marks = _marks(model)
-        with recording_state(model, self._devices(inputs), evaluation=self.evaluation):
-            recorder = Recorder(model, evaluation=self.evaluation, edits=edits)
-            names: list[str] = []
+        with Undisturbed() as gate:
+            if not self.stage.escapes:
+                try:
+                    return self._record(gate, inputs, kwargs, edits)
+                except Escaped:
+                    self.stage.leave_the_shadow()
+            return self._record(gate, inputs, kwargs, edits)
+
+    def _record(
+        self, gate: Undisturbed, inputs: Any, kwargs: Mapping[str, Any], edits: Mapping[str, torch.Tensor]
+    ) -> Trace:
+        shadow = self.stage.ready()
+        recorder = Recorder(shadow, evaluation=self.modes is None, edits=edits)
+        random = RandomState(self._devices(inputs))
+        names: list[str] = []
+        with pass_state(), shadow.running(recorder, self.modes) as model:
             fed, fed_kwargs = _feed(recorder, inputs, kwargs, names)
             try:
-                recorder.hook()
                 with recorder:
-                    output = _call(model, fed, fed_kwargs)
+                    output = gate.call(_call, model, fed, fed_kwargs)
             except Exception as error:
                 where = f"in layer {recorder.failed!r}" if recorder.failed else "in the model's own forward"
                 error.add_note(
@@ -123,25 +167,28 @@ class Pass:
                 )
                 raise
             finally:
-                recorder.unhook()
+                random.put_back(drawn=recorder.drawn)
+            if recorder.escaped:  # and the model's code has caught the exception that said so
+                raise Escaped
             recorder.number_first_calls()
             output_sites, logits = _outputs(recorder, output, self.target_output)
+        self.stage.draws = recorder.drawn
         plain = map_structure(lambda tensor: tensor.detach(), output)
         recorder.release()
         slots = iter(names)
         arguments = map_structure(lambda _tensor: Slot(next(slots)), (inputs, dict(kwargs)))
         recording = Recording(
-            model=model,
+            model=self.model,
             values=recorder.values,
             tape=recorder.tape,
             sites=recorder.sites,
             layers=recorder.layers,
-            calls=Calls(recorder.outer, recorder.whole, stateful=_marks(model) != marks),
+            calls=Calls(recorder.outer, recorder.whole, stateful=bool(shadow.stored)),
             inputs=names,
             output=plain,
             output_sites=output_sites,
             logits=logits,
-            fingerprint=Fingerprint(model),
+            fingerprint=Fingerprint(shadow, dict(shadow.copy.named_parameters())),
             again=replace(self, arguments=arguments),
         )
         return Trace(recording, memory_limit=self.memory_limit, **self.names)
@@ -168,17 +215,11 @@ class Pass:
             outputs: names of the sites of the returned tensors, by their path in the output.
         """
         args, kwargs = map_structure(lambda slot: inputs[slot.name], self.arguments, Slot)
-        found: dict[str, torch.Tensor] = {}
-        unwanted = interruption()
-        with (
-            recording_state(self.model, self._devices(args), evaluation=self.evaluation),
-            torch.no_grad(),
-            _watched(self.model, edits, wanted, found),
-            _skipped(self.model, known),
-            nullcontext() if unwanted is None else Interruptible(unwanted),
-        ):
+        watcher = Watcher(edits, wanted, known)
+        with self._running(args, watcher) as (gate, model), torch.no_grad():
             args, kwargs = map_structure(torch.clone, (args, kwargs))
-            output = _call(self.model, args, kwargs)
+            output = gate.call(_call, model, args, kwargs)
+        found = watcher.found
         for path, tensor in tensors_in(output):
             if path in outputs:
                 found[outputs[path]] = tensor
@@ -188,89 +229,72 @@ class Pass:
     def lend(self, inputs: Mapping[str, torch.Tensor]) -> Iterator[tuple[nn.Module, Any]]:
         """The model as a pass would find it, and the first of its arguments, for code that runs it by itself."""
         args, _ = map_structure(lambda slot: inputs[slot.name].clone(), self.arguments, Slot)
+        with self._running(args, None, draws=True) as (_gate, model):
+            yield model, args
+
+    @contextmanager
+    def _running(
+        self, inputs: Any, watcher: Watcher | None, *, draws: bool = False
+    ) -> Iterator[tuple[Undisturbed, nn.Module]]:
         unwanted = interruption()
+        random = RandomState(self._devices(inputs))
         with (
-            recording_state(self.model, self._devices(args), evaluation=self.evaluation),
+            Undisturbed() as gate,
+            pass_state(),
+            self.stage.ready().running(watcher, self.modes) as model,
             nullcontext() if unwanted is None else Interruptible(unwanted),
         ):
-            yield self.model, args
+            try:
+                yield gate, model
+            finally:
+                random.put_back(drawn=draws or self.stage.draws)
 
     def _devices(self, inputs: Any) -> set[torch.device]:
         held = (*self.model.parameters(), *self.model.buffers())
         return {tensor.device for tensor in held} | {tensor.device for _, tensor in tensors_in(inputs)}
 
 
-def _marks(model: nn.Module) -> list[tuple[int, int]]:
-    """What the modules hold: after a pass it is another list when one of them stored something."""
-    held = [value for module in model.modules() for value in vars(module).values()]
-    return [(id(value), len(value) if isinstance(value, (list, dict, set)) else 0) for value in held]
+@dataclass
+class Watcher:
+    """Looks on a pass that is not recorded: reads and exchanges what modules return, or answers in their place.
 
+    Args:
+        edits: values that stand at the sites of modules.
+        wanted: module path of each site that is read, by its name.
+        known: what modules return that need not run.
 
-@contextmanager
-def _watched(
-    model: nn.Module, edits: Mapping[str, torch.Tensor], wanted: Mapping[str, str], found: dict[str, torch.Tensor]
-) -> Iterator[None]:
-    """Exchange and read the outputs of modules while the model runs; their hooks are gone afterwards."""
-    edited = {raw_name(site): value for site, value in edits.items()}
-    read = {raw_name(site): site for site in wanted}
-    paths = {name.partition(":")[0] for name in (*edited, *read)}
-    calls: Counter[str] = Counter()
-    handles: list[RemovableHandle] = []
+    Attributes:
+        found: the values read, by the names of their sites.
+    """
 
-    def watch(path: str) -> Callable[[nn.Module, Any, Any], Any]:
-        def leave(_module: nn.Module, _args: Any, output: Any) -> Any:
-            name = f"{path}:{calls[path]}" if calls[path] else path
-            calls[path] += 1
-            tensors = list(tensors_in(output))
-            main = dict(tensors).get(main_tensor(tensors))
-            if main is None:
-                return output
-            if name in edited:
-                output, main = with_tensor(output, main, edited[name].clone()), edited[name]
-            if name in read:
-                found[read[name]] = main.clone()  # the next operation may write into it
+    edits: Mapping[str, torch.Tensor]
+    wanted: Mapping[str, str]
+    known: Mapping[str, torch.Tensor]
+    found: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._edited = {raw_name(site): value for site, value in self.edits.items()}
+        self._read = {raw_name(site): site for site in self.wanted}
+        self._known = {raw_name(site): value for site, value in self.known.items()}
+        self._paths = {name.partition(":")[0] for name in (*self._edited, *self._read, *self._known)}
+        self._calls: Counter[str] = Counter()
+
+    def call(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """See ``shadow.Observer``."""
+        if path not in self._paths:
+            return run_module(module, args, kwargs)
+        name = f"{path}:{self._calls[path]}" if self._calls[path] else path
+        self._calls[path] += 1
+        output = self._known[name] if name in self._known else run_module(module, args, kwargs)
+        tensors = list(tensors_in(output))
+        main = dict(tensors).get(main_tensor(tensors))
+        if main is None:
             return output
-
-        return leave
-
-    try:
-        handles += [model.get_submodule(path).register_forward_hook(watch(path)) for path in paths]
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _skipped(model: nn.Module, known: Mapping[str, torch.Tensor]) -> Iterator[None]:
-    """Modules hand out known values instead of running; their ``forward`` is back afterwards."""
-    answers: dict[str, dict[int, torch.Tensor]] = {}
-    for site, value in known.items():
-        path, _, call = raw_name(site).partition(":")
-        answers.setdefault(path, {})[int(call or 0)] = value
-    before: list[tuple[nn.Module, Any]] = []
-
-    def instead(forward: Callable[..., Any], values: Mapping[int, torch.Tensor]) -> Callable[..., Any]:
-        calls = count()
-
-        def answer(*args: Any, **kwargs: Any) -> Any:
-            call = next(calls)
-            return values[call] if call in values else forward(*args, **kwargs)
-
-        return answer
-
-    try:
-        for path, values in answers.items():
-            module = model.get_submodule(path)
-            before.append((module, vars(module).get("forward")))
-            vars(module)["forward"] = instead(module.forward, values)
-        yield
-    finally:
-        for module, forward in before:
-            if forward is None:
-                del vars(module)["forward"]
-            else:
-                vars(module)["forward"] = forward
+        if name in self._edited:
+            output, main = with_tensor(output, main, self._edited[name].clone()), self._edited[name]
+        if name in self._read:
+            self.found[self._read[name]] = main.clone()  # the next operation may write into it
+        return output
 
 
 def _call(model: nn.Module, inputs: Any, kwargs: dict[str, Any]) -> Any:
@@ -334,7 +358,7 @@ def _select(output: Any, selector: OutputSelector) -> torch.Tensor | None:
                 if isinstance(selector, str) and hasattr(output, selector)
                 else output[selector]
             )
-        except (KeyError, IndexError, TypeError) as error:
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
             raise TargetError(
                 f"target_output={selector!r} does not select from the model's output: {_describe(output)}"
             ) from error

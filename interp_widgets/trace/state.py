@@ -1,189 +1,145 @@
-"""Run the user's model without leaving a mark on it.
-
-``recording_state`` puts the model into the state a recording needs (evaluation mode, frozen parameters, gradients on)
-and puts everything back afterwards, also after an exception: training flags, ``requires_grad``, buffers and the
-random generators. Parameters are frozen because nothing here ever asks for a parameter's gradient, and autograd then
-keeps fewer tensors alive (ViT-B/16: 71 instead of 113 MiB).
-"""
+"""The state of torch and of the random generators during a pass, and the way back."""
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, cast
 
+import numpy as np
 import torch
-from torch import nn
 from torch.utils import checkpoint
 
-from interp_widgets.errors import ModelError
-
-__all__ = ["Fingerprint", "recording_state", "unwrap"]
-
-# Flags of a shared model are switched for the time of a pass, so two passes must not overlap.
-LOCK = threading.RLock()
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The plain module inside ``torch.compile`` and ``DataParallel`` wrappers.
-
-    Raises:
-        ModelError: not an ``nn.Module``, or a ScriptModule.
-    """
-    while True:
-        if isinstance(model, torch.jit.ScriptModule):
-            raise ModelError(
-                f"a ScriptModule ({type(model).__name__}) cannot be recorded: "
-                "its operations are not visible from Python; "
-                "give the nn.Module it was scripted or traced from"
-            )
-        if not isinstance(model, nn.Module):
-            raise ModelError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            model = cast("nn.Module", model.module)
-        elif hasattr(model, "_orig_mod"):
-            model = cast("nn.Module", model._orig_mod)
-        else:
-            return model
+__all__ = ["RandomState", "pass_state"]
 
 
 @contextmanager
-def _flags(model: nn.Module, *, evaluation: bool) -> Iterator[None]:
-    """The flags of a recording: every module in evaluation mode, every parameter frozen; put back at the end."""
-    with LOCK:
-        training = [module for module in model.modules() if module.training] if evaluation else []
-        learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        try:
-            for module in training:
-                module.training = False
-            for parameter in learning:
-                parameter.requires_grad = False
-            yield
-        finally:
-            for module in training:
-                module.training = True
-            for parameter in learning:
-                parameter.requires_grad = True
-
-
-@contextmanager
-def recording_state(model: nn.Module, devices: set[torch.device], *, evaluation: bool) -> Iterator[None]:
-    """Everything a recording needs, and the way back."""
+def pass_state() -> Iterator[None]:
+    """Gradients on, inference mode off, nothing compiled, nothing checkpointed; for this thread."""
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
-        stack.enter_context(_flags(model, evaluation=evaluation))
-        stack.enter_context(_random_state(devices))
-        stack.enter_context(_buffers(model))
         stack.enter_context(_without_compilation())
         stack.enter_context(_without_checkpoints())
         yield
 
 
 @contextmanager
-def _random_state(devices: set[torch.device]) -> Iterator[None]:
-    accelerators = {device for device in devices if device.type not in ("cpu", "meta")}
-    kinds = {device.type for device in accelerators}
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=[]))
-        for kind in kinds:
-            indices = [device.index or 0 for device in accelerators if device.type == kind]
-            stack.enter_context(torch.random.fork_rng(devices=indices, device_type=kind))
-        yield
-
-
-@contextmanager
-def _buffers(model: nn.Module) -> Iterator[None]:
-    """Lend the model copies of its buffers, which the pass may write into, and give it its own ones back."""
-    own = [(module._buffers, dict(module._buffers)) for module in model.modules() if module._buffers]
-    copies: dict[int, torch.Tensor] = {}
-    try:
-        for buffers, kept in own:
-            for name, buffer in kept.items():
-                if buffer is not None:
-                    buffers[name] = copies.setdefault(id(buffer), buffer.detach().clone())
-        yield
-    finally:
-        for buffers, kept in own:
-            buffers.clear()
-            buffers.update(kept)
-
-
-@contextmanager
 def _without_compilation() -> Iterator[None]:
-    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and importing it takes seconds
+    """Compiled functions that a model calls run as they were written, while a pass runs in any thread.
+
+    torch has no such switch for one thread; it is touched only when something was compiled in this process.
+    """
+    frames: Any = sys.modules.get("torch._dynamo.eval_frame")
+    if frames is None or not frames.cached_backends:
         yield
         return
     with torch.compiler.set_stance("force_eager"):
         yield
 
 
-@contextmanager
-def _without_checkpoints() -> Iterator[None]:
-    """Let checkpointed blocks run plainly: what they compute is kept anyway.
+class _Checkpoints:
+    """Lets checkpointed blocks run plainly in the threads that record: what they compute is kept anyway.
 
     The older, reentrant kind would hide them from autograd; the newer would miss, on repeating, what the recorder
-    added.
+    added. While some thread records, torch's two entries ask whether theirs does; for the others nothing changes.
     """
-    function: Any = checkpoint.CheckpointFunction
-    module: Any = checkpoint
-    found = function.__dict__.get("apply"), module._checkpoint_hook
-    function.apply = staticmethod(lambda run, _preserve, *args: run(*args))
-    module._checkpoint_hook = nullcontext
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._passes = 0
+        self._of_thread = threading.local()
+        self._hook: Any = None
+
+    def off(self) -> None:
+        """Until ``on`` is called from this thread too."""
+        with self._lock:
+            self._passes += 1
+            self._of_thread.passes = self._here() + 1
+            if self._passes == 1:
+                module: Any = checkpoint
+                self._hook = module._checkpoint_hook
+                module._checkpoint_hook = self._choose_hook
+                module.CheckpointFunction.apply = staticmethod(self._apply)
+
+    def on(self) -> None:
+        """Take back one ``off``."""
+        with self._lock:
+            self._passes -= 1
+            self._of_thread.passes = self._here() - 1
+            if self._passes == 0:
+                module: Any = checkpoint
+                module._checkpoint_hook = self._hook
+                del module.CheckpointFunction.apply
+
+    def _here(self) -> int:
+        found: int = getattr(self._of_thread, "passes", 0)
+        return found
+
+    def _choose_hook(self, frame: Any) -> Any:
+        return nullcontext() if self._here() else self._hook(frame)
+
+    def _apply(self, run: Callable[..., Any], preserve: Any, *args: Any) -> Any:
+        if self._here():
+            return run(*args)
+        return super(checkpoint.CheckpointFunction, checkpoint.CheckpointFunction).apply(run, preserve, *args)
+
+
+_CHECKPOINTS = _Checkpoints()
+
+
+@contextmanager
+def _without_checkpoints() -> Iterator[None]:
+    _CHECKPOINTS.off()
     try:
         yield
     finally:
-        module._checkpoint_hook = found[1]
-        if found[0] is None:
-            del function.apply
-        else:
-            function.apply = found[0]
+        _CHECKPOINTS.on()
 
 
-class Fingerprint:
-    """Which parameters and buffers a model had, told cheaply: by identity, address and version counter.
+class RandomState:
+    """The random generators of torch, numpy and Python as they are now.
 
-    It is asked before every backward pass, so it keeps the modules' own tables instead of walking the model again, and
-    compares them all at once.
+    Args:
+        devices: whose generators may be drawn from.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self._tables = [
-            (path, table, {name: (entry, _mark(entry)) for name, entry in table.items()})
-            for path, module in model.named_modules()
-            for table in cast("list[dict[str, Any]]", [module._parameters, module._buffers, module._modules])
-            if table and isinstance(table, dict)  # a scripted submodule has no plain tables
-        ]
-        entries = [entry for _, table, _ in self._tables for entry in table.values()]
-        self._tensors = [entry for entry in entries if isinstance(entry, torch.Tensor)]
-        self._counted = [tensor for tensor in self._tensors if not tensor.is_inference()]  # the others have no counter
-        self._recorded = self._state()
+    def __init__(self, devices: set[torch.device]) -> None:
+        self._devices = {device for device in devices if device.type not in ("cpu", "meta")}
+        self._torch = torch.random.get_rng_state()
+        self._on_devices = {device: _generator(device).get_state() for device in self._devices}
+        self._numpy = np.random.get_state()  # noqa: NPY002 - the user's global one
+        self._python = random.getstate()
 
-    def _state(self) -> tuple[list[str], list[int], list[int], list[int]]:
-        return (
-            [name for _, table, _ in self._tables for name in table],
-            [id(entry) for _, table, _ in self._tables for entry in table.values()],
-            [tensor.data_ptr() for tensor in self._tensors],
-            [tensor._version for tensor in self._counted],
-        )
+    def put_back(self, *, drawn: bool) -> None:
+        """Give the generators this state again.
 
-    def changed(self) -> str | None:
-        """The name of the first parameter, buffer or module that is no longer what it was, or ``None``."""
-        return None if self._state() == self._recorded else self._first_changed()
-
-    def _first_changed(self) -> str | None:
-        for path, table, entries in self._tables:
-            if len(table) != len(entries):
-                return path or "the model"
-            for name, (entry, mark) in entries.items():
-                if table.get(name) is not entry or (mark is not None and _mark(entry) != mark):
-                    return f"{path}.{name}" if path else name
-        return None  # the same entries in another order
+        Args:
+            drawn: whether the pass drew from torch's. If it did not, they stay as they are: what another thread has
+                drawn meanwhile is its own.
+        """
+        if drawn and not torch.equal(self._torch, torch.random.get_rng_state()):
+            torch.random.set_rng_state(self._torch)
+        for device, state in self._on_devices.items() if drawn else ():
+            _generator(device).set_state(state)
+        if not _equal(self._numpy, np.random.get_state()):  # noqa: NPY002
+            np.random.set_state(self._numpy)  # noqa: NPY002
+        if self._python != random.getstate():
+            random.setstate(self._python)
 
 
-def _mark(entry: Any) -> tuple[int, int] | None:
-    if not isinstance(entry, torch.Tensor):
-        return None
-    return entry.data_ptr(), -1 if entry.is_inference() else entry._version
+def _equal(before: Any, now: Any) -> bool:
+    return all(map(np.array_equal, before, now))
+
+
+def _generator(device: torch.device) -> torch.Generator:
+    """The default generator of an accelerator."""
+    module: Any = torch.get_device_module(device)
+    given: int | None = device.index
+    index = module.current_device() if given is None else given
+    if not hasattr(module, "default_generators"):  # MPS has one device
+        return cast("torch.Generator", module._get_default_mps_generator())
+    return cast("torch.Generator", module.default_generators[index])

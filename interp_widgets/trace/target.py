@@ -1,72 +1,175 @@
-"""What is explained: a scalar of the model's output, or of any recorded site."""
+"""What is explained: a scalar of the model's output, or of any recorded site.
+
+A target is a function of recorded values. It sees ``Values`` and never the ``Trace``, so the same target reads a
+recording, a pass with other inputs or a walk over the tape.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 
 from interp_widgets.errors import TargetError, did_you_mean
-
-if TYPE_CHECKING:
-    from interp_widgets.trace.trace import Trace
+from interp_widgets.trace.arguments import shown
 
 __all__ = [
     "ClassScore",
     "ClassSum",
     "Contrast",
+    "Names",
     "OutputScore",
+    "Recorded",
     "SiteScore",
     "Target",
     "TargetLike",
+    "Values",
     "as_target",
-    "each_score",
 ]
 
-Value = Callable[[str], torch.Tensor]
+Names = Sequence[str] | None
 
 
-@runtime_checkable
-class Target(Protocol):
+class Recorded(Protocol):
+    """What is asked of a recording to make a target of what a user writes, and to find the values it reads."""
+
+    @property
+    def class_names(self) -> Names:
+        """Names of the classes, ``None`` where nobody gave them."""
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes."""
+
+    @property
+    def probabilities(self) -> torch.Tensor:
+        """Probability of each class for each input, ``(N, K)``."""
+
+    @property
+    def prediction(self) -> int:
+        """The likeliest class for the first input."""
+
+    @property
+    def logits_site(self) -> str:
+        """Name of the site of the class scores; a ``TargetError`` where the output has none."""
+
+    def channel_axis(self, layer: str) -> int:
+        """The axis that counts a site's channels."""
+
+    def map_output(self, value: Callable[[str], torch.Tensor]) -> Any:
+        """What the model returned, with ``value(site)`` in place of each tensor."""
+
+
+class Values:
+    """The values of one pass: all that a target sees.
+
+    Args:
+        recorded: where the sites are.
+        value: the value at a site; a target differentiates through what it returns.
+    """
+
+    def __init__(self, recorded: Recorded, value: Callable[[str], torch.Tensor]) -> None:
+        self._recorded = recorded
+        self.value = value
+
+    @property
+    def logits_site(self) -> str:
+        """Name of the site of the class scores before the softmax.
+
+        Raises:
+            TargetError: the output has no tensor of class scores.
+        """
+        return self._recorded.logits_site
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """The class scores before the softmax, ``(N, K)`` or ``(N, K, ...)``, ``(K,)`` without a batch."""
+        return self.value(self.logits_site)
+
+    def channel_axis(self, site: str) -> int:
+        """The axis that counts a site's channels."""
+        return self._recorded.channel_axis(site)
+
+    @property
+    def output(self) -> Any:
+        """What the model returned, made of these values."""
+        return self._recorded.map_output(self.value)
+
+
+class Target(ABC):
     """A scalar to explain. Equal targets give equal scores, so a target is hashable and serves as a cache key."""
 
-    def score(self, trace: Trace, value: Value) -> torch.Tensor:
-        """The scalar, ``()``, as a differentiable function of recorded values; ``value(site)`` gives one of them."""
+    adds_up: ClassVar[bool] = True  # the score of a batch is the sum of its inputs' scores, so a batch may be probed
+
+    @abstractmethod
+    def each(self, values: Values) -> torch.Tensor:
+        """The score of each input of a batch, ``(N,)``, differentiable; ``(1,)`` where they do not add up."""
+
+    @abstractmethod
+    def label(self, names: Names) -> str:
+        """What the target is called.
+
+        Args:
+            names: the names of the classes, where they are known.
+        """
+
+    def score(self, values: Values) -> torch.Tensor:
+        """The scalar, ``()``, as a differentiable function of the values."""
+        return self.each(values).sum()
+
+    def numbered(self, names: Names) -> Target:
+        """The same target with the index of each class that was given by name.
+
+        Raises:
+            TargetError: no class of that name; the names are not known.
+        """
+        del names  # nothing in this target is the name of a class
+        return self
 
 
 @dataclass(frozen=True)
-class ClassScore:
+class ClassScore(Target):
     """The score of one class before the softmax, summed over the batch and averaged over positions.
 
     Args:
-        index: the class, in ``0..K-1``.
+        index: the class, in ``0..K-1``, or its name, which a trace with class names turns into its index.
     """
 
     index: int
 
-    def score(self, trace: Trace, value: Value) -> torch.Tensor:
-        """See ``Target.score``."""
-        return self.each(trace, value).sum()
+    def __init__(self, index: int | str) -> None:
+        object.__setattr__(self, "index", _class(index, "ClassScore"))
 
-    def each(self, trace: Trace, value: Value) -> torch.Tensor:
-        """The score of each input of a batch, ``(N,)``."""
-        logits = value(trace.logits_site)
-        classes = trace.class_count
-        if not 0 <= self.index < classes:
-            raise TargetError(f"target must be in 0..{classes - 1} (the model has {classes} classes), got {self.index}")
+    def each(self, values: Values) -> torch.Tensor:
+        logits = values.logits
+        classes = logits.shape[1] if logits.ndim > 1 else logits.numel()
+        index = _index_of(self.index, None)
+        if not 0 <= index < classes:
+            raise TargetError(f"target must be in 0..{classes - 1} (the model has {classes} classes), got {index}")
         if logits.ndim <= 1:
-            return logits.reshape(-1)[self.index : self.index + 1]
-        scores = logits.select(1, self.index)
+            return logits.reshape(-1)[index : index + 1]
+        scores = logits.select(1, index)  # (N, ...)
         return scores if scores.ndim == 1 else scores.flatten(1).mean(dim=1)
+
+    def label(self, names: Names) -> str:
+        return _name_of(self.index, names)
+
+    def numbered(self, names: Names) -> Target:
+        return ClassScore(_index_of(self.index, names))
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(Target):
     """Why class ``a`` rather than class ``b``: the difference of their scores.
 
     Args:
+        a: a class, by index or name.
+        b: another class, by index or name.
         weight: how much of the score of ``b`` is taken off; 0 explains ``a`` alone.
     """
 
@@ -74,123 +177,230 @@ class Contrast:
     b: int
     weight: float = 1.0
 
-    def score(self, trace: Trace, value: Value) -> torch.Tensor:
-        """See ``Target.score``."""
-        return self.each(trace, value).sum()
+    def __init__(self, a: int | str, b: int | str, weight: float = 1.0) -> None:
+        object.__setattr__(self, "a", _class(a, "Contrast"))
+        object.__setattr__(self, "b", _class(b, "Contrast"))
+        object.__setattr__(self, "weight", _finite(weight, "the weight of a Contrast"))
 
-    def each(self, trace: Trace, value: Value) -> torch.Tensor:
-        """The difference for each input of a batch, ``(N,)``."""
-        return ClassScore(self.a).each(trace, value) - self.weight * ClassScore(self.b).each(trace, value)
+    def each(self, values: Values) -> torch.Tensor:
+        return ClassScore(self.a).each(values) - self.weight * ClassScore(self.b).each(values)
+
+    def label(self, names: Names) -> str:
+        share = "" if self.weight == 1 else f", by {self.weight:.0%}"
+        return f"{_name_of(self.a, names)} rather than {_name_of(self.b, names)}{share}"
+
+    def numbered(self, names: Names) -> Target:
+        return Contrast(_index_of(self.a, names), _index_of(self.b, names), self.weight)
 
 
 @dataclass(frozen=True)
-class ClassSum:
-    """The sum of the scores of several classes: what speaks for any of them."""
+class ClassSum(Target):
+    """The sum of the scores of several classes: what speaks for any of them.
+
+    Args:
+        indices: the classes, each by index or name; at least one.
+    """
 
     indices: tuple[int, ...]
 
+    def __init__(self, indices: Iterable[int | str]) -> None:
+        if not _is_sequence(indices):
+            raise TargetError(f"ClassSum takes a sequence of classes, such as (3, 5), got {shown(indices)}")
+        classes = tuple(_class(index, "ClassSum") for index in indices)
+        if not classes:
+            raise TargetError(f"ClassSum needs at least one class, such as ClassSum((3, 5)), got {shown(indices)}")
+        object.__setattr__(self, "indices", classes)
+
     @classmethod
-    def top(cls, trace: Trace, count: int) -> Self:
+    def top(cls, trace: Recorded, count: int) -> Self:
         """The sum of the scores of the first input's likeliest classes.
 
         Raises:
             TargetError: the model has not so many classes.
         """
-        if not 1 <= count <= trace.class_count:
-            raise TargetError(f"count must be in 1..{trace.class_count} (the model's classes), got {count}")
-        return cls(tuple(trace.probabilities[0].topk(count).indices.tolist()))
+        if not hasattr(trace, "class_count"):
+            raise TargetError(f"ClassSum.top takes a trace and a count, got {shown(trace)}")
+        number, classes = _whole(count, "count"), trace.class_count
+        if not 1 <= number <= classes:
+            raise TargetError(f"count must be in 1..{classes} (the model's classes), got {shown(count)}")
+        return cls(trace.probabilities[0].topk(number).indices.tolist())
 
-    def score(self, trace: Trace, value: Value) -> torch.Tensor:
-        """See ``Target.score``."""
-        return self.each(trace, value).sum()
+    def each(self, values: Values) -> torch.Tensor:
+        return torch.stack([ClassScore(index).each(values) for index in self.indices]).sum(dim=0)
 
-    def each(self, trace: Trace, value: Value) -> torch.Tensor:
-        """The sum for each input of a batch, ``(N,)``."""
-        return torch.stack([ClassScore(index).each(trace, value) for index in self.indices]).sum(dim=0)
+    def label(self, names: Names) -> str:
+        return " + ".join(_name_of(index, names) for index in self.indices)
+
+    def numbered(self, names: Names) -> Target:
+        return ClassSum(_index_of(index, names) for index in self.indices)
 
 
 @dataclass(frozen=True)
-class SiteScore:
+class SiteScore(Target):
     """The sum of a recorded site, or of one of its channels: any unit of the network can be the target."""
 
     site: str
     channel: int | None = None
 
-    def score(self, trace: Trace, value: Value) -> torch.Tensor:
-        """See ``Target.score``."""
-        return self._chosen(trace, value).sum()
+    def __post_init__(self) -> None:
+        if not isinstance(self.site, str):
+            raise TargetError(f"the site of a SiteScore is a name such as 'layer4.2', got {shown(self.site)}")
+        if self.channel is not None:
+            object.__setattr__(self, "channel", _whole(self.channel, "the channel of a SiteScore"))
 
-    def each(self, trace: Trace, value: Value) -> torch.Tensor:
-        """The sum for each input of a batch, ``(N,)``."""
-        chosen = self._chosen(trace, value)
+    def each(self, values: Values) -> torch.Tensor:
+        chosen = self._chosen(values)
         return chosen.reshape(1) if chosen.ndim == 0 else chosen.reshape(chosen.shape[0], -1).sum(dim=1)
 
-    def _chosen(self, trace: Trace, value: Value) -> torch.Tensor:
-        tensor = value(self.site)
+    def score(self, values: Values) -> torch.Tensor:
+        return self._chosen(values).sum()  # where the first axis is not the batch, too
+
+    def _chosen(self, values: Values) -> torch.Tensor:
+        tensor = values.value(self.site)
         if self.channel is None:
             return tensor
-        channels, axis = trace.channels(self.site), trace.channel_axis(self.site)
+        axis = values.channel_axis(self.site)
+        channels = tensor.shape[axis] if tensor.ndim else 1
         if not 0 <= self.channel < channels:
             raise TargetError(
                 f"channel must be in 0..{channels - 1} ({self.site!r} has {channels} channels), got {self.channel}"
             )
-        return tensor.select(axis, self.channel)
+        return tensor.select(axis, self.channel) if tensor.ndim else tensor
+
+    def label(self, names: Names) -> str:
+        del names  # a unit is no class
+        return self.site if self.channel is None else f"channel {self.channel} of {self.site}"
 
 
 @dataclass(frozen=True)
-class OutputScore:
+class OutputScore(Target):
     """A user's function of what the model returned, ``function(output) -> ()``."""
+
+    adds_up: ClassVar[bool] = False  # the function may read the first input only
 
     function: Callable[[Any], torch.Tensor]
 
-    def score(self, trace: Trace, value: Value) -> torch.Tensor:
-        """See ``Target.score``."""
-        score: Any = self.function(trace.map_output(value))
-        if not isinstance(score, torch.Tensor) or score.numel() != 1:
-            shown = tuple(score.shape) if isinstance(score, torch.Tensor) else type(score).__name__
-            raise TargetError(
-                f"a target function must return a tensor with one element, got {shown}: sum or select first"
-            )
-        return score.reshape(())
+    def __post_init__(self) -> None:
+        if isinstance(self.function, type) or not callable(self.function):
+            raise TargetError(f"OutputScore takes a function of the model's output, got {shown(self.function)}")
+        _hashable(self.function)
+
+    def each(self, values: Values) -> torch.Tensor:
+        return _scalar(self.function(values.output), "a target function").reshape(1)
+
+    def label(self, names: Names) -> str:
+        del names  # a function says by its own name what it is
+        return str(getattr(self.function, "__name__", type(self).__name__))
 
 
-def each_score(target: Target, trace: Trace, value: Value) -> torch.Tensor:
-    """The score of each input of a batch, ``(N,)``; of a target that has only one score for all of them, ``(1,)``."""
-    each = getattr(target, "each", None)
-    scores: torch.Tensor = target.score(trace, value).reshape(1) if each is None else each(trace, value)
-    return scores
+@dataclass(frozen=True)
+class ObjectScore(Target):
+    """An object of another package with a method ``score(values, value)``; ``value(site)`` is ``values.value``."""
+
+    adds_up: ClassVar[bool] = False  # it may read the first input only
+
+    given: Any
+
+    def each(self, values: Values) -> torch.Tensor:
+        name = f"{type(self.given).__name__}.score"
+        return _scalar(self.given.score(values, values.value), name).reshape(1)
+
+    def label(self, names: Names) -> str:
+        del names  # the object says by its class what it is
+        return type(self.given).__name__
 
 
 TargetLike = int | str | Target | Callable[[Any], torch.Tensor] | None
 
 
-def as_target(target: TargetLike, trace: Trace) -> Target:
+def as_target(target: TargetLike, trace: Recorded) -> Target:
     """A ``Target`` from what a user writes: a class index or name, an object, a function; ``None``: the prediction.
 
     Raises:
         TargetError: no such class; a name although the class names are not known; some other type.
     """
-    # what is common first: a runtime check of the protocol costs more than the rest of a look-up
+    # what is common first: this is asked for every look-up
     if target is None or type(target) is int:
         return ClassScore(trace.prediction if target is None else target)
-    if isinstance(target, str):
-        return ClassScore(_class_index(target, trace.class_names))
-    if isinstance(target, (ClassScore, ClassSum, Contrast, SiteScore, OutputScore)) or isinstance(target, Target):  # noqa: SIM101
-        return target
-    given: Any = target  # numpy's integers and tensors of one element are no ``int``, but stand for one
-    if isinstance(given, torch.Tensor) and given.numel() == 1 and not given.is_floating_point():
-        return ClassScore(int(given))
-    if hasattr(given, "__index__") and not isinstance(given, (bool, torch.Tensor)):
-        return ClassScore(given.__index__())
-    if callable(given):
-        return OutputScore(given)
+    found = target if isinstance(target, Target) else _made_of(target)
+    return found.numbered(trace.class_names)
+
+
+def _made_of(given: Any) -> Target:
+    """A target from anything but a target: a number, a name, an object with a score, a function."""
+    if isinstance(given, str) or _is_whole(given):
+        return ClassScore(given)
+    if not isinstance(given, type):  # a class is callable too, but nobody means it as a function of the output
+        is_trace = hasattr(given, "logits_site")  # it has a score too, but is none
+        if callable(getattr(given, "score", None)) and not is_trace:
+            return ObjectScore(_hashable(given))
+        if callable(given):
+            return OutputScore(given)
     raise TargetError(
         "target must be a class index, a class name, a target object or a function of the output, "
-        f"got {target!r} ({type(target).__name__})"
+        f"got {shown(given)} ({type(given).__name__})"
     )
 
 
-def _class_index(name: str, names: tuple[str, ...] | None) -> int:
+def _hashable(given: Any) -> Any:
+    try:
+        hash(given)
+    except TypeError as error:
+        raise TargetError(f"a target must be hashable, because results are kept by it, got {shown(given)}") from error
+    return given
+
+
+def _scalar(score: Any, what: str) -> torch.Tensor:
+    """A tensor with one element, as ``()``."""
+    if not isinstance(score, torch.Tensor) or score.numel() != 1:
+        shown = tuple(score.shape) if isinstance(score, torch.Tensor) else type(score).__name__
+        raise TargetError(f"{what} must return a tensor with one element, got {shown}: sum or select first")
+    return score.reshape(())
+
+
+def _class(index: Any, where: str) -> Any:
+    """A class as a target keeps it: a name or a whole number."""
+    return str(index) if isinstance(index, str) else _whole(index, f"a class of {where}", "an index or a class name")
+
+
+def _is_whole(number: Any) -> bool:
+    """Whether it stands for a whole number: an ``int``, numpy's integers, a tensor of one integer."""
+    if isinstance(number, (bool, type)):
+        return False
+    if isinstance(number, torch.Tensor):
+        is_integer = not (number.dtype.is_floating_point or number.dtype.is_complex or number.dtype == torch.bool)
+        return is_integer and number.numel() == 1
+    try:
+        operator.index(number)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_sequence(given: Any) -> bool:
+    """Whether it has items one after the other; text and what has no axis or several is none."""
+    if isinstance(given, (str, bytes, dict, type)) or getattr(given, "ndim", 1) != 1:
+        return False
+    return isinstance(given, Iterable)
+
+
+def _whole(number: Any, what: str, allowed: str = "a whole number") -> int:
+    if not _is_whole(number):
+        raise TargetError(f"{what} must be {allowed}, got {shown(number)}")
+    return int(number)
+
+
+def _finite(number: Any, what: str) -> float:
+    is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
+    if not is_number or not abs(number) <= sys.float_info.max:
+        raise TargetError(f"{what} must be a finite number, got {shown(number)}")
+    return float(number)
+
+
+def _index_of(name: int | str, names: Names) -> int:
+    """The index of a class by its name; an index is taken as it is."""
+    if not isinstance(name, str):
+        return name
     if names is None:
         raise TargetError(
             f"target {name!r} is a class name, but the trace has no class names: "
@@ -201,3 +411,9 @@ def _class_index(name: str, names: tuple[str, ...] | None) -> int:
             f"no class is named {name!r}{did_you_mean(name, names)} ({len(names)} classes: trace.class_names)"
         )
     return names.index(name)
+
+
+def _name_of(index: int | str, names: Names) -> str:
+    if isinstance(index, str):
+        return index
+    return str(names[index]) if names is not None and index < len(names) else f"class {index}"

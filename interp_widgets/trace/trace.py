@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, NoReturn, Protocol, Self
 
 import torch
 from torch import nn
@@ -25,14 +25,23 @@ from interp_widgets.errors import (
     TargetError,
     did_you_mean,
 )
+from interp_widgets.trace.arguments import (
+    as_list,
+    check_batches,
+    check_example,
+    check_tensor,
+    other_path,
+    refuse_copy,
+    shown,
+)
 from interp_widgets.trace.axes import default_layer
 from interp_widgets.trace.axes.labels import LayoutReader
 from interp_widgets.trace.axes.layout import Layout
 from interp_widgets.trace.axes.reading import Reading, readings
 from interp_widgets.trace.calls import Calls
+from interp_widgets.trace.fingerprint import Fingerprint
 from interp_widgets.trace.memory import batch_bytes
-from interp_widgets.trace.state import Fingerprint
-from interp_widgets.trace.target import Target, TargetLike, as_target, each_score
+from interp_widgets.trace.target import Target, TargetLike, Values, as_target
 from interp_widgets.trace.values import Edge, Operation, Ref, Site, Value, map_structure
 
 __all__ = ["Recording", "Trace"]
@@ -166,7 +175,8 @@ class Trace:
         """
         if not isinstance(layer, str):
             raise LayerError(
-                f"layer must be a module path such as {self._example_layer()!r}, got {layer!r} ({type(layer).__name__})"
+                f"layer must be a module path such as {self._example_layer()!r}, "
+                f"got {shown(layer)} ({type(layer).__name__})"
             )
         if layer in self._layer_sites:
             return self._sites[self._layer_sites[layer]]
@@ -174,6 +184,9 @@ class Trace:
             return self._sites[layer]
         if layer.endswith(":0") and layer[:-2] in self._sites:
             return self._sites[layer[:-2]]
+        other = other_path(self.model, layer)
+        if other is not None:
+            return self.site(other)
         raise LayerError(self._unknown_layer(layer))
 
     def _example_layer(self) -> str:
@@ -301,7 +314,7 @@ class Trace:
                 return leaves[name]
 
             with torch.inference_mode(mode=False), torch.enable_grad():
-                score = target.score(self, leaf)
+                score = target.score(Values(self, leaf))
                 self._check_score(score, target)
                 used = [(name, tensor) for name, tensor in leaves.items() if tensor.requires_grad]
                 gradients: tuple[torch.Tensor | None, ...] = ()
@@ -340,7 +353,7 @@ class Trace:
 
     def gradients(self, layers: Iterable[str], target: TargetLike = None) -> list[torch.Tensor]:
         """The gradients at several layers from one backward pass; see ``gradient``."""
-        sites = [self.site(layer) for layer in layers]
+        sites = [self.site(layer) for layer in as_list(layers)]
         goal = as_target(target, self)
         self._seed(goal)
         held = self._held(goal, sites)
@@ -468,6 +481,7 @@ class Trace:
         """
         goal = as_target(target, self)
         name = self.site(layer).name
+        check_batches({name: values})
         if len(values) > 1 and not self._takes_batches(goal):
             parts = [self.probe(name, value[None], goal, example=example, gradient=gradient) for value in values]
             gradients = torch.cat([part.gradients for part in parts]) if gradient else values.new_zeros(0)
@@ -483,7 +497,7 @@ class Trace:
 
     def _with_gradients(self, name: str, values: torch.Tensor, target: Target, example: int) -> Probe:
         with self.rerun({name: values}, example=example) as other:
-            scores = each_score(target, other, other.activation)
+            scores = target.each(Values(other, other.activation))
             return Probe(scores.detach(), other.gradient(name, target).reshape(values.shape).contiguous())
 
     def _arranged(self, name: str, values: torch.Tensor) -> torch.Tensor:
@@ -502,15 +516,15 @@ class Trace:
             needed.add(self.site(site).name)
             return self.activation(site)
 
-        each_score(target, self, note)
+        target.each(Values(self, note))
         outputs = {path: site for path, site in self._output_values.items() if site in needed}
         wanted = {site: self._sites[site].module for site in needed - set(outputs.values())}
         if not all(module and "[" not in site for site, module in wanted.items()):
             with self.rerun({name: values}, example=example) as other:
-                return each_score(target, other, other.activation).detach()
+                return target.each(Values(other, other.activation)).detach()
         if name not in self.input_sites and not (self._sites[name].module and "[" not in name):
             with self.rerun({name: values}, example=example) as other:
-                return each_score(target, other, other.activation).detach()
+                return target.each(Values(other, other.activation)).detach()
         asked = {site: module or "" for site, module in wanted.items()}
         if name not in self._in_full:
             try:
@@ -519,7 +533,7 @@ class Trace:
                 self._in_full.add(name)
         inputs, edits = self._fed({name: values}, example)
         found = self._again.forward(inputs, edits, asked, outputs)
-        return each_score(target, self, lambda site: found[self.site(site).name]).detach()
+        return target.each(Values(self, lambda site: found[self.site(site).name])).detach()
 
     def _quick_scores(
         self,
@@ -541,7 +555,7 @@ class Trace:
         found = self._again.forward(inputs, rest, asked, outputs, known)
         if len(values) > 1 and any(value._version for site, value in known.items() if site not in edits):
             raise RuntimeError("one memory for all values was written into")
-        return each_score(target, self, lambda site: found[self.site(site).name]).detach()
+        return target.each(Values(self, lambda site: found[self.site(site).name])).detach()
 
     def _known(self, edits: Mapping[str, torch.Tensor], asked: Iterable[str], example: int) -> dict[str, torch.Tensor]:
         """What the modules return that ran before the edit, and the edit itself: they need not run again."""
@@ -586,7 +600,8 @@ class Trace:
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """All inputs, and the values at other sites, for a pass over a batch."""
         self._check_fresh("another pass")
-        named = {self.site(layer).name: value for layer, value in values.items()}
+        named = {self.site(layer).name: value for layer, value in check_batches(values).items()}
+        example = check_example(example, self.examples)
         counts = {len(value) for value in named.values()}
         if len(counts) != 1:
             raise InputError(f"values must be batches of one length, got lengths {sorted(counts)}")
@@ -624,7 +639,7 @@ class Trace:
         return all(len(shape) > 1 and shape[0] == shapes[0][0] for shape in shapes)
 
     def _takes_batches(self, target: Target) -> bool:
-        return self.is_batch and hasattr(target, "each")  # a user's function may read the first input only
+        return self.is_batch and target.adds_up
 
     def batches(
         self, count: int, *, gradient: bool = False, layer: str | None = None, growing: bool = True
@@ -664,7 +679,8 @@ class Trace:
 
     def set_layout(self, layer: str, layout: Layout | str) -> None:
         """Say which axis is what, such as ``"NCHW"``, ``"NHWC"`` or ``Layout.tokens(grid=(14, 14), prefix=1)``."""
-        self._layouts.override(self.site(layer), Layout.parse(layout) if isinstance(layout, str) else layout)
+        given = layout if isinstance(layout, Layout) else Layout.parse(layout)
+        self._layouts.override(self.site(layer), given)
 
     def maps(self, layer: str, tensor: torch.Tensor | None = None) -> torch.Tensor:
         """The activation of a layer (or a tensor of its shape, such as its gradient) as maps, ``(N, C, H, W)``.
@@ -672,7 +688,9 @@ class Trace:
         Raises:
             LayoutError: the layer has no spatial layout.
         """
-        return self.layout(layer).maps(self.activation(layer) if tensor is None else tensor, layer)
+        return self.layout(layer).maps(
+            self.activation(layer) if tensor is None else check_tensor(tensor, "tensor"), layer
+        )
 
     def is_spatial(self, layer: str) -> bool:
         """Whether a layer can be drawn as maps of more than one position."""
@@ -794,6 +812,9 @@ class Trace:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise refuse_copy("trace")
 
     def __repr__(self) -> str:
         if self._closed:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-if TYPE_CHECKING:
-    from interp_widgets.trace.axes.layout import Layout
+from interp_widgets.trace.axes.layout import Layout
 
 __all__ = [
     "Edge",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Self
@@ -23,6 +23,7 @@ from interp_widgets.render.colours import colour_table, default_colormap
 from interp_widgets.session.jobs import Jobs, Rank, Steps
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
+from interp_widgets.trace.arguments import as_list, as_names, check_is, is_name_of, plain_module, shown
 from interp_widgets.widgets.kit.agreement import Agreement
 from interp_widgets.widgets.kit.browser_widget import close_whole
 from interp_widgets.widgets.kit.links import BrowserLinks
@@ -59,16 +60,20 @@ class Comparison(widgets.VBox):
     _closed = True  # until it is made: ipywidgets closes what is half made, too
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        self.cells = tuple(cells)
+        self.cells = tuple(as_list(cells))
+        if not self.cells:
+            raise ParameterError("a Comparison shows at least one map; iw.compare(model, inputs) makes one")
+        for cell in self.cells:
+            check_is(cell, Cell, "a Comparison shows Cells; iw.compare(model, inputs) makes them")
         self._stopped = False
         self._started = time.perf_counter()
         self._jobs = Jobs()  # one worker for all maps, whatever session they are of
         self._bar = StatusBar()
         self.scale = Menu(options=SCALES, value="own", label="scale of the colours", layout={"width": "220px"})
         self.opacity = Slider(label="opacity", value=0.6, step=0.01, layout={"width": "200px"})
-        self.agreement = Agreement([cell.title for cell in cells], SIDE)
+        self.agreement = Agreement([cell.title for cell in self.cells], SIDE)
         self.views: tuple[MapView, ...] = ()
-        self.views = tuple(self._view(cell) for cell in cells)
+        self.views = tuple(self._view(cell) for cell in self.cells)
         super().__init__(self._arrange(), layout={"width": "100%", "overflow": "hidden"})
         self.add_class("iw-explorer")
         self._links = self._link()
@@ -231,7 +236,7 @@ def compare(  # noqa: PLR0913 - what can vary
     targets: Sequence[Any] | None = None,
     images: Sequence[Any] | None = None,
     models: Sequence[nn.Module | str] | Mapping[str, nn.Module | str] | None = None,
-    class_names: Sequence[str] | None = None,
+    class_names: Iterable[object] | None = None,
     preprocess: Preprocess | Callable[[Any], torch.Tensor] | None = None,
 ) -> Comparison:
     """Maps of one question asked in several ways, side by side under one cursor.
@@ -254,13 +259,16 @@ def compare(  # noqa: PLR0913 - what can vary
     """
     if (model is None) == (models is None):
         raise ParameterError("give either model or models")
-    given = [model] if model is not None else models or []
+    given = [model] if model is not None else as_list(models)
     chosen = dict(models) if isinstance(models, Mapping) else _named(given)
-    pictures: list[Any] = [None] if images is None and inputs is None else list(images or [inputs])
+    layers = None if layers is None else as_list(layers)
+    targets = None if targets is None else as_list(targets)
+    images = None if images is None else as_list(images)
+    pictures: list[Any] = images or [inputs]
     if methods is None:
         alone = not (layers or targets or len(pictures) > 1 or len(chosen) > 1)
         methods = METHODS if alone else ("GradCAM",)
-    explainers = [_explainer(each) for each in methods]
+    explainers = [_explainer(each) for each in as_list(methods)]
     count = len(chosen) * len(pictures) * len(layers or [0]) * len(targets or [0]) * len(explainers)
     if not 0 < count <= MOST:
         raise ParameterError(f"compare shows 1 to {MOST} maps, got {count}: give fewer methods, layers, or images")
@@ -293,21 +301,22 @@ def _named(models: Any) -> dict[str, nn.Module | str]:
 def _explainer(method: str | Explainer) -> Explainer:
     if isinstance(method, Explainer):
         return method
-    if method not in EXPLAINERS:
-        raise ParameterError(f"no explainer is named {method!r}: {', '.join(EXPLAINERS)}")
+    if not is_name_of(method, EXPLAINERS):
+        raise ParameterError(f"no explainer is named {shown(method)}: {', '.join(EXPLAINERS)}")
     return EXPLAINERS[method]()
 
 
 def _session(
     model: nn.Module | str | None,
     inputs: Any,
-    class_names: Sequence[str] | None,
+    class_names: Iterable[object] | None,
     preprocess: Preprocess | Callable[[Any], torch.Tensor] | None,
 ) -> Session:
     if not isinstance(model, str):
-        if inputs is None or model is None:
+        module = plain_module(model)
+        if inputs is None:
             raise ParameterError("give an input: a path, image, array or tensor")
-        return Session(model, inputs, class_names=class_names, preprocess=preprocess)
+        return Session(module, inputs, class_names=class_names, preprocess=preprocess)
     entry = zoo.load(model)
     if inputs is None and not entry.examples:
         raise ParameterError(f"{model!r} comes without examples: give an input, a path, image, array or tensor")
@@ -315,6 +324,6 @@ def _session(
     return Session(
         entry.model,
         given,
-        class_names=class_names or entry.class_names,
+        class_names=as_names(class_names) or entry.class_names,
         preprocess=preprocess or entry.preprocess,
     )

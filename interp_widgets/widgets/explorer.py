@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from interp_widgets.explainers import Attribution
 from interp_widgets.inputs import Preprocess
 from interp_widgets.render.snapshot import snapshot_png
 from interp_widgets.session.session import Session
+from interp_widgets.trace.arguments import as_names, check_is, plain_module
 from interp_widgets.widgets.kit.browser_widget import close_whole
 from interp_widgets.widgets.kit.heading import heading
 from interp_widgets.widgets.kit.links import BrowserLinks
@@ -64,6 +65,7 @@ class Explorer(widgets.VBox):
     _closed = True  # until it is made: ipywidgets closes what is half made, too
 
     def __init__(self, session: Session, title: str = "", *, owned: bool = False) -> None:
+        check_is(session, Session, "an Explorer shows a Session: iw.explore(model, inputs) makes both")
         self.session = session
         self._owned = owned
         self._title = title or type(session.model).__name__
@@ -238,7 +240,7 @@ def explore(
     model: nn.Module | str,
     inputs: Any = None,
     *,
-    class_names: Sequence[str] | None = None,
+    class_names: Iterable[object] | None = None,
     preprocess: Preprocess | Callable[[Any], torch.Tensor] | None = None,
     **state: Any,
 ) -> Explorer:
@@ -258,13 +260,14 @@ def explore(
         Whatever the model's forward raises.
     """
     if not isinstance(model, str):
+        model = plain_module(model)
         if inputs is None:
             raise InputError("give an input to explore the model on: a path, image, array or tensor")
         session = Session(model, inputs, class_names=class_names, preprocess=preprocess, **state)
         return _opened(session, "", state)
     entry = zoo.load(model)
     options: dict[str, Any] = {
-        "class_names": class_names or entry.class_names,
+        "class_names": as_names(class_names) or entry.class_names,
         "preprocess": preprocess or entry.preprocess,
     }
     if inputs is None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from interp_widgets.errors import ZooError
+from interp_widgets.trace.arguments import shown
 from interp_widgets.zoo.entry import Example, ZooEntry
 from interp_widgets.zoo.shipped import SHIPPED, held_out, load_shipped
 from interp_widgets.zoo.torchvision_models import load_torchvision
@@ -29,6 +31,8 @@ def load(name: str) -> ZooEntry:
     >>> tuple(entry.inputs.shape), entry.model(entry.inputs).argmax(1).tolist() == entry.labels.tolist()
     ((10, 1, 32, 32), True)
     """
+    if not isinstance(name, str):
+        raise ZooError(f"a model of the zoo is loaded by name, such as {NAMES[0]!r}, got {shown(name)}")
     if name in SHIPPED:
         return load_shipped(name)
     return load_torchvision(name, NAMES)

@@ -20,6 +20,7 @@ from PIL import Image
 
 from interp_widgets.errors import ParameterError, ZooError
 from interp_widgets.inputs import Preprocess
+from interp_widgets.trace.arguments import check_whole, is_name_of, shown
 from interp_widgets.zoo import digits, scenes
 from interp_widgets.zoo.entry import Example, ZooEntry
 from interp_widgets.zoo.models import DigitsCNN, SmallResNet, SmallViT
@@ -34,6 +35,7 @@ __all__ = ["FOLDER", "HELD_OUT_SEED", "SHIPPED", "TRAINING_SEEDS", "Recipe", "he
 FOLDER = Path(__file__).parent
 TRAINING_SEEDS = (0, 1)
 HELD_OUT_SEED = 2
+MOST_HELD_OUT = 100_000  # scenes at once: 3 GB
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def held_out(
 
     Args:
         name: one of the shipped models.
-        count: 1 or more; at most 450 for ``digits``.
+        count: 1 to 100,000; at most 450 for ``digits``.
         seed: another seed gives other examples; 0 and 1 drew the training scenes and are refused for the scene models.
         watermark: for ``scenes-shortcut`` only: ``None`` or ``"true"`` names the right class, ``"moved"`` a wrong one.
             For scenes without a watermark draw from ``"scenes"``.
@@ -95,8 +97,14 @@ def held_out(
         ZooError: no shipped model has this name; scikit-learn is missing for ``digits``.
         ParameterError: ``count``, ``seed`` or ``watermark`` outside the above.
     """
-    if name not in SHIPPED:
-        raise ZooError(f"held-out data exists for {', '.join(SHIPPED)}; got {name!r}")
+    if not is_name_of(name, SHIPPED):
+        raise ZooError(f"held-out data exists for {', '.join(SHIPPED)}; got {shown(name)}")
+    count = check_whole(count, "count", 1)
+    if count > MOST_HELD_OUT:
+        raise ParameterError(f"count must be in 1..{MOST_HELD_OUT}, got {count}")
+    seed = check_whole(seed, "seed", 0)
+    if watermark is not None and not is_name_of(watermark, ("true", "moved")):
+        raise ParameterError(f"watermark must be None, 'true' or 'moved', got {shown(watermark)}")
     recipe = SHIPPED[name]
     if watermark is not None and recipe.watermark is None:
         raise ParameterError(
@@ -134,12 +142,17 @@ def _held_out_digits(count: int, seed: int) -> tuple[Example, ...]:
 
 
 def _verified_weights(name: str) -> bytes:
-    manifest: dict[str, dict[str, Any]] = json.loads(_read(FOLDER / "weights" / "manifest.json"))
-    if name not in manifest:
+    place = FOLDER / "weights" / "manifest.json"
+    manifest = _read_json(place)
+    if not isinstance(manifest, dict) or name not in manifest:
         raise ZooError(f"the zoo's manifest does not list {name!r}: run python -m interp_widgets.zoo.train {name}")
     path = FOLDER / "weights" / f"{name}.safetensors"
     data = _read(path)
-    found, expected = hashlib.sha256(data).hexdigest(), manifest[name]["sha256"]
+    found = hashlib.sha256(data).hexdigest()
+    try:
+        expected = str(manifest[name]["sha256"])
+    except (LookupError, TypeError) as error:
+        raise _damaged(place, f"no sha256 of {name!r}") from error
     if found != expected:
         raise ZooError(
             f"the weights of {name!r} were changed or damaged: {path} has SHA-256 {found[:12]}..., the manifest says "
@@ -150,15 +163,30 @@ def _verified_weights(name: str) -> bytes:
 
 def _read_examples(name: str) -> tuple[Example, ...]:
     folder = FOLDER / "examples" / name
-    listed: list[dict[str, Any]] = json.loads(_read(folder / "examples.json"))
-    examples = []
-    for item in listed:
-        image, mask = Image.open(folder / item["image"], formats=("PNG",)), None
-        if item["mask"] is not None:
-            mask = np.asarray(Image.open(folder / item["mask"], formats=("PNG",)).convert("L")) > 127
-        image.load()
-        examples.append(Example(item["name"], image, item["label"], mask))
-    return tuple(examples)
+    listed = _read_json(folder / "examples.json")
+    try:
+        return tuple(_example(folder, item) for item in listed)
+    except (LookupError, TypeError, AttributeError, ValueError, SyntaxError, OSError) as error:
+        raise _damaged(folder / "examples.json", f"or its images: {type(error).__name__}: {error}") from error
+
+
+def _example(folder: Path, item: dict[str, Any]) -> Example:
+    image, mask = Image.open(folder / item["image"], formats=("PNG",)), None
+    if item["mask"] is not None:
+        mask = np.asarray(Image.open(folder / item["mask"], formats=("PNG",)).convert("L")) > 127
+    image.load()
+    return Example(item["name"], image, item["label"], mask)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(_read(path))
+    except ValueError as error:  # no JSON, or no text
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def _damaged(path: Path, why: str) -> ZooError:
+    return ZooError(f"{path} is damaged ({why}): reinstall interp-widgets, or run python -m interp_widgets.zoo.train")
 
 
 def _read(path: Path) -> bytes:
@@ -168,3 +196,5 @@ def _read(path: Path) -> bytes:
         raise ZooError(
             f"{path} is missing: reinstall interp-widgets, or run python -m interp_widgets.zoo.train"
         ) from error
+    except OSError as error:
+        raise _damaged(path, str(error)) from error

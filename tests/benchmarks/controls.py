@@ -163,7 +163,10 @@ def _page_down(desk: Desk) -> int:
 
 
 def method(desk: Desk, line: Line, moves: int) -> None:
-    """Through the methods of the menu, in the middle of the network, where no two draw the same map."""
+    """Through the methods of the menu, in the middle of the network, where no two draw the same map.
+
+    Of a method that refines the first picture counts; then it is stopped.
+    """
     desk.control("layer").focus()
     for _ in range(3):
         desk.control("layer").press("PageDown")
@@ -173,9 +176,9 @@ def method(desk: Desk, line: Line, moves: int) -> None:
     place = 0
     for before, place in _steps(0, last, moves):
         line.add(desk.press(_arrow("Down", "Up", place > before), {ATTRIBUTION: None}, METHOD_IS_SHOWN))
-        desk.quiet()
+        desk.stop()
     keys = (_arrow("Down", "Up", after > before) for before, after in _steps(place, last))
-    line.drag = desk.hold(ATTRIBUTION, keys, DRAG)
+    line.drag = desk.hold(ATTRIBUTION, keys, DRAG, settle=desk.stop)
 
 
 CONTROLS: dict[str, tuple[Callable[[Desk, Line, int], None], bool]] = {

@@ -17,9 +17,11 @@ from tests.browser.harness import Lab, NotebookPage
 WATCH = Path(__file__).parent / "watch.js"
 FRAME = 1000 / 60  # ms
 KEY_REPEAT = 30  # a second
+PATIENCE = 60.0  # seconds that a picture, and then the kernel's rest, may take
 ATTRIBUTION, CHANNEL = 0, 1  # the pictures, in the order of the page
 SLIDERS = ("opacity", "contrast", "channel", "layer")  # in the order of the page
 CLASSES = ".iw-classes [role=listbox]"
+STOP = ".iw-explorer button[title='stop what is being computed']"
 METHOD = ".iw-explorer select[aria-label=method]"
 METHOD_IS_SHOWN = f"""(() => {{
     const picture = document.querySelector('.iw-picture');
@@ -65,6 +67,7 @@ class Desk:
     """One notebook whose cell shows the Explorer ``explorer``."""
 
     def __init__(self, lab: Lab, source: str) -> None:
+        self.lab = lab
         self.random = random.Random(0)
         self.notebook: NotebookPage = lab.open([source])
         self.page = self.notebook.page
@@ -84,12 +87,18 @@ class Desk:
 
     def quiet(self) -> None:
         """Return when the kernel has computed all that it wants to."""
-        self.notebook.execute("explorer.wait()")
+        self.notebook.execute(f"assert explorer.wait({PATIENCE})", seconds=2 * PATIENCE)
 
     def settle(self) -> None:
         """Return when both pictures show what they are set to, and the kernel is quiet."""
         self.notebook.wait("watch.current()")
         self.quiet()
+
+    def stop(self) -> None:
+        """As soon as the chosen method shows a picture, give up refining it, as a click on the button does."""
+        self.notebook.wait(METHOD_IS_SHOWN, seconds=PATIENCE)
+        self.page.evaluate("stop => document.querySelector(stop).click()", STOP)
+        self.settle()
 
     def key(self, picture: int) -> tuple[int, int]:
         """Row and column that a picture is set to."""
@@ -137,17 +146,18 @@ class Desk:
         self.page.evaluate("wanted => watch.begin(wanted)", wanted)
         time.sleep(self.random.random() * FRAME / 1000)  # playwright is in step with the frames; a hand is not
         self.page.keyboard.press(key)
-        self.notebook.wait(until)
-        self.notebook.wait("watch.calm()")
-        return _move(self.page.evaluate("watch.end()"))
+        # In one step, because a method that refines draws on: between two steps there may be a picture not yet shown.
+        ended = self.page.wait_for_function(f"({until}) && watch.calm() && watch.end()", timeout=1000 * PATIENCE)
+        return _move(ended.json_value())
 
     def sweep(self, picture: int, slider: str, between: tuple[float, float], steps: int, seconds: float) -> Drag:
         """Drag a slider to and fro between two places (0..1) of its track, one step at each frame."""
         place = SLIDERS.index(slider)
-        return self._drag(picture, lambda: self.notebook.call("watch.sweep", [place, *between, steps, 1000 * seconds]))
+        track = [place, *between, steps, 1000 * seconds]
+        return self._drag(picture, lambda: self.notebook.call("watch.sweep", track), self.settle)
 
-    def hold(self, picture: int, keys: Iterable[str], seconds: float) -> Drag:
-        """Press one key after another, as often as a key that is held down repeats."""
+    def hold(self, picture: int, keys: Iterable[str], seconds: float, settle: Callable[[], None] | None = None) -> Drag:
+        """Press one key after another, as often as a key that is held down repeats; then ``settle``."""
 
         def press() -> int:
             begun, total = time.monotonic(), round(seconds * KEY_REPEAT)
@@ -156,14 +166,14 @@ class Desk:
                 time.sleep(max(0.0, begun + count / KEY_REPEAT - time.monotonic()))
             return total
 
-        return self._drag(picture, press)
+        return self._drag(picture, press, settle or self.settle)
 
-    def _drag(self, picture: int, act: Callable[[], int]) -> Drag:
+    def _drag(self, picture: int, act: Callable[[], int], settle: Callable[[], None]) -> Drag:
         self.page.evaluate("wanted => watch.begin(wanted)", {picture: None})
         begun = self.page.evaluate("performance.now()")
         events = act()
         ended = self.page.evaluate("performance.now()")
-        self.settle()
+        settle()
         drawn = [draw["drawn"] for draw in self.page.evaluate("watch.end()")["draws"]]
         per_second = 1000 / (ended - begun)
         updates = sum(time <= ended for time in drawn)

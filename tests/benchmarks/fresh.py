@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator
 
 from tests.benchmarks.measure import Row, fresh_process
+from tests.benchmarks.peers import LAYERS
 
 __all__ = ["imports", "memory"]
 
@@ -33,7 +34,7 @@ what = {what!r}
 subject = build({name!r})
 nn = torch.nn
 tiny = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 222 * 222, 8)).eval()
-run("ours" if what == "ours" else "plain", (tiny, subject[1]))  # what libraries allocate once
+run("ours" if what == "ours" else "plain", (tiny, torch.randn(1, 3, 224, 224)))  # what libraries allocate once
 gc.collect()
 ctypes.CDLL("libc.so.6").malloc_trim(0)
 if {allocations}:
@@ -54,7 +55,7 @@ else:
 
 
 def memory(name: str, threads: int, rounds: int) -> Iterator[Row]:
-    layer = "layer4" if name.startswith("resnet") else "encoder.layers.encoder_layer_10"
+    layer, _ = LAYERS[name]
     for what, allocations, repeats in (("allocations", True, 1), ("resident set", False, rounds)):
         found: dict[str, list[float]] = {"plain": [], "ours": [], "pytorch-grad-cam": [], "captum": []}
         for _ in range(repeats):

@@ -13,14 +13,53 @@ import torchvision
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-__all__ = ["PEERS", "PGC_METHODS", "activation_of", "build", "plain_backward_to", "plain_pass", "pytorch_grad_cam_call"]
+__all__ = [
+    "LAYERS",
+    "PEERS",
+    "PGC_METHODS",
+    "SMALL",
+    "activation_of",
+    "build",
+    "plain_backward_to",
+    "plain_pass",
+    "pytorch_grad_cam_call",
+]
 
 PGC_METHODS = ("GradCAM", "GradCAMPlusPlus", "XGradCAM", "HiResCAM", "LayerCAM")
+
+
+SMALL = "small"
+# the last layer with maps, and one in the middle
+LAYERS = {
+    "resnet18": ("layer4", "layer2"),
+    "resnet50": ("layer4", "layer2"),
+    "vit_b_16": ("encoder.layers.encoder_layer_10", "encoder.layers.encoder_layer_5"),
+    "convnext_tiny": ("features.7", "features.3"),
+    SMALL: ("layer4", "layer2"),
+}
+
+
+class SmallNetwork(nn.Module):
+    """Stages named as ResNet's: every part of a benchmark runs on it in a moment, which is all that it is good for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer2 = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.layer4 = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16), nn.ReLU())
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(16, 1000)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(N, 3, H, W)`` to ``(N, 1000)``."""
+        return self.fc(self.flatten(self.avgpool(self.layer4(self.layer2(x)))))
 
 
 def build(name: str) -> tuple[nn.Module, torch.Tensor]:
     """Random weights, none of them zero (ViT's head starts at zero, and then every gradient is zero too)."""
     torch.manual_seed(0)
+    if name == SMALL:
+        return SmallNetwork().eval(), torch.randn(1, 3, 128, 128)
     model = torchvision.models.get_model(name, weights=None).eval()
     for parameter in model.parameters():
         if not parameter.detach().any():

@@ -9,10 +9,10 @@ random (above ``SAME``) shows what the model sees, not what speaks for the class
 
 from __future__ import annotations
 
-import argparse
 import copy
 import itertools
-import json
+import sys
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ import interp_widgets as iw
 from interp_widgets.errors import InterpError
 from interp_widgets.evaluation.agreement import rank_correlations
 from interp_widgets.zoo import held_out
-from tests.benchmarks.live import RESULTS
+from tests.benchmarks.measure import Parts, configured, parser_for, write_json
 
 ALIKE = 0.5  # a quarter of the ranks' variance is that of the map before
 SAME = 0.9  # four fifths of it are, and a person sees the same picture
@@ -70,50 +70,67 @@ def fault(values: list[float]) -> str:
     return ""
 
 
-def measure(name: str, methods: list[str], count: int, seeds: int) -> dict[str, list[float]]:
-    """Of each method the mean correlation after randomising the first stage, the first two, and so on."""
+def measure(
+    name: str, methods: Mapping[str, iw.Explainer], count: int, seeds: int, run: Parts
+) -> dict[str, list[float]]:
+    """Of each method the mean correlation after randomising the first stage, the first two, and so on.
+
+    A method that raises what it should not is a part that failed.
+    """
     entry = iw.zoo.load(name)
     parts = stages(entry.model)
-    examples = held_out(name, count)
     batch = torch.cat([iw.load_input(example.image, entry.preprocess) for example in held_out(name, 64)])
     found: dict[str, list[list[float]]] = {method: [[] for _ in parts] for method in methods}
-    for example in examples:
+
+    def map_of(method: str, trace: iw.Trace, label: int) -> NDArray[np.float32] | None:
+        """``None`` where the method refuses, or has failed."""
+        try:
+            return methods[method](trace, label).array
+        except InterpError as error:
+            print(f"{method}: {error}")
+        except Exception:  # noqa: BLE001 - reported, and the other methods go on
+            run.report(method)
+            del found[method]
+        return None
+
+    for example in held_out(name, count):
         image = iw.load_input(example.image, entry.preprocess)
         with iw.record(entry.model, image) as trace:
-            trained = {method: iw.EXPLAINERS[method]()(trace, example.label).array for method in methods}
+            trained = {method: map_of(method, trace, example.label) for method in list(found)}
         for seed, depth in itertools.product(range(seeds), range(len(parts))):
             with iw.record(randomise(entry.model, parts[: depth + 1], seed, batch), image) as trace:
-                for method, original in trained.items():
-                    try:
-                        other = iw.EXPLAINERS[method]()(trace, example.label).array
-                    except InterpError as error:
-                        print(f"{method}, seed {seed}, random from {parts[depth]} up: {error}")
-                    else:
-                        found[method][depth].append(alike(original, other))
+                for method in list(found):
+                    before = trained[method]
+                    after = None if before is None else map_of(method, trace, example.label)
+                    if before is not None and after is not None:
+                        found[method][depth].append(alike(before, after))
     return {method: [float(np.mean(each)) for each in depths if each] for method, depths in found.items()}
 
 
-def main() -> None:
-    """Print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table, write the JSON; the exit code."""
+    parser = parser_for("randomisation", __doc__)
     parser.add_argument("--model", default="scenes")
     parser.add_argument("--methods", nargs="+", default=list(iw.EXPLAINERS), choices=list(iw.EXPLAINERS))
     parser.add_argument("--images", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--samples", type=int, help="of the methods that take several (default: as each comes)")
     parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     parts = stages(iw.zoo.load(options.model).model)
-    found = measure(options.model, options.methods, options.images, options.seeds)
+    methods = {name: configured(name, options.samples) for name in options.methods}
+    run = Parts()
+    found = measure(options.model, methods, options.images, options.seeds, run)
     told = f"{options.model}, {options.images} images, {options.seeds} seeds"
     print(f"{told}: rank correlation with the trained model's map")
     print(f"{'method':<26}" + "".join(f"{'..' * bool(i) + part:>12}" for i, part in enumerate(parts)))
     for method, values in sorted(found.items(), key=lambda item: item[1][-1:]):
         verdict = "refuses this model" if not values else f"FAILS: {fault(values)}" if fault(values) else "passes"
         print(f"{iw.EXPLAINERS[method].title:<26}" + "".join(f"{value:>12.2f}" for value in values) + f"   {verdict}")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "randomisation.json").write_text(json.dumps({"stages": parts, "correlations": found}, indent=1))
+    print(f"written to {write_json(options.results, 'randomisation', {'stages': parts, 'correlations': found})}")
+    return run.exit_code()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,8 +10,7 @@ import json
 from typing import Any
 
 import interp_widgets as iw
-from tests.benchmarks.live import RESULTS
-from tests.benchmarks.measure import ROOT
+from tests.benchmarks.measure import RESULTS, ROOT
 from tests.benchmarks.randomisation import fault
 
 START, END = "<!-- trust: written by tests.benchmarks.readme -->", "<!-- trust ends -->"

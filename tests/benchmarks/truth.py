@@ -13,11 +13,10 @@ Only inputs that the model gets right are counted: otherwise the truth is not wh
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -28,8 +27,7 @@ import interp_widgets as iw
 from interp_widgets.errors import InterpError
 from interp_widgets.render.blend import resample
 from interp_widgets.zoo import Example, ZooEntry, held_out
-from tests.benchmarks.live import RESULTS
-from tests.benchmarks.measure import describe_machine
+from tests.benchmarks.measure import Parts, configured, describe_machine, parser_for, write_json
 
 MODELS = ("scenes", "scenes-vit", "scenes-shortcut")
 Z = 1.96  # of a 95 % interval
@@ -105,8 +103,8 @@ def cases(name: str, count: int) -> tuple[ZooEntry, list[Example]]:
     return entry, right
 
 
-def measure(name: str, count: int, methods: list[str]) -> Iterator[Score]:
-    """One score per control and method."""
+def measure(name: str, count: int, methods: Mapping[str, iw.Explainer], parts: Parts) -> Iterator[Score]:
+    """One score per control and method; a method that raises what it should not is a part that failed."""
     entry, examples = cases(name, count)
     images = [np.asarray(example.image.convert("RGB")) for example in examples]
     for title, control in CONTROLS.items():
@@ -116,18 +114,22 @@ def measure(name: str, count: int, methods: list[str]) -> Iterator[Score]:
     took = dict.fromkeys(methods, 0.0)
     for example in examples:
         with iw.record(entry.model, iw.load_input(example.image, entry.preprocess)) as trace:
-            for method in methods:
+            for method in list(found):
                 started = time.perf_counter()
                 try:
-                    values = iw.EXPLAINERS[method]()(trace, example.label).array
+                    values = methods[method](trace, example.label).array
                 except InterpError:
                     found[method].append(None)
                     continue
+                except Exception:  # noqa: BLE001 - reported, and the other methods go on
+                    parts.report(f"{name}, {method}")
+                    del found[method]
+                    continue
                 took[method] += time.perf_counter() - started
                 found[method].append(resample(values, *np.asarray(example.image).shape[:2]))
-    for method in methods:
-        maps = [each for each in found[method] if each is not None]
-        truths = [example for each, example in zip(found[method], examples, strict=True) if each is not None]
+    for method, all_maps in found.items():
+        maps = [each for each in all_maps if each is not None]
+        truths = [example for each, example in zip(all_maps, examples, strict=True) if each is not None]
         if maps:
             yield _score(name, iw.EXPLAINERS[method].title, maps, truths, took[method] / len(maps), control=False)
         else:
@@ -170,27 +172,30 @@ def judged(scores: list[Score]) -> list[Score]:
     return sorted(result, key=lambda score: -score.inside)
 
 
-def main() -> None:
-    """Run everything asked for, print the tables, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run everything asked for, print the tables, write the JSON; the exit code."""
+    parser = parser_for("truth", __doc__)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     parser.add_argument("--methods", nargs="+", default=list(iw.EXPLAINERS), choices=list(iw.EXPLAINERS))
     parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--samples", type=int, help="of the methods that take several (default: as each comes)")
     parser.add_argument("--threads", type=int, default=2, help="1 where the models run in processes side by side")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     machine = describe_machine(options.threads)
-    RESULTS.mkdir(exist_ok=True)
+    methods = {name: configured(name, options.samples) for name in options.methods}
+    parts = Parts()
     for name in options.models:
-        scores = judged(list(measure(name, options.images, options.methods)))
-        print(f"\n{name}: {scores[0].count} of {options.images} held-out scenes, those it gets right")
-        print(f"{'method':<26}{'hits (95 %)':>20}   {'inside (95 %)':>14}   {'per image':>11}")
-        for score in scores:
-            print(score)
-        path = RESULTS / f"truth_{name}.json"
-        path.write_text(json.dumps({"machine": machine, "scores": [asdict(score) for score in scores]}, indent=1))
-        print(f"written to {path}")
+        with parts.part(name):
+            scores = judged(list(measure(name, options.images, methods, parts)))
+            print(f"\n{name}: {scores[0].count} of {options.images} held-out scenes, those it gets right")
+            print(f"{'method':<26}{'hits (95 %)':>20}   {'inside (95 %)':>14}   {'per image':>11}")
+            for score in scores:
+                print(score)
+            document = {"machine": machine, "scores": [asdict(score) for score in scores]}
+            print(f"written to {write_json(options.results, f'truth_{name}', document)}", flush=True)
+    return parts.exit_code()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

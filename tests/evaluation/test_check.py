@@ -17,9 +17,9 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.errors import ParameterError
 from interp_widgets.evaluation import check, diagnose
-from interp_widgets.explainers.estimate import Estimate
+from interp_widgets.explainers.estimate import ErrorKind, Estimate
+from interp_widgets.explainers.question import Question
 from interp_widgets.explainers.registry import Registry
-from interp_widgets.trace import Target, Trace
 from tests.explainers.subjects import SmallNet, image_for, subject
 
 IMAGE = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(1))
@@ -111,11 +111,11 @@ class Gappy(iw.Gradient):
     """Promises to add up and does not."""
 
     title: ClassVar[str] = "Gappy"
-    error_name: ClassVar[str] = "completeness gap"
+    error_kind: ClassVar[ErrorKind | None] = ErrorKind.COMPLETENESS_GAP
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:  # type: ignore[override]
-        for values in super().estimates(trace, target, layer, example):
-            yield Estimate(values, 1, 1, 0.98)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        for estimate in super().estimates(question):
+            yield estimate._replace(error=0.98)
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,9 @@ class Moody(iw.Gradient):
 
     title: ClassVar[str] = "Moody"
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
-        for values in super().estimates(trace, target, layer, example):
-            yield values * torch.rand(())
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        for estimate in super().estimates(question):
+            yield estimate._replace(values=estimate.values * torch.rand(()))
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ class Broken(iw.Gradient):
 
     title: ClassVar[str] = "Broken"
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+    def estimates(self, question: Question) -> Iterator[Estimate]:
         raise ZeroDivisionError("by its author")
 
 
@@ -211,10 +211,10 @@ def test_a_slow_method_is_run_once_and_asked_again_for_its_second_estimate(monke
 
     @dataclass(frozen=True)
     class Counted(iw.SmoothGrad):
-        def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-            for found in super().estimates(trace, target, layer, example):
-                asked.append(found.done)
-                yield found
+        def estimates(self, question: Question) -> Iterator[Estimate]:
+            for estimate in super().estimates(question):
+                asked.append(estimate.done)
+                yield estimate
 
     monkeypatch.setattr(module, "EXPLAINERS", Registry((Counted,)))
     assert check(SmallNet(), IMAGE, target=1)["Counted"].verdict == "works"

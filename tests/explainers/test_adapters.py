@@ -162,6 +162,7 @@ ASK = """
 """
 
 
+@pytest.mark.slow
 def test_a_plug_in_is_loaded_when_it_is_asked_for_and_a_broken_one_is_named(tmp_path: Path) -> None:
     (tmp_path / "throwaway.py").write_text(textwrap.dedent(PLUGIN))
     info = tmp_path / "throwaway-1.dist-info"

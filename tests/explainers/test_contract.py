@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -18,6 +21,7 @@ from interp_widgets.explainers.base import limits
 from tests.explainers.subjects import SmallNet, image_for, subject
 
 KINDS = list(iw.EXPLAINERS.values())
+BEYOND_ROUNDING = 1e-8  # as a share of the largest value, in double precision
 BATCH = torch.randn(3, 3, 10, 14, generator=torch.Generator().manual_seed(3))
 
 
@@ -28,8 +32,9 @@ def explainer(request: pytest.FixtureRequest) -> iw.Explainer:
 
 def quick(kind: type[iw.Explainer]) -> iw.Explainer:
     """An explainer that takes few steps: what is tested here does not need a good estimate."""
+    few = {"steps": 12, "samples": 12, "segments": 9, "patch": 0.4}
     named = {field.name for field in dataclasses.fields(kind)}
-    return kind(**{name: 12 for name in ("steps", "samples") if name in named})
+    return kind(**{name: value for name, value in few.items() if name in named})
 
 
 def layers_for(explainer: iw.Explainer, *layers: str) -> tuple[str, ...]:
@@ -40,6 +45,12 @@ def layers_for(explainer: iw.Explainer, *layers: str) -> tuple[str, ...]:
 @pytest.fixture
 def model() -> nn.Module:
     return SmallNet()
+
+
+@pytest.fixture
+def precise_trace(model: nn.Module) -> iw.Trace:
+    """In double precision, where rounding errors are far below what a hyper-parameter changes."""
+    return iw.record(model.double(), BATCH[:1].double())
 
 
 @pytest.fixture
@@ -215,8 +226,63 @@ def test_every_hyper_parameter_says_what_is_allowed_and_what_it_does(explainer: 
     assert type(explainer).title
     assert type(explainer).summary
     for field in dataclasses.fields(explainer):
-        assert set(field.metadata) == {"low", "high", "options", "help", "convert"}
+        assert set(field.metadata) == {"low", "high", "options", "help", "convert", "only_with"}
         assert field.metadata["help"]
+
+
+def values_to_try(field: dataclasses.Field[Any]) -> tuple[Any, ...]:
+    """Values of a hyper-parameter that must give different maps: every option, or two numbers that are far apart."""
+    if isinstance(field.default, bool):
+        return (True, False)
+    if field.metadata["options"]:
+        return field.metadata["options"]
+    low, high = field.metadata["low"], field.metadata["high"]
+    if isinstance(field.default, int):
+        return (low, low + 10)
+    return (low, low + 0.6 * (min(high, 1) - low))
+
+
+def is_ignored(explainer: iw.Explainer, field: dataclasses.Field[Any], trace: iw.Trace) -> bool:
+    """Whether two values of a hyper-parameter give the same map, up to rounding, for each of three classes."""
+    layer = layers_for(explainer, "conv1")
+
+    @cache
+    def values(variant: iw.Explainer, target: int) -> torch.Tensor:
+        return variant(trace, target, *layer).values
+
+    def differ(one: iw.Explainer, other: iw.Explainer, target: int) -> bool:
+        first, second = values(one, target), values(other, target)
+        return float((first - second).abs().max()) > BEYOND_ROUNDING * float(first.abs().max())
+
+    stage = dataclasses.replace(explainer, **field.metadata["only_with"])
+    variants = [dataclasses.replace(stage, **{field.name: value}) for value in values_to_try(field)]
+    pairs = itertools.combinations(variants, 2)
+    return not all(any(differ(one, other, target) for target in range(3)) for one, other in pairs)
+
+
+def test_no_hyper_parameter_is_ignored(explainer: iw.Explainer, precise_trace: iw.Trace) -> None:
+    ignored = [field.name for field in dataclasses.fields(explainer) if is_ignored(explainer, field, precise_trace)]
+    assert not ignored
+
+
+class Ignored:
+    """A hyper-parameter that is read as the same value, whatever it is set to."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __get__(self, _instance: object, _owner: type) -> Any:
+        return self.value
+
+    def __set__(self, _instance: object, _value: Any) -> None:
+        pass
+
+
+def test_a_hyper_parameter_that_is_ignored_is_found(explainer: iw.Explainer, precise_trace: iw.Trace) -> None:
+    for field in dataclasses.fields(explainer):
+        kind = type(explainer)
+        mutant = type(kind.__name__, (kind,), {field.name: Ignored(values_to_try(field)[0])})
+        assert is_ignored(quick(mutant), field, precise_trace), field.name
 
 
 def test_a_wrong_hyper_parameter_is_refused_in_words(explainer: iw.Explainer) -> None:
@@ -271,6 +337,7 @@ def test_what_needs_no_gradient_takes_none(kind: type[iw.Explainer], trace: iw.T
     assert trace.backward_passes == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layer", "size"),
     [

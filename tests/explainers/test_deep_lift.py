@@ -225,6 +225,7 @@ def test_multi_head_attention_sums_up_with_and_without_the_rule() -> None:
         assert found.error < most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("baseline", ["zero", "dark", "noise"])
 def test_it_sums_up_on_torchvision_models(name: str, baseline: str) -> None:
@@ -543,6 +544,43 @@ def test_shap_of_a_linear_model_is_weight_times_distance_from_the_mean() -> None
     image, baselines = torch.randn(1, 5), torch.randn(7, 5)
     found = DeepLiftSHAP(baseline=baselines)(iw.record(model, image), 2).values
     torch.testing.assert_close(found, (model.weight[2] * (image[0] - baselines.mean(dim=0))).detach())
+
+
+def walked_singly(monkeypatch: pytest.MonkeyPatch, explainer: iw.Explainer, *question: Any) -> iw.Attribution:
+    with monkeypatch.context() as patch:
+        patch.setattr(DeepLiftSHAP, "_parts", lambda _self, _question, count: (range(k, k + 1) for k in range(count)))
+        return explainer(*question)
+
+
+@pytest.mark.parametrize("name", ["SmallNet", *INSIDE])
+def test_shap_from_several_baselines_at_once_is_that_from_one_at_a_time(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = SmallNet().double() if name == "SmallNet" else Inside(INSIDE[name])
+    trace = iw.record(model.eval(), IMAGE.double())
+    explainer = DeepLiftSHAP(samples=4)
+    found, expected = explainer(trace, 1), walked_singly(monkeypatch, explainer, trace, 1)
+    tolerance = {"atol": 1e-3 * float(expected.values.abs().max()), "rtol": 0} if "no rule" in name else {}
+    torch.testing.assert_close(found.values, expected.values, **tolerance)
+    assert found.error == pytest.approx(expected.error, rel=1e-2)
+
+
+def test_shap_walks_once_from_as_many_baselines_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    walks: list[int] = []
+
+    def counted(trace: iw.Trace, reference: iw.Trace, *others: Any) -> difference.Multipliers:
+        walks.append(reference.examples)
+        return multipliers(trace, reference, *others)
+
+    monkeypatch.setattr("interp_widgets.explainers.deep_lift.multipliers", counted)
+    monkeypatch.setattr(iw.Trace, "batches", lambda _self, count, **_options: iter([range(3), range(3, count)]))
+    trace = iw.record(SmallNet().eval(), IMAGE)
+    DeepLiftSHAP(samples=5)(trace, 1)
+    assert walks == [3, 2]
+    walks.clear()
+    DeepLiftSHAP(samples=3)(trace, lambda output: output[0, 1].exp())  # which reads the first row only
+    DeepLiftSHAP(samples=2)(trace, 1, "conv2")
+    assert walks == [1] * 5
 
 
 def test_shap_refuses_a_gap_as_well() -> None:

@@ -497,7 +497,7 @@ def plain_rise(explainer: iw.RISE, model: nn.Module, image: torch.Tensor, target
     masks, scores = [], []
     with torch.no_grad():
         for _ in range(explainer.samples):
-            mask = explainer.mask(height, width, generator).double()
+            (mask,) = explainer.masks(height, width, 1, generator, image)
             masks.append(mask.numpy())
             scores.append(float(model(image * mask)[0, target]))
     mean = sum(scores) / len(scores)
@@ -543,7 +543,7 @@ def test_masks_of_rise_are_smooth_and_leave_their_share_visible_everywhere(
 ) -> None:
     explainer = iw.RISE(cells=cells, share=share)
     generator = torch.Generator().manual_seed(1)
-    masks = torch.stack([explainer.mask(height, width, generator) for _ in range(800)])
+    masks = explainer.masks(height, width, 800, generator, torch.zeros(()))
     assert masks.shape == (800, height, width)
     assert float(masks.min()) == 0
     assert float(masks.max()) == pytest.approx(1)
@@ -648,7 +648,7 @@ def test_a_single_part_gets_all(explainer: iw.Explainer, close: Callable[..., No
 def test_masks_of_rise_are_shifted_at_random() -> None:
     """Enlarged from 2 cells to 12 pixels, the first three are alike; a shift of 2 or 3 of 0..3 brings others there."""
     explainer, generator = iw.RISE(cells=2), torch.Generator().manual_seed(1)
-    masks = torch.stack([explainer.mask(8, 8, generator) for _ in range(200)])
+    masks = explainer.masks(8, 8, 200, generator, torch.zeros(()))
     for first, second in ((masks[:, 0], masks[:, 1]), (masks[:, :, 0], masks[:, :, 1])):
         moved = float((first != second).any(dim=1).float().mean())
         # half of the shifts, and three quarters of the masks have two cells that differ there: 0.375, and 4 deviations

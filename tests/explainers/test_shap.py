@@ -13,6 +13,8 @@ from torch import nn
 import interp_widgets as iw
 from tests.explainers.test_perturbation import ROUNDING, network, picture, small_net, vector
 
+pytestmark = pytest.mark.slow  # shap compiles itself for ten seconds when it is first used
+
 
 class Linear(nn.Module):
     """The first class's score is ``sum(w x)``, the second's its negative."""
@@ -26,6 +28,7 @@ class Linear(nn.Module):
         return torch.stack([score, -score], dim=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [0, 1])
 def test_partition_values_of_a_linear_model_are_weight_times_change(target: int, close: Callable[..., None]) -> None:
     model, image = Linear(4, 6), picture(4, 6)

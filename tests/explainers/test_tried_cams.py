@@ -18,6 +18,7 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.errors import LayerError, LayoutError, TargetError
 from interp_widgets.explainers.full_grad import full_gradient
+from interp_widgets.explainers.question import Question
 from interp_widgets.propagation.biases import biases
 from interp_widgets.trace.target import OutputScore
 from tests.explainers.subjects import SmallNet, image_for, subject
@@ -114,7 +115,11 @@ class NotAligned(nn.Upsample):
         super().__init__(size=size, mode="bilinear", align_corners=False)
 
 
-PEERS = [("small", "relu", (14, 19)), ("vgg11", "features.1", (32, 32)), ("resnet18", "layer2", (24, 32))]
+PEERS = [
+    ("small", "relu", (14, 19)),
+    pytest.param("vgg11", "features.1", (32, 32), marks=pytest.mark.slow),
+    ("resnet18", "layer2", (24, 32)),
+]
 
 
 @cache
@@ -235,7 +240,10 @@ def test_ablation_cam_of_tokens_takes_a_channel_from_the_class_token_too(close: 
     [
         ("small", "relu", ["conv1", "bn1", "relu"], ["conv2", "head"]),
         ("resnet18", "layer4", ["conv1", "layer2.0.conv1", "layer4.1.conv2"], ["fc"]),
-        ("vgg11", "features.4", ["features.0", "features.3"], ["features.6", "classifier.6"]),
+        pytest.param(
+            *("vgg11", "features.4", ["features.0", "features.3"], ["features.6", "classifier.6"]),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_ablation_cam_runs_only_what_is_behind_the_layer(
@@ -341,7 +349,7 @@ def test_the_parts_of_the_full_gradient_add_up_to_the_score(name: str, size: tup
     image = picture(*size)
     trace = iw.record(model, image)
     for target in (0, 3):
-        parts = full_gradient(trace, iw.ClassScore(target), trace.input_sites[0])
+        parts = full_gradient(Question(trace, iw.ClassScore(target), trace.input_sites[0]))
         assert len(parts) > 3
         whole = sum(float(part.sum()) for part in parts.values())
         with torch.no_grad():
@@ -361,7 +369,7 @@ def test_the_parts_of_a_batch_norm_without_weights_add_up_too() -> None:
     model[1].running_mean.normal_()
     image = picture(4, 5)
     trace = iw.record(model, image)
-    parts = full_gradient(trace, iw.ClassScore(1), trace.input_sites[0])
+    parts = full_gradient(Question(trace, iw.ClassScore(1), trace.input_sites[0]))
     assert sum(float(part.sum()) for part in parts.values()) == pytest.approx(float(trace.score(1)))
 
 

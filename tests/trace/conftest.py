@@ -1,14 +1,17 @@
-"""A table of what the sweep over torchvision found, printed at the end of the run and written beside the test cache."""
+"""A table of what the sweep over torchvision found, printed at the end of the run and written beside the test cache.
+
+A row travels with its test's report, so that it arrives from the processes of pytest-xdist too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 import pytest
 
-ROWS = pytest.StashKey[list["Row"]]()
+PROPERTY = "row of the table"
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,15 @@ class Row:
     seconds: float
 
 
-@pytest.fixture(scope="session")
-def table(pytestconfig: pytest.Config) -> list[Row]:
-    return pytestconfig.stash.setdefault(ROWS, [])
+@pytest.fixture
+def report_row(record_property: Callable[[str, object], None]) -> Callable[[Row], None]:
+    """Adds a row to the table."""
+    return lambda row: record_property(PROPERTY, asdict(row))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    rows = config.stash.get(ROWS, [])
+    reports = terminalreporter.getreports("passed")
+    rows = [Row(**value) for report in reports for name, value in report.user_properties if name == PROPERTY]
     if not rows:
         return
     lines = list(_lines(sorted(rows, key=lambda row: row.model)))

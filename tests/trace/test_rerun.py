@@ -4,6 +4,8 @@ and whether the model is left as it was.
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -19,6 +21,7 @@ from interp_widgets.errors import GradientError, InputError, LayerError, StaleEr
 from interp_widgets.trace import Contrast, SiteScore, memory
 from interp_widgets.trace import trace as trace_module
 from interp_widgets.trace.interrupt import Interrupted, interruptible, interruption
+from interp_widgets.trace.shadow import shadow_of
 from tests.explainers.subjects import SmallNet, image_for, subject
 
 TARGET = 2
@@ -167,10 +170,10 @@ class Raises(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told = False
+        self.told = threading.Event()  # holds a lock, so the shadow uses the same one
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.told:
+        if self.told.is_set():
             raise ArithmeticError("told to")
         return x * 1.5
 
@@ -241,15 +244,13 @@ def small(name: str) -> nn.Module:
 
 @cache
 def recorded(name: str) -> tuple[nn.Module, torch.Tensor, iw.Trace]:
+    """In double precision: in single a ReLU near zero switches by rounding, which differs between processors."""
     if name not in OWN:
-        return subject(name), image_for(name), iw.record(subject(name), image_for(name))
+        model, image = copy.deepcopy(subject(name)).double(), image_for(name).double()
+        return model, image, iw.record(model, image)
     model = small(name).double()
     image = torch.randn(1, 3, 6, 8, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
     return model, image, iw.record(model, image)
-
-
-def tolerance_of(name: str) -> float:
-    return 1e-9 if name in OWN else CLOSE  # our own models are in double precision
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -261,9 +262,24 @@ def test_other_inputs_give_what_a_plain_call_gives(name: str, count: int) -> Non
     expected = model(leaf)[:, TARGET]
     (gradients,) = torch.autograd.grad(expected.sum(), leaf)
     found = trace.probe("input", values, TARGET, gradient=True)
-    assert_close(found.scores, expected.detach(), tolerance_of(name))
-    assert_close(found.gradients, gradients, tolerance_of(name))
-    assert_close(trace.probe("input", values, TARGET).scores, expected.detach(), tolerance_of(name))
+    assert_close(found.scores, expected.detach(), 1e-9)
+    assert_close(found.gradients, gradients, 1e-9)
+    assert_close(trace.probe("input", values, TARGET).scores, expected.detach(), 1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_in_single_precision_most_gradients_are_those_of_a_plain_call(count: int) -> None:
+    """Not all: the order of adding up depends on the batch and the processor, and a ReLU near zero may switch."""
+    model, image = subject("resnet18"), image_for("resnet18")
+    with iw.record(model, image) as trace:
+        values = others(trace, "input", count)
+        found = trace.probe("input", values, TARGET, gradient=True)
+    leaf = values.clone().requires_grad_()
+    scores = model(leaf)[:, TARGET]
+    (gradients,) = torch.autograd.grad(scores.sum(), leaf)
+    assert_close(found.scores, scores.detach(), 1e-3)
+    far = (found.gradients - gradients).abs() > 0.01 * gradients.abs().amax(dim=(1, 2, 3), keepdim=True)
+    assert float(far.float().mean()) < 0.01
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -276,10 +292,10 @@ def test_other_values_at_a_layer_give_what_a_plain_call_with_a_hook_gives(
     kept = values.clone()
     scores, gradients = plainly(model, image, path, values, call)
     assert float((scores - trace.score(TARGET)).abs().max()) > 1e-4 * float(scores.abs().max())  # the layer matters
-    assert_close(trace.probe(layer, values, TARGET).scores, scores, tolerance_of(name))
+    assert_close(trace.probe(layer, values, TARGET).scores, scores, 1e-9)
     found = trace.probe(layer, values, TARGET, gradient=True)
-    assert_close(found.scores, scores, tolerance_of(name))
-    assert_close(found.gradients, gradients, tolerance_of(name))
+    assert_close(found.scores, scores, 1e-9)
+    assert_close(found.gradients, gradients, 1e-9)
     assert torch.equal(values, kept)
 
 
@@ -429,21 +445,19 @@ def test_a_target_in_one_call_of_a_reused_module_is_read_from_that_call(site: st
 
 @contextmanager
 def counted(model: nn.Module) -> Iterator[dict[str, int]]:
-    """How often each module without children runs."""
+    """How often each module without children runs, in the shadow of a model."""
     calls: dict[str, int] = {}
-    handles = []
-    for path, module in model.named_modules():
-        if next(module.children(), None) is None:
+    paths = {id(module): path for path, module in shadow_of(model).modules.items() if not module._modules}
+    run = nn.Module._call_impl
 
-            def note(_module: nn.Module, _args: Any, path: str = path) -> None:
-                calls[path] = calls.get(path, 0) + 1
+    def counting(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if id(module) in paths:
+            calls[paths[id(module)]] = calls.get(paths[id(module)], 0) + 1
+        return run(module, *args, **kwargs)
 
-            handles.append(module.register_forward_pre_hook(note))
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.Module, "_call_impl", counting)
         yield calls
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -529,7 +543,8 @@ def test_the_model_is_as_it_was_however_a_probe_ends(ending: str, layer: str, *,
     trace = iw.record(model, torch.randn(1, 3, 6, 8))
     values = others(trace, layer, 2)
     before = state_of(model)
-    model.alarm.told = ending == "raised"
+    if ending == "raised":
+        model.alarm.told.set()
     if ending == "well":
         trace.probe(layer, values, TARGET, gradient=gradient)
     elif ending == "raised":
@@ -545,7 +560,7 @@ def test_the_model_is_as_it_was_however_a_probe_ends(ending: str, layer: str, *,
     assert state_of(model) == before
     assert [module for module in model.modules() if "forward" in vars(module)] == [model.stem]
     assert vars(model.stem)["forward"] is mine
-    model.alarm.told = False
+    model.alarm.told.clear()
     model.eval()
     expected = plainly(model, trace.activation("input"), layer, values) if layer != "input" else None
     model.train()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,7 +25,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", small_models.NAMES)
-def test_a_recording_agrees_with_plain_hooks_and_one_plain_backward(name: str, table: list[Row]) -> None:
+def test_a_recording_agrees_with_plain_hooks_and_one_plain_backward(
+    name: str, report_row: Callable[[Row], None]
+) -> None:
     start = time.perf_counter()
     model, inputs, score = small_models.build(name), small_models.inputs(name), small_models.target(name)
     before = Snapshot(model)
@@ -55,7 +58,7 @@ def test_a_recording_agrees_with_plain_hooks_and_one_plain_backward(name: str, t
             name, len(trace.layers), len(sites), len(differentiable), activation_error, gradient_error, nonzero,
             default_layer(trace), time.perf_counter() - start,
         )  # fmt: skip
-    table.append(row)
+    report_row(row)
 
 
 def assert_same_output(found: Any, expected: Any) -> None:

@@ -16,7 +16,7 @@ import interp_widgets as iw
 from interp_widgets import errors
 from interp_widgets.evaluation.agreement import disagreement, on_one_grid, rank_correlations, ranks
 from interp_widgets.explainers.base import limits
-from interp_widgets.trace import Target, Trace
+from interp_widgets.explainers.question import Question
 from interp_widgets.widgets.kit.picture import Picture
 from tests.explainers.subjects import SmallNet
 
@@ -117,7 +117,7 @@ class Failing(iw.Gradient):
     title: ClassVar[str] = "Failing"
     error: type[BaseException] = field(default=ValueError, metadata=limits(convert=lambda kind: kind))
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[torch.Tensor]:
+    def estimates(self, question: Question) -> Iterator[torch.Tensor]:
         raise self.error("by its author")
 
 

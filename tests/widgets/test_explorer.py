@@ -1093,6 +1093,7 @@ def test_closing_while_the_model_runs_leaves_nothing(opened: Open) -> None:
 SLOW = [name for name, kind in EXPLAINERS.items() if kind.refines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "methods", "count", "pause"),
     [
@@ -1192,6 +1193,7 @@ def test_controls_of_a_closed_explorer_do_nothing(explorer: Explorer) -> None:
     assert explorer.session.trace is None
 
 
+@pytest.mark.slow
 def test_fifty_explorers_stay_within_the_budget_and_the_first_one_still_works(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

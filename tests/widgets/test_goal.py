@@ -9,7 +9,6 @@ import torch
 
 import interp_widgets as iw
 from interp_widgets import errors
-from interp_widgets.explainers.base import label_of
 from interp_widgets.trace.target import as_target
 
 
@@ -95,7 +94,7 @@ def test_a_target_that_only_python_can_give_leaves_the_menu_empty(explorer: iw.E
 def test_targets_have_names_and_refuse_what_cannot_be() -> None:
     trace = iw.record(torch.nn.Linear(4, 3), torch.ones(1, 4), class_names=["ant", "bee", "cat"])
     names = {
-        label_of(as_target(target, trace), trace)
+        as_target(target, trace).label(trace.class_names)
         for target in (iw.Contrast(0, 1), iw.Contrast(0, 1, 0.5), iw.ClassSum((0, 2)))
     }
     assert names == {"ant rather than bee", "ant rather than bee, by 50%", "ant + cat"}

@@ -16,9 +16,9 @@ import torch
 from interp_widgets.errors import InputError
 from interp_widgets.explainers import EXPLAINERS, GradCAM, IntegratedGradients, SmoothGrad
 from interp_widgets.explainers.base import Explainer, limits
-from interp_widgets.explainers.baselines import baseline_input
-from interp_widgets.explainers.estimate import Estimate
-from interp_widgets.trace import Target, Trace
+from interp_widgets.explainers.baselines import baseline_of
+from interp_widgets.explainers.estimate import ErrorKind, Estimate
+from interp_widgets.explainers.question import Question
 from interp_widgets.widgets.explorer import Explorer, explore
 from interp_widgets.widgets.kit.parameters import Parameters
 from tests.widgets.models import cnn, images, panel_of, workers
@@ -51,18 +51,18 @@ class Slow(Explainer):
     title: ClassVar[str] = "Slow"
     summary: ClassVar[str] = "waits for the test"
     refines: ClassVar[bool] = True
-    error_name: ClassVar[str] = "doubt"
+    error_kind: ClassVar[ErrorKind | None] = ErrorKind.STANDARD_ERROR
 
     total: int = field(default=4, metadata=limits(1, 100, help="estimates"))
     fails_at: int = field(default=0, metadata=limits(0, 100, help="estimate that cannot be had"))
 
-    def estimates(self, trace: Trace, target: Target, layer: str, example: int) -> Iterator[Estimate]:
-        VALVE.begun.append(target)
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        VALVE.begun.append(question.target)
         for step in range(1, self.total + 1):
             assert VALVE.tickets.acquire(timeout=PATIENCE)
             if step == self.fails_at:
                 raise InputError("this estimate cannot be had")
-            VALVE.reached.append((target, step))
+            VALVE.reached.append((question.target, step))
             values = torch.full((24, 24), float(step))
             values[0, 0] = 0
             yield Estimate(values, step, self.total, 1 / step)
@@ -108,7 +108,7 @@ def test_the_first_estimate_is_painted_while_the_others_are_computed(explorer: E
         VALVE.let(1)
         until(lambda step=step: f"{step} of 4 evaluations" in explorer.status)  # type: ignore[misc]
         assert shown(explorer) == pytest.approx(step)
-        assert f"doubt {1 / step:.1%}" in explorer.status
+        assert f"standard error {1 / step:.1%}" in explorer.status
         assert "s left" in explorer.status
         assert panel.stop.layout.visibility == "visible"
         assert not panel.attribution.busy  # the estimate is not hidden behind a sign
@@ -287,7 +287,7 @@ def test_the_baseline_is_shown(explorer: Explorer) -> None:
     assert explorer.wait(PATIENCE)
     assert shown_baseline.layout.display == ""
     trace = explorer.session.trace
-    expected = baseline_input(trace, "input", "blurred", 0)
+    expected = baseline_of(trace.activation("input")[0], "blurred")
     assert not np.allclose(expected, trace.activation("input")[0])
     picture = explorer.session.baseline_picture()
     assert picture is not None

@@ -182,7 +182,7 @@ def test_whatever_the_mouse_can_do_the_keyboard_can(view: SessionView) -> None:
         if not re.search(r'addEventListener\("(click|pointer\w+|mouse\w+)"', own):
             continue
         takes_focus = "...KEYS" in own
-        hears_keys = 'addEventListener("keydown"' in str(widget._esm)
+        hears_keys = 'addEventListener("keydown"' in widget._text
         assert takes_focus, f"{type(widget).__name__} cannot be reached with Tab"
         assert hears_keys, f"{type(widget).__name__} hears no key"
 

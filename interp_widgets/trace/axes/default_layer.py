@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from torch import nn
 
 from interp_widgets.errors import LayoutError
+from interp_widgets.trace.values import Site
 
-if TYPE_CHECKING:
-    from interp_widgets.trace.trace import Trace
-
-__all__ = ["choose"]
+__all__ = ["Layers", "choose"]
 
 
-def choose(trace: Trace) -> str:
+class Layers(Protocol):
+    """What of a recording decides which layer is the default; a ``Trace`` has it."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The recorded model."""
+
+    @property
+    def layers(self) -> list[str]:
+        """Module paths in execution order."""
+
+    def site(self, layer: str) -> Site:
+        """The site that a layer stands for."""
+
+    def is_spatial(self, layer: str) -> bool:
+        """Whether a layer can be drawn as maps of more than one position."""
+
+    def reads_positions(self, layer: str) -> bool:
+        """Whether the output depends on a layer's positions."""
+
+
+def choose(trace: Layers) -> str:
     """The last layer whose map tells where, see ``Trace.default_layer``.
 
     Candidates are the module outputs with a height and a width whose positions the output reads: in a ViT with a class
@@ -36,17 +55,17 @@ def choose(trace: Trace) -> str:
     return _outermost(trace, layers)
 
 
-def _tells_where(trace: Trace, layer: str) -> bool:
+def _tells_where(trace: Layers, layer: str) -> bool:
     return trace.site(layer).differentiable and trace.is_spatial(layer) and trace.reads_positions(layer)
 
 
-def _in_head(trace: Trace, layer: str) -> bool:
+def _in_head(trace: Layers, layer: str) -> bool:
     """Whether a layer belongs to a child of the model without kernel or matrix: a pool, a norm, a permutation."""
     child = trace.model.get_submodule(layer.split(".", maxsplit=1)[0])
     return not any(parameter.ndim > 1 for parameter in child.parameters())
 
 
-def _outermost(trace: Trace, layers: list[str]) -> str:
+def _outermost(trace: Layers, layers: list[str]) -> str:
     """The last layer; in a part of a part of a block, the last part of that block: of an attention its input."""
     block = layers[-1].rpartition(".")[0].rpartition(".")[0]
     if not block or isinstance(trace.model.get_submodule(block), (nn.Sequential, nn.ModuleList)):

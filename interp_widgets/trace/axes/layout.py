@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 
 from interp_widgets.errors import LayoutError
+from interp_widgets.trace.arguments import shown
 
 __all__ = ["Layout"]
 
@@ -32,6 +33,14 @@ class Layout:
     suffix: int = 0
     size: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        _check_letters(self.axes)
+        if type(self.grid) is not tuple or not all(type(side) is int and side > 0 for side in self.grid):
+            raise LayoutError(f"the grid of a layout is whole numbers above 0 such as (14, 14), got {shown(self.grid)}")
+        for name, count in (("prefix", self.prefix), ("suffix", self.suffix)):
+            if type(count) is not int or count < 0:
+                raise LayoutError(f"the {name} of a layout is a number of tokens of 0 or more, got {shown(count)}")
+
     @classmethod
     def parse(cls, axes: str) -> Self:
         """A layout from letters such as ``"NCHW"``.
@@ -39,6 +48,7 @@ class Layout:
         Raises:
             LayoutError: a letter that is not one of ``NCTHW1?``, or one that is repeated.
         """
+        _check_letters(axes)
         letters = axes.upper()
         if not re.fullmatch(r"[NCTHW1?]+", letters) or any(letters.count(letter) > 1 for letter in "NCTHW"):
             raise LayoutError(
@@ -49,7 +59,8 @@ class Layout:
     @classmethod
     def tokens(cls, grid: tuple[int, ...], prefix: int = 0, suffix: int = 0, axes: str = "NLC") -> Self:
         """Tokens on a grid, after ``prefix`` tokens such as the class token."""
-        return cls(axes, grid=tuple(grid), prefix=prefix, suffix=suffix)
+        sides = tuple(grid) if isinstance(grid, (list, torch.Size)) else grid
+        return cls(axes, grid=sides, prefix=prefix, suffix=suffix)
 
     @property
     def channel(self) -> int | None:
@@ -108,3 +119,8 @@ class Layout:
             if letter not in axes:
                 tensor, axes = tensor.unsqueeze(0), letter + axes
         return tensor.permute([axes.index(letter) for letter in "NCHW"])
+
+
+def _check_letters(axes: Any) -> None:
+    if not isinstance(axes, str):
+        raise LayoutError(f"a layout is written with one letter per axis, such as 'NCHW', got {shown(axes)}")

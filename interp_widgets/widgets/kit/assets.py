@@ -1,20 +1,49 @@
-"""What a widget sends to the browser: its ES module behind the few DOM helpers all of them share, as one text.
+"""What a widget runs in the browser: its ``.js`` file with the neighbours it imports in front, as one text.
 
-There is no bundler: a widget's module is loaded from a blob and cannot import a neighbour, so ``dom.js`` goes in front.
+There is no bundler. The files are ES modules, so that node and the linter read them as they are; but a browser loads a
+widget's text from a blob, which cannot import a neighbour. So each imported file becomes a function that returns what
+the file exports, and an import becomes a choice of names from that.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-__all__ = ["STYLE", "module"]
+__all__ = ["LOADER", "STYLE", "module"]
 
 _FOLDER = Path(__file__).parent
+_IMPORT = re.compile(r'^import (?P<names>\{[^}]+\}) from "\./(?P<file>\w+)\.js";$', re.MULTILINE)
+_COMMENT = re.compile(r"^ *(//|/\*\*).*\n", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:const|let|function|class) (?P<name>\w+))", re.MULTILINE)
+
+LOADER = _COMMENT.sub("", (_FOLDER / "loader.js").read_text(encoding="utf-8"))
+"""The ES module of every widget, without comments: it finds the widget's own text, which the page holds once."""
 
 STYLE = (_FOLDER / "theme.css").read_text(encoding="utf-8")
 """One style sheet for all widgets: their colours come from JupyterLab's theme."""
 
 
 def module(name: str) -> str:
-    """The text of ``<name>.js`` with the shared helpers in front."""
-    return "\n".join((_FOLDER / file).read_text(encoding="utf-8") for file in ("dom.js", f"{name}.js"))
+    """The text of ``<name>.js`` as one ES module, with all that it imports in front."""
+    parts: dict[str, str] = {}
+    text = _linked(name, parts)
+    return "\n".join([*parts.values(), text])
+
+
+def _linked(name: str, parts: dict[str, str]) -> str:
+    """The text of a file that takes what it imports from ``parts``; those still missing are added, in order of need."""
+    text = (_FOLDER / f"{name}.js").read_text(encoding="utf-8")
+    for found in _IMPORT.finditer(text):
+        imported = found["file"]
+        if imported not in parts:
+            body = _linked(imported, parts)
+            parts[imported] = _wrapped(imported, body)
+    return _IMPORT.sub(r"const \g<names> = \g<file>_js;", text)
+
+
+def _wrapped(name: str, text: str) -> str:
+    """A file as a function that is called once: its private names stay inside, its exported ones come out."""
+    exported = [found["name"] for found in _EXPORT.finditer(text)]
+    body = _EXPORT.sub("", text)
+    return f"const {name}_js = (() => {{\n{body}\nreturn {{ {', '.join(exported)} }};\n}})();"

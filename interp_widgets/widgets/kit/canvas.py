@@ -18,7 +18,16 @@ __all__ = ["Command", "Surface"]
 
 Command = tuple[Any, ...]  # ("fill_rect", x, y, width, height) calls a method, ("fill_style", "#888") sets a property
 _PROPERTIES = frozenset(
-    {"fill_style", "stroke_style", "line_width", "font", "text_align"} | {"text_baseline", "global_alpha", "line_cap"}
+    {
+        "fill_style",
+        "stroke_style",
+        "line_width",
+        "font",
+        "text_align",
+        "text_baseline",
+        "global_alpha",
+        "line_cap",
+    }
 )
 SCALE = 2  # canvas pixels per CSS pixel, so that lines and letters are sharp on HiDPI screens too
 
@@ -27,9 +36,12 @@ class Surface:
     """A canvas of ``width`` x ``height`` CSS pixels that shows the last list of commands, also after a page reload."""
 
     def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
+        self.width = width
+        self.height = height
         self.canvas = Canvas(
-            width=width * SCALE, height=height * SCALE, layout={"width": f"{width}px", "height": f"{height}px"}
+            width=width * SCALE,
+            height=height * SCALE,
+            layout={"width": f"{width}px", "height": f"{height}px"},
         )
         self._commands: list[Command] = []
         self.canvas.on_client_ready(self._send)
@@ -47,7 +59,8 @@ class Surface:
     @staticmethod
     def _check(commands: list[Command]) -> None:
         for command in commands:
-            if any(isinstance(value, float) and not math.isfinite(value) for value in command[1:]):
+            numbers = [value for value in command[1:] if isinstance(value, float)]
+            if not all(map(math.isfinite, numbers)):
                 raise ValueError(f"a drawing command must hold finite numbers, got {command}")
 
     def amend(self, commands: list[Command], whole: list[Command]) -> None:

@@ -1,8 +1,11 @@
 // ipycanvas takes every key of its canvas, Tab too, and gives it no name. This neighbour mends both.
 
+import { onChange } from "./dom.js";
+
 function render({ model, el, signal }) {
   el.style.display = "none";
-  let canvas = null, waiting = 0;
+  let canvas = null;
+  let waiting = 0;
 
   function name() {
     canvas?.setAttribute("aria-label", model.get("label"));
@@ -26,11 +29,8 @@ function render({ model, el, signal }) {
     name();
   }
 
-  model.on("change:label", name);
-  signal?.addEventListener("abort", () => {
-    cancelAnimationFrame(waiting);
-    model.off(null, name);
-  });
+  onChange(model, ["label"], name);
+  signal?.addEventListener("abort", () => cancelAnimationFrame(waiting));
   find();
 }
 

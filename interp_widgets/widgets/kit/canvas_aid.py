@@ -13,6 +13,6 @@ __all__ = ["CanvasAid"]
 class CanvasAid(BrowserWidget):
     """An invisible neighbour of an ipycanvas, in a box with the class ``iw-strip``."""
 
-    _esm = module("canvas_aid")
+    _text = module("canvas_aid")
 
     label = t.Unicode(help="what the canvas shows").tag(sync=True)

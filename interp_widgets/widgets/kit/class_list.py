@@ -28,7 +28,7 @@ class ClassList(BrowserWidget):
     [0.25, 0.75]
     """
 
-    _esm = module("class_list")
+    _text = module("class_list")
 
     names = t.List(t.Unicode(), help="class names, shown as plain text").tag(sync=True)
     scores = t.Bytes(b"", help="probabilities in the order of names, float32 little-endian; empty: no bars").tag(

@@ -52,7 +52,8 @@ class Goal:
 
     def offer(self, names: Sequence[str], probabilities: NDArray[np.float32]) -> None:
         """The likeliest classes to contrast with, and how many may be taken together; without classes units only."""
-        rivals = [int(index) for index in np.argsort(-probabilities, kind="stable")[:RIVALS]]
+        by_probability = np.argsort(-probabilities, kind="stable")
+        rivals = [int(index) for index in by_probability[:RIVALS]]
         self._likeliest = tuple(rivals)
         options = [("the chosen class", CLASS)] if rivals else []
         options += [(f"rather than {names[index]}", f"rather {index}") for index in rivals]
@@ -63,7 +64,8 @@ class Goal:
         try:
             with self.menu.hold_sync():
                 self.menu.value = ""
-                self.menu.options, self.menu.groups = options, groups
+                self.menu.options = options
+                self.menu.groups = groups
                 self.menu.value = CLASS if rivals else ""
         finally:
             self._showing = False
@@ -73,7 +75,8 @@ class Goal:
         self._showing = True
         try:
             value, weight = self._entry(target)
-            self.menu.value = value if value in [known for _, known in self.menu.options] else ""
+            known = [option for _, option in self.menu.options]
+            self.menu.value = value if value in known else ""
             self.dial.layout.display = "none" if weight is None else ""
             if weight is not None:
                 self.dial.value = weight
@@ -81,6 +84,7 @@ class Goal:
             self._showing = False
 
     def _entry(self, target: Any) -> tuple[str, float | None]:
+        """The menu's value for a target, empty when it has none, and the dial's value where there is a dial."""
         if isinstance(target, (int, ClassScore)):
             self._class = target if isinstance(target, int) else target.index
             return CLASS, None
@@ -89,8 +93,11 @@ class Goal:
             return f"rather {target.b}", target.weight
         if isinstance(target, ClassSum):
             count = len(target.indices)
-            return (f"top {count}" if target.indices == self._likeliest[:count] else ""), None
-        return (UNIT if isinstance(target, SiteScore) else ""), None
+            is_offered = target.indices == self._likeliest[:count]
+            return (f"top {count}" if is_offered else ""), None
+        if isinstance(target, SiteScore):
+            return UNIT, None
+        return "", None
 
     def _choose(self) -> None:
         if self._showing or not self.menu.value:

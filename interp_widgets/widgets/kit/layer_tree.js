@@ -1,173 +1,315 @@
 // The model's modules as a tree that can be searched: the precise companion of the drawn network.
 
-const ARROW = "M2 1l4 3-4 3z";
+import { KEYS, change, identity, make, modified, onChange, oncePerFrame, onceSeen, taken } from "./dom.js";
+import { ENDS, choose, destination, nothing, reveal, searchField, stand, within, writes } from "./list.js";
+
+const ROW = 22; // CSS pixels
+const INDENT = 12; // CSS pixels per level
+const TRIANGLE = "M2 1l4 3-4 3z";
+const SVG = "http://www.w3.org/2000/svg";
+const UNITS = [[1e9, "B"], [1e6, "M"], [1e3, "k"]];
+
+/** How nodes belong together: the children, level (from 1) and siblings of each, and the nodes by path.
+ *
+ * A node's `parent` is the index of a node before it, or -1. */
+export function family(nodes) {
+  const children = nodes.map(() => []);
+  const roots = [];
+  const levels = [];
+  nodes.forEach((node, i) => {
+    const isRoot = node.parent < 0;
+    levels[i] = isRoot ? 1 : levels[node.parent] + 1;
+    (isRoot ? roots : children[node.parent]).push(i);
+  });
+  const siblings = nodes.map((node) => (node.parent < 0 ? roots : children[node.parent]));
+  const byPath = new Map(nodes.map((node, i) => [node.path, i]));
+  return { children, levels, siblings, byPath };
+}
+
+/** The indices of a node's ancestors, the nearest first. */
+export function ancestors(nodes, i) {
+  const found = [];
+  for (let at = nodes[i].parent; at >= 0; at = nodes[at].parent) found.push(at);
+  return found;
+}
+
+/** Whether a node's path or type contains the query, which is in lower case. */
+export function matches(node, query) {
+  return node.path.toLowerCase().includes(query) || node.kind.toLowerCase().includes(query);
+}
+
+/** The nodes whose ancestors are all open. */
+export function unfolded(nodes, open) {
+  const indices = nodes.map((_, i) => i);
+  return indices.filter((i) => ancestors(nodes, i).every((at) => open.has(nodes[at].path)));
+}
+
+/** The nodes that match a query, and these with their ancestors; both in the order of the nodes. */
+export function searched(nodes, query) {
+  const found = nodes.map((_, i) => i).filter((i) => matches(nodes[i], query));
+  const kept = new Set(found.flatMap((i) => [i, ...ancestors(nodes, i)]));
+  return { found, visible: nodes.map((_, i) => i).filter((i) => kept.has(i)) };
+}
+
+/** A text in three pieces: before, in and after the place where the query is; one piece where it is not. */
+export function pieces(text, query) {
+  const at = query ? text.toLowerCase().indexOf(query) : -1;
+  if (at < 0) return [text];
+  return [text.slice(0, at), text.slice(at, at + query.length), text.slice(at + query.length)];
+}
+
+/** A number of parameters as 25.6M; nothing for 0. */
+export function short(parameters) {
+  if (!parameters) return "";
+  for (const [unit, suffix] of UNITS) {
+    if (parameters < unit) continue;
+    const digits = parameters < 100 * unit ? 1 : 0;
+    return `${(parameters / unit).toFixed(digits)}${suffix}`;
+  }
+  return String(parameters);
+}
+
+/** A node in words. */
+function described(node) {
+  return `${node.name}, ${node.kind}, output ${node.shape || "not recorded"}, ${node.parameters} parameters`;
+}
 
 function render({ model, el, signal }) {
-  const tree = make("div", { class: "iw-scroll", role: "tree", id: identity("iw-tree"), "aria-label": "layers", ...KEYS });
-  const search = make("input", {
-    class: "iw-search", type: "search", placeholder: "Search layers", autocomplete: "off", spellcheck: "false",
-    "aria-label": "search layers", "aria-controls": tree.id, ...KEYS,
+  const tree = make("div", {
+    class: "iw-scroll",
+    role: "tree",
+    id: identity("iw-tree"),
+    "aria-label": "layers",
+    ...KEYS,
   });
-  const head = make("div", { class: "iw-head", "aria-hidden": "true" }, ...["Layer", "Type", "Output", "Params"].map((text) => make("span", {}, text)));
+  const search = searchField("layers", tree.id);
+  const titles = ["Layer", "Type", "Output", "Params"].map((text) => make("span", {}, text));
+  const head = make("div", { class: "iw-head", "aria-hidden": "true" }, ...titles);
   const said = make("span", { class: "iw-hidden", "aria-live": "polite" });
   el.append(make("div", { class: "iw iw-tree" }, search, head, tree, said));
 
-  let nodes = [], children = [], levels = [], byPath = new Map(), visible = [], rows = new Map(), active = -1, marked = -1;
+  let nodes = [];
+  let { children, levels, siblings, byPath } = family(nodes);
+  let visible = []; // indices of the nodes that have a row
+  let rows = new Map(); // their elements, by index
+  let active = -1; // the node that the keyboard stands on
+  let marked; // the node that was selected when the rows were last marked
+
+  const query = () => model.get("query").trim().toLowerCase();
 
   function load() {
     nodes = model.get("nodes");
-    children = nodes.map(() => []);
-    levels = [];
-    byPath = new Map(nodes.map((node, i) => [node.path, i]));
-    nodes.forEach((node, i) => {
-      if (node.parent >= 0) children[node.parent].push(i);
-      levels[i] = node.parent >= 0 ? levels[node.parent] + 1 : 1;
-    });
+    ({ children, levels, siblings, byPath } = family(nodes));
     list();
     show();
   }
 
-  /** Which nodes are seen: the open ones, or, while searching, every match with its ancestors. */
+  /** The rows: the nodes whose ancestors are open, or, while searching, every match with its ancestors. */
   function list() {
-    const query = model.get("query").trim().toLowerCase(), open = new Set(model.get("open_paths"));
+    const open = new Set(model.get("open_paths"));
+    const wanted = query();
     if (search.value.trim() !== model.get("query").trim()) search.value = model.get("query");
-    const kept = query ? new Set() : null;
-    let found = 0;
-    if (query) {
-      nodes.forEach((node, i) => {
-        if (!node.path.toLowerCase().includes(query) && !node.kind.toLowerCase().includes(query)) return;
-        found++;
-        for (let at = i; at >= 0 && !kept.has(at); at = nodes[at].parent) kept.add(at);
-      });
+    if (wanted) {
+      const result = searched(nodes, wanted);
+      visible = result.visible;
+      said.textContent = `${result.found.length} of ${nodes.length} layers`;
+    } else {
+      visible = unfolded(nodes, open);
+      said.textContent = "";
     }
-    visible = nodes.map((_, i) => i).filter((i) => (kept ? kept.has(i) : ancestorsOpen(i, open)));
-    rows = new Map(visible.map((i) => [i, row(i, kept ? children[i].some((c) => kept.has(c)) : open.has(nodes[i].path), query)]));
+    const kept = new Set(visible);
+    const isOpen = (i) => (wanted ? children[i].some((child) => kept.has(child)) : open.has(nodes[i].path));
+    rows = new Map(visible.map((i) => [i, row(i, isOpen(i), wanted)]));
     tree.replaceChildren(...rows.values());
-    if (!visible.length) tree.append(make("div", { class: "iw-muted", style: "padding: 4px 8px" }, nodes.length ? "No layer has this name or type" : "No layers"));
+    if (!visible.length) tree.append(nothing(nodes.length ? "No layer has this name or type" : "No layers"));
     tree.style.height = `${model.get("height")}px`;
-    head.style.paddingRight = `${4 + tree.offsetWidth - tree.clientWidth}px`; // columns stay aligned beside a scroll bar
-    said.textContent = query ? `${found} of ${nodes.length} layers` : "";
+    const scrollBar = tree.offsetWidth - tree.clientWidth;
+    head.style.paddingRight = `${4 + scrollBar}px`; // the columns stay aligned with their titles
     mark();
   }
 
-  function ancestorsOpen(i, open) {
-    for (let at = nodes[i].parent; at >= 0; at = nodes[at].parent) if (!open.has(nodes[at].path)) return false;
-    return true;
+  function row(i, isOpen, wanted) {
+    const node = nodes[i];
+    const hasChildren = children[i].length > 0;
+    const name = make("span", { class: "iw-name iw-ellipsis" }, ...highlighted(node.name, wanted));
+    const first = make("span", { class: "iw-node" }, twist(hasChildren), name);
+    first.style.paddingLeft = `${(levels[i] - 1) * INDENT}px`;
+    const cell = (value, ...parts) => make("span", { class: "iw-ellipsis", title: value }, ...parts);
+    const parameters = short(node.parameters);
+    const attributes = {
+      class: node.layer < 0 ? "iw-row iw-dead" : "iw-row",
+      role: "treeitem",
+      id: `${tree.id}-${i}`,
+      title: node.path || node.name,
+      "data-path": node.path,
+      "aria-level": levels[i],
+      "aria-setsize": siblings[i].length,
+      "aria-posinset": siblings[i].indexOf(i) + 1,
+      "aria-expanded": hasChildren ? String(isOpen) : null,
+      "aria-label": described(node),
+    };
+    return make(
+      "div",
+      attributes,
+      first,
+      cell(node.kind, ...highlighted(node.kind, wanted)),
+      cell(node.shape, node.shape),
+      cell(parameters, parameters),
+    );
   }
 
-  function row(i, open, query) {
-    const node = nodes[i], twist = make("span", { class: "iw-twist" });
-    if (children[i].length) {
-      const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg"), path = document.createElementNS(icon.namespaceURI, "path");
-      icon.setAttribute("viewBox", "0 0 8 8");
-      path.setAttribute("d", ARROW);
-      path.setAttribute("fill", "currentColor");
-      icon.append(path);
-      twist.append(icon);
-    }
-    const name = make("span", { class: "iw-node" }, twist, make("span", { class: "iw-name iw-ellipsis" }, ...highlighted(node.name, query)));
-    name.style.paddingLeft = `${(levels[i] - 1) * 12}px`;
-    const siblings = node.parent >= 0 ? children[node.parent] : nodes.map((_, k) => k).filter((k) => nodes[k].parent < 0);
-    const text = (value, parts = [value]) => make("span", { class: "iw-ellipsis", title: value }, ...parts);
-    return make("div", {
-      class: `iw-row ${node.layer < 0 ? "iw-dead" : ""}`, role: "treeitem", id: `${tree.id}-${i}`, title: node.path || node.name, "data-path": node.path,
-      "aria-level": levels[i], "aria-setsize": siblings.length, "aria-posinset": siblings.indexOf(i) + 1,
-      "aria-expanded": children[i].length ? String(open) : null,
-      "aria-label": `${node.name}, ${node.kind}, output ${node.shape || "not recorded"}, ${node.parameters} parameters`,
-    }, name, text(node.kind, highlighted(node.kind, query)), text(node.shape), text(count(node.parameters)));
+  /** The room for the triangle that opens and closes a node. */
+  function twist(hasChildren) {
+    const room = make("span", { class: "iw-twist" });
+    if (!hasChildren) return room;
+    const icon = document.createElementNS(SVG, "svg");
+    const path = document.createElementNS(SVG, "path");
+    icon.setAttribute("viewBox", "0 0 8 8");
+    path.setAttribute("d", TRIANGLE);
+    path.setAttribute("fill", "currentColor");
+    icon.append(path);
+    room.append(icon);
+    return room;
   }
 
-  function highlighted(name, query) {
-    const at = query ? name.toLowerCase().indexOf(query) : -1;
-    return at < 0 ? [name] : [name.slice(0, at), make("mark", {}, name.slice(at, at + query.length)), name.slice(at + query.length)];
+  function highlighted(text, wanted) {
+    const [before, match, after] = pieces(text, wanted);
+    return match === undefined ? [before] : [before, make("mark", {}, match), after];
   }
 
-  function count(parameters) {
-    if (!parameters) return "";
-    for (const [unit, suffix] of [[1e9, "B"], [1e6, "M"], [1e3, "k"]]) {
-      if (parameters >= unit) return `${(parameters / unit).toFixed(parameters < 100 * unit ? 1 : 0)}${suffix}`;
-    }
-    return String(parameters);
-  }
-
+  /** Mark the selected node. The keyboard moves to it once; then it may walk on without selecting. */
   function mark() {
     const selected = byPath.get(model.get("selected"));
-    for (const [i, element] of rows) element.setAttribute("aria-selected", String(i === selected));
-    if (selected !== marked && rows.has(selected)) point(selected); // once; then the keyboard may walk on
-    else point(rows.has(active) ? active : rows.has(selected) ? selected : visible[0] ?? -1, false);
+    const isSeen = rows.has(selected);
+    choose([...rows.values()], visible.indexOf(selected));
+    if (isSeen && selected !== marked) point(selected);
+    else if (!rows.has(active)) point(isSeen ? selected : (visible[0] ?? -1), { scroll: false });
+    else point(active, { scroll: false });
     marked = selected;
   }
 
-  /** The row that the keyboard stands on. */
-  function point(i, show = true) {
+  /** Move the keyboard to a node. */
+  function point(i, { scroll = true } = {}) {
     rows.get(active)?.classList.remove("iw-active");
     active = i;
     const element = rows.get(i);
-    if (!element) return tree.removeAttribute("aria-activedescendant");
-    element.classList.add("iw-active");
-    tree.setAttribute("aria-activedescendant", element.id);
-    if (show) reveal(tree, element);
+    stand([tree], element);
+    element?.classList.add("iw-active");
+    if (element && scroll) reveal(tree, element);
   }
 
   /** Select a layer; a module that produced nothing of its own only opens and closes. */
-  function choose(i) {
+  function select(i) {
     point(i);
     if (nodes[i].layer >= 0) change(model, "selected", nodes[i].path);
     else toggle(i);
   }
 
-  function toggle(i, wanted) {
-    if (!children[i].length || model.get("query").trim()) return;
-    const open = new Set(model.get("open_paths")), path = nodes[i].path;
-    if (wanted ?? !open.has(path)) open.add(path);
-    else open.delete(path);
+  function toggle(i) {
+    const { path } = nodes[i];
+    fold(i, model.get("open_paths").includes(path));
+  }
+
+  function fold(i, isFolded) {
+    if (!children[i].length || query()) return; // while searching, what is open follows from the matches
+    const open = new Set(model.get("open_paths"));
+    if (isFolded) open.delete(nodes[i].path);
+    else open.add(nodes[i].path);
     active = i;
     change(model, "open_paths", [...open]);
   }
 
-  /** A layer selected elsewhere is never hidden in a closed branch. */
+  /** Open what hides the selected layer, when it was selected elsewhere. */
   function show() {
-    const open = new Set(model.get("open_paths")), before = open.size;
-    for (let at = nodes[byPath.get(model.get("selected"))]?.parent ?? -1; at >= 0; at = nodes[at].parent) open.add(nodes[at].path);
-    if (open.size > before) change(model, "open_paths", [...open]);
+    const selected = byPath.get(model.get("selected"));
+    const above = selected === undefined ? [] : ancestors(nodes, selected).map((at) => nodes[at].path);
+    const open = new Set([...model.get("open_paths"), ...above]);
+    if (open.size > new Set(model.get("open_paths")).size) change(model, "open_paths", [...open]);
     else mark();
   }
 
-  tree.addEventListener("click", (event) => {
+  /** The node under the mouse, and whether it is on the triangle. */
+  function hit(event) {
     const i = byPath.get(event.target.closest("[role=treeitem]")?.dataset.path);
+    const onTriangle = i !== undefined && Boolean(event.target.closest(".iw-twist")) && children[i].length > 0;
+    return { i, onTriangle };
+  }
+
+  tree.addEventListener("click", (event) => {
+    const { i, onTriangle } = hit(event);
     if (i === undefined) return;
-    if (event.target.closest(".iw-twist") && children[i].length) toggle(i);
-    else choose(i);
+    if (onTriangle) toggle(i);
+    else select(i);
   });
   tree.addEventListener("dblclick", (event) => {
-    const i = byPath.get(event.target.closest("[role=treeitem]")?.dataset.path);
-    if (i !== undefined && !event.target.closest(".iw-twist") && nodes[i].layer >= 0) toggle(i);
+    const { i, onTriangle } = hit(event);
+    if (i !== undefined && !onTriangle && nodes[i].layer >= 0) toggle(i);
   });
   tree.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || !visible.length) return;
-    const at = visible.indexOf(active), last = visible.length - 1, page = Math.max(1, Math.floor(tree.clientHeight / 22) - 1);
-    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: last, PageDown: at + page, PageUp: at - page }[event.key];
-    if (to !== undefined) { taken(event); point(visible[Math.min(Math.max(to, 0), last)]); return; }
-    const open = rows.get(active)?.getAttribute("aria-expanded");
-    if (event.key === "ArrowRight") { taken(event); open === "false" ? toggle(active, true) : open === "true" && point(visible[at + 1]); }
-    else if (event.key === "ArrowLeft") { taken(event); open === "true" && !model.get("query") ? toggle(active, false) : nodes[active].parent >= 0 && point(nodes[active].parent); }
-    else if (event.key === "Enter" || event.key === " ") { taken(event); choose(active); }
-    else if (event.key.length === 1) search.focus(); // the key lands in the search field
+    if (modified(event) || !visible.length) return;
+    const at = visible.indexOf(active);
+    const page = Math.max(1, Math.floor(tree.clientHeight / ROW) - 1);
+    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, ...ENDS };
+    const to = destination(event, at, visible.length, steps);
+    if (to !== null) {
+      taken(event);
+      point(visible[within(to, visible.length)]);
+    } else if (event.key === "ArrowRight") {
+      taken(event);
+      goIn(at);
+    } else if (event.key === "ArrowLeft") {
+      taken(event);
+      goOut();
+    } else if (event.key === "Enter" || event.key === " ") {
+      taken(event);
+      select(active);
+    } else if (writes(event)) search.focus();
   });
+
+  const expanded = () => rows.get(active)?.getAttribute("aria-expanded");
+
+  /** Open the node; when it is open, walk to its first child. */
+  function goIn(at) {
+    if (expanded() === "false") fold(active, false);
+    else if (expanded() === "true") point(visible[at + 1]);
+  }
+
+  /** Close the node; when it is closed, walk to its parent. */
+  function goOut() {
+    const { parent } = nodes[active];
+    if (expanded() === "true" && !query()) fold(active, true);
+    else if (parent >= 0) point(parent);
+  }
+
+  /** The first layer among the matches. */
+  function takeFirst() {
+    const wanted = query();
+    const first = visible.find((i) => nodes[i].layer >= 0 && matches(nodes[i], wanted));
+    if (first !== undefined) select(first);
+  }
+
   search.addEventListener("input", () => change(model, "query", search.value));
   search.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowDown" && visible.length) { taken(event); tree.focus(); }
-    else if (event.key === "Enter") { taken(event); const first = visible.find((i) => nodes[i].layer >= 0 && matched(i)); if (first !== undefined) choose(first); }
-    else if (event.key === "Escape" && search.value) { taken(event); change(model, "query", ""); }
+    if (event.key === "ArrowDown" && visible.length) {
+      taken(event);
+      tree.focus();
+    } else if (event.key === "Enter") {
+      taken(event);
+      takeFirst();
+    } else if (event.key === "Escape" && search.value) {
+      taken(event);
+      change(model, "query", "");
+    }
   });
-  const matched = (i) => { const query = model.get("query").trim().toLowerCase(); return nodes[i].path.toLowerCase().includes(query) || nodes[i].kind.toLowerCase().includes(query); };
 
-  const reload = oncePerFrame(load, signal);
-  model.on("change:nodes", reload);
-  for (const name of ["open_paths", "query", "height"]) model.on(`change:${name}`, list);
-  model.on("change:selected", show);
+  onChange(model, ["nodes"], oncePerFrame(load, signal));
+  onChange(model, ["open_paths", "query", "height"], list);
+  onChange(model, ["selected"], show);
   load();
-  onceSeen(tree, () => { marked = -1; list(); }, signal);
+  onceSeen(tree, () => {
+    marked = undefined;
+    list();
+  }, signal);
 }
 
 export default { render };

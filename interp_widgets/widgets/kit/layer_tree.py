@@ -42,7 +42,7 @@ class LayerTree(BrowserWidget):
     'conv'
     """
 
-    _esm = module("layer_tree")
+    _text = module("layer_tree")
 
     nodes = t.List(t.Dict(), help="the modules, parents before children").tag(sync=True)
     selected = t.Unicode("", help="path of the chosen layer; empty: none").tag(sync=True)

@@ -1,23 +1,43 @@
 // A native drop-down list; JupyterLab leaves its keys alone because of the attribute in KEYS.
 
+import { KEYS, change, make, onChange } from "./dom.js";
+
+/** The options in runs that stand under one heading; those without a heading are runs of their own, under "". */
+export function grouped(options, groups) {
+  const runs = [];
+  const byHeading = new Map();
+  for (const [text, value] of options) {
+    const heading = groups[value] ?? "";
+    let run = byHeading.get(heading);
+    if (!run || !heading) {
+      run = { heading, options: [] };
+      byHeading.set(heading, run);
+      runs.push(run);
+    }
+    run.options.push({ text, value });
+  }
+  return runs;
+}
+
 function render({ model, el, signal }) {
   const select = make("select", { class: "iw-menu", ...KEYS });
   el.append(make("div", { class: "iw" }, select));
 
+  function entry({ text, value }) {
+    const reason = model.get("unavailable")[value];
+    if (reason === undefined) return make("option", { value }, text);
+    return make("option", { value, disabled: true }, `${text} (${reason})`);
+  }
+
   function build() {
-    const groups = model.get("groups"), unavailable = model.get("unavailable"), headings = new Map();
     select.replaceChildren();
-    for (const [text, value] of model.get("options")) {
-      const option = make("option", { value }, value in unavailable ? `${text} (${unavailable[value]})` : text);
-      option.disabled = value in unavailable;
-      const heading = groups[value];
-      if (heading && !headings.has(heading)) headings.set(heading, make("optgroup", { label: heading }));
-      if (heading && !headings.get(heading).parentNode) select.append(headings.get(heading));
-      (heading ? headings.get(heading) : select).append(option);
+    for (const { heading, options } of grouped(model.get("options"), model.get("groups"))) {
+      const entries = options.map(entry);
+      if (heading) select.append(make("optgroup", { label: heading }, ...entries));
+      else select.append(...entries);
     }
-    const label = model.get("label");
-    select.setAttribute("aria-label", label);
-    select.title = label;
+    select.setAttribute("aria-label", model.get("label"));
+    select.title = model.get("label");
     mark();
   }
 
@@ -27,12 +47,8 @@ function render({ model, el, signal }) {
   }
 
   select.addEventListener("change", () => change(model, "value", select.value), { signal });
-  model.on("change:options change:groups change:unavailable change:label", build);
-  model.on("change:value", mark);
-  signal?.addEventListener("abort", () => {
-    model.off(null, build);
-    model.off(null, mark);
-  });
+  onChange(model, ["options", "groups", "unavailable", "label"], build);
+  onChange(model, ["value"], mark);
   build();
 }
 

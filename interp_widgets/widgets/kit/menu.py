@@ -20,7 +20,7 @@ class Menu(BrowserWidget):
     'LayerCAM'
     """
 
-    _esm = module("menu")
+    _text = module("menu")
 
     options = t.List(t.Tuple(t.Unicode(), t.Unicode()), help="what is shown, and its value").tag(sync=True)
     value = t.Unicode(help="the chosen value; empty: none of the options").tag(sync=True)

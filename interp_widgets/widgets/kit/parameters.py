@@ -77,15 +77,14 @@ class Parameters:
     def _build(self, explainer: Explainer) -> None:
         before = self._controls
         self._kind = type(explainer)
-        own = vars(type(explainer)).get("__annotations__", {})  # first, then what it shares with others; the seed last
-        order = sorted(dataclasses.fields(explainer), key=lambda field: (field.name == "seed", field.name not in own))
-        self._controls = {field.name: self._control(field) for field in order}
+        self._controls = {field.name: self._control(field) for field in _ordered(explainer)}
         self.root.children = (*self._controls.values(), self.at_layer, self.baseline)
         for control in before.values():
             close_whole(control)
 
     def _control(self, field: dataclasses.Field[Any]) -> widgets.Widget:
-        meta, name = field.metadata, field.name.replace("_", " ")
+        meta = field.metadata
+        name = field.name.replace("_", " ")
         layout = {"flex": "1 1 132px", "min_width": "0", "max_width": "220px", "width": "auto"}
         control: widgets.Widget
         if meta["options"]:
@@ -102,17 +101,25 @@ class Parameters:
 
     def _slider(self, field: dataclasses.Field[Any], name: str, layout: dict[str, str]) -> Slider:
         default: Any = field.default
-        low, high = float(field.metadata["low"] or 0), float(field.metadata["high"] or np.inf)
-        whole = isinstance(default, int)
-        end = min(high, low + (4 * default or (SLIDER_STEPS if whole else 1)))
-        step = 1.0 if whole else (end - low) / SLIDER_STEPS
+        is_whole = isinstance(default, int)
+        low = float(field.metadata["low"] or 0)
+        high = float(field.metadata["high"] or np.inf)
+        span = 4 * default or (SLIDER_STEPS if is_whole else 1)
+        end = min(high, low + span)
+        step = 1.0 if is_whole else (end - low) / SLIDER_STEPS
         return Slider(label=name, value=float(default), min=low, max=end, step=step, readout=True, layout=layout)
 
     def _changed(self, field: dataclasses.Field[Any], value: Any) -> None:
         if self._showing or value == "":
             return
-        whole = isinstance(field.default, int) and not isinstance(field.default, bool)
-        self._callback(field.name, round(value) if whole else value)
+        is_whole = isinstance(field.default, int) and not isinstance(field.default, bool)
+        self._callback(field.name, round(value) if is_whole else value)
+
+
+def _ordered(explainer: Explainer) -> list[dataclasses.Field[Any]]:
+    """The hyper-parameters as they are shown: a method's own, then those it shares with others, the seed last."""
+    own = vars(type(explainer)).get("__annotations__", {})
+    return sorted(dataclasses.fields(explainer), key=lambda field: (field.name == "seed", field.name not in own))
 
 
 def _place(control: widgets.Widget, value: Any) -> None:

@@ -33,6 +33,8 @@ _GREY = bytes(np.repeat(np.arange(256, dtype=np.uint8), 3))
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
+    """A map of ``height`` x ``width`` bytes; 0 stands for ``lo``, 255 for ``hi``."""
+
     height: int
     width: int
     lo: float
@@ -63,7 +65,7 @@ class Picture(BrowserWidget):
     (32, 32, 3)
     """
 
-    _esm = module("picture")
+    _text = module("picture")
 
     base = t.Bytes(b"", help="the image, RGB uint8, row by row; empty: the map alone is drawn, opaque").tag(sync=True)
     base_size = t.Tuple(t.Int(), t.Int(), default_value=(0, 0), help="(width, height) of the base").tag(sync=True)
@@ -126,7 +128,10 @@ class Picture(BrowserWidget):
         Raises:
             InputError: an array is not a finite ``(h, w)`` map, or larger than ``byte_limit``.
         """
-        added = {(int(row), int(column)): self._quantise(row, column, array, lo, hi) for row, column, array in frames}
+        added = {}
+        for row, column, array in frames:
+            name = f"frame ({row}, {column})"
+            added[int(row), int(column)] = _quantised(np.asarray(array), lo, hi, name=name, limit=self.byte_limit)
         if not added:
             return
         with TURN:
@@ -176,21 +181,21 @@ class Picture(BrowserWidget):
 
     def as_array(self) -> NDArray[np.uint8]:
         """``(H, W, 3)`` uint8: the pixels shown now; without the chosen frame the base alone, without either white."""
-        frame = self._frames.get((self.row, self.column)) if self.view != "base" else None
+        frame = None if self.view == "base" else self._frames.get((self.row, self.column))
         width, height = self.base_size
         if not (width and height):
             width, height = (frame.width, frame.height) if frame else (1, 1)
         factor = grid_factor(width, height, self.size)
-        if self.base and self.view != "map" and len(self.base) == 3 * width * height:
-            opacity = self.opacity
+        has_base = self.view != "map" and len(self.base) == 3 * width * height
+        if has_base:
             base = enlarge(np.frombuffer(self.base, dtype=np.uint8).reshape(height, width, 3), factor)
         else:
-            opacity = 1.0
             base = np.full((height * factor, width * factor, 3), 255, dtype=np.uint8)
         if frame is None:
             return base
         lo, hi = color_range(frame.lo, frame.hi, signed=self.signed) if self.own_range else (self.low, self.high)
         table = np.frombuffer(self.table, dtype=np.uint8).reshape(256, 3)
+        opacity = self.opacity if has_base else 1.0
         return render_pixels(base, frame.values(), table, lo, hi, opacity=opacity, smooth=self.smooth)
 
     def close(self) -> None:
@@ -219,34 +224,13 @@ class Picture(BrowserWidget):
             if (self.row, self.column) in self._frames:
                 self._frames.move_to_end((self.row, self.column))
 
-    def _quantise(self, row: int, column: int, array: ArrayLike, lo: float | None, hi: float | None) -> _Frame:
-        values = np.asarray(array)
-        where = f"frame ({row}, {column})"
-        if values.ndim != 2 or values.size == 0:
-            raise InputError(f"{where} must be an array of shape (height, width), got {values.shape}")
-        if values.size > self.byte_limit:
-            raise InputError(f"{where} has {values.size} values, more than byte_limit ({self.byte_limit})")
-        ready = values.dtype == np.uint8 and lo is not None and hi is not None
-        values = values if ready else values.astype(np.float64)
-        if not np.isfinite(values).all():
-            bad = int((~np.isfinite(values)).sum())
-            raise InputError(f"{where} must be finite, got {bad} NaN or infinite among {values.size} values")
-        low = float(values.min()) if lo is None else float(lo)
-        high = float(values.max()) if hi is None else float(hi)
-        if not (np.isfinite(low) and np.isfinite(high) and low <= high):
-            raise ParameterError(f"{where} needs finite lo <= hi, got lo={low}, hi={high}")
-        # Few digits: they travel as text, and a map has 256 steps.
-        low, high = float(f"{low:.6g}"), float(f"{high:.6g}")
-        if not ready:
-            span = high - low
-            values = np.floor(np.clip((values - low) / span, 0, 1) * 255 + 0.5) if span else np.zeros(values.shape)
-        return _Frame(values.shape[0], values.shape[1], low, high, values.astype(np.uint8).tobytes())
-
     def _trim(self) -> list[tuple[int, int]]:
+        """Drop the frames used longest ago, but not the one shown, until the rest fits; their keys."""
         dropped = []
         total = self.nbytes
         shown = (self.row, self.column)
-        for key in [key for key in self._frames if key != shown]:
+        oldest_first = [key for key in self._frames if key != shown]
+        for key in oldest_first:
             if total <= self.byte_limit:
                 break
             total -= len(self._frames.pop(key).data)
@@ -254,7 +238,9 @@ class Picture(BrowserWidget):
         return dropped
 
     def _announce(self, added: dict[tuple[int, int], _Frame], dropped: list[tuple[int, int]]) -> None:
-        before, self._revision = self._revision, self._revision + 1
+        """Send what was added and dropped to the browser; everything to one that has not said what it holds."""
+        before = self._revision
+        self._revision += 1
         if not self._greeted:
             self.send_state("frames")
             return
@@ -269,14 +255,25 @@ class Picture(BrowserWidget):
         self.send(message, buffers=[block["data"]])
 
     def _receive(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
-        if content.get("type") == "hello":
-            with TURN:
-                self._greeted = True
-                if content["revision"] != self._revision:
-                    self.send_state("frames")
-        elif content.get("type") == "need" and not self.has(content["row"], content["column"]):
-            for callback in tuple(self._need_callbacks):
-                callback(int(content["row"]), int(content["column"]))
+        kind = content.get("type")
+        if kind == "hello":
+            self._greet(content["revision"])
+        elif kind == "need":
+            self._ask(int(content["row"]), int(content["column"]))
+
+    def _greet(self, revision: int) -> None:
+        """A browser says which revision of the frames it holds."""
+        with TURN:
+            self._greeted = True
+            if revision != self._revision:
+                self.send_state("frames")
+
+    def _ask(self, row: int, column: int) -> None:
+        """A browser wants a frame; it may be here by now, when the question crossed it on the way."""
+        if self.has(row, column):
+            return
+        for callback in tuple(self._need_callbacks):
+            callback(row, column)
 
 
 def _block(frames: dict[tuple[int, int], _Frame]) -> dict[str, Any]:
@@ -287,3 +284,36 @@ def _block(frames: dict[tuple[int, int], _Frame]) -> dict[str, Any]:
         index.append([row, column, frame.height, frame.width, frame.lo, frame.hi, start])
         start += len(frame.data)
     return {"index": index, "data": b"".join(frame.data for frame in frames.values())}
+
+
+def _quantised(values: NDArray[Any], lo: float | None, hi: float | None, *, name: str, limit: int) -> _Frame:
+    """A map in 256 steps over ``lo..hi``, or over its own range; see ``Picture.put``."""
+    if values.ndim != 2 or values.size == 0:
+        raise InputError(f"{name} must be an array of shape (height, width), got {values.shape}")
+    if values.size > limit:
+        raise InputError(f"{name} has {values.size} values, more than byte_limit ({limit})")
+    is_quantised = values.dtype == np.uint8 and lo is not None and hi is not None
+    if not is_quantised:
+        values = values.astype(np.float64)
+        bad = int((~np.isfinite(values)).sum())
+        if bad:
+            raise InputError(f"{name} must be finite, got {bad} NaN or infinite among {values.size} values")
+    low = float(values.min()) if lo is None else float(lo)
+    high = float(values.max()) if hi is None else float(hi)
+    if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+        raise ParameterError(f"{name} needs finite lo <= hi, got lo={low}, hi={high}")
+    # Few digits: they travel as text, and a map has 256 steps.
+    low, high = float(f"{low:.6g}"), float(f"{high:.6g}")
+    levels = values if is_quantised else _levels(values, low, high)
+    height, width = values.shape
+    return _Frame(height, width, low, high, levels.astype(np.uint8).tobytes())
+
+
+def _levels(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+    """Values in 0..255 steps of ``low..high``, rounded; beyond the range its ends."""
+    span = high - low
+    if not span:
+        return np.zeros(values.shape)
+    shares = np.clip((values - low) / span, 0, 1)
+    levels: NDArray[np.float64] = np.floor(shares * 255 + 0.5)
+    return levels

@@ -1,12 +1,15 @@
 // A native range input; JupyterLab leaves its keys alone because of the attribute in KEYS.
 
+import { KEYS, change, figures, identity, make, onChange } from "./dom.js";
+
 function render({ model, el, signal }) {
-  const name = identity("iw-slider");
-  const input = make("input", { type: "range", id: name, ...KEYS });
-  const label = make("label", { for: name }), number = make("output", { for: name });
+  const id = identity("iw-slider");
+  const input = make("input", { type: "range", id, ...KEYS });
+  const label = make("label", { for: id });
+  const number = make("output", { for: id });
   el.append(make("div", { class: "iw iw-slider" }, label, input, number));
 
-  function bounds() {
+  function build() {
     for (const trait of ["min", "max", "step"]) input[trait] = model.get(trait);
     label.textContent = model.get("label");
     number.hidden = !model.get("readout");
@@ -18,18 +21,18 @@ function render({ model, el, signal }) {
     number.textContent = figures(model.get("value"));
   }
 
-  input.addEventListener("input", () => {
+  function moved() {
     change(model, "value", Number(input.value));
     place();
-  }, { signal });
-  const focus = (message) => message?.type === "focus" && input.focus();
-  model.on("change:min change:max change:step change:label change:readout", bounds);
-  model.on("change:value", place);
-  model.on("msg:custom", focus);
-  signal?.addEventListener("abort", () => {
-    for (const callback of [bounds, place, focus]) model.off(null, callback);
+  }
+
+  input.addEventListener("input", moved, { signal });
+  onChange(model, ["min", "max", "step", "label", "readout"], build);
+  onChange(model, ["value"], place);
+  model.on("msg:custom", (message) => {
+    if (message.type === "focus") input.focus();
   });
-  bounds();
+  build();
 }
 
 export default { render };

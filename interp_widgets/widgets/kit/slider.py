@@ -17,7 +17,7 @@ class Slider(BrowserWidget):
     0.6
     """
 
-    _esm = module("slider")
+    _text = module("slider")
 
     value = t.Float(0.0, help="the chosen number").tag(sync=True)
     min = t.Float(0.0, help="the smallest").tag(sync=True)

@@ -1,16 +1,33 @@
 // One line of words; a screen reader says it when it changes.
 
-function render({ model, el, signal }) {
+import { onConnection } from "./connection.js";
+import { make, onChange } from "./dom.js";
+
+const LOST = "not connected: pictures that are here still move, new ones need Run";
+
+/** What the line says, and whether that is an error. */
+export function statusOf(connected, text, error) {
+  if (!connected) return { words: LOST, isError: false };
+  return { words: error || text, isError: Boolean(error) };
+}
+
+function render({ model, el, signal, source }) {
   const line = make("div", { class: "iw iw-status", role: "status", "aria-live": "polite" });
+  let connected = true;
   el.append(line);
+
   function draw() {
-    line.textContent = model.get("error") || model.get("text");
-    line.classList.toggle("iw-error", Boolean(model.get("error")));
-    line.title = line.textContent;
+    const { words, isError } = statusOf(connected, model.get("text"), model.get("error"));
+    line.textContent = words;
+    line.title = words;
+    line.classList.toggle("iw-error", isError);
   }
-  model.on("change:text change:error", draw);
-  signal?.addEventListener("abort", () => model.off(null, draw));
-  draw();
+
+  onChange(model, ["text", "error"], draw);
+  onConnection(source, signal, (isConnected) => {
+    connected = isConnected;
+    draw();
+  });
 }
 
 export default { render };

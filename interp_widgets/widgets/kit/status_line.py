@@ -13,7 +13,7 @@ __all__ = ["StatusLine"]
 class StatusLine(BrowserWidget):
     """A line of plain text that screen readers announce; an error takes its place until it is cleared."""
 
-    _esm = module("status_line")
+    _text = module("status_line")
 
     text = t.Unicode(help="what is shown").tag(sync=True)
     error = t.Unicode(help="what went wrong; empty: nothing").tag(sync=True)

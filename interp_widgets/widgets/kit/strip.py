@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
-from operator import itemgetter
 
 import ipywidgets as widgets
 import traitlets as t
@@ -31,7 +30,10 @@ COLOURS = {
 TEXT = "#808488"
 ACCENT = "#2a8cdb"
 AT_FIRST = 40  # blocks shown before the user opens or closes anything
-HEAD, FOOT = 16, 14  # pixels above for the names of opened stages, below for those of blocks
+HEAD = 16  # pixels above for the names of opened stages
+FOOT = 14  # pixels below for those of blocks
+LEAST_HEIGHT = 8.0  # pixels of a block without spatial size
+LETTER = 6.0  # pixels of a letter's width, about
 
 
 @dataclass(frozen=True)
@@ -56,27 +58,30 @@ def first_open(outline: Outline) -> frozenset[str]:
     """The stages that are open at first: level by level, as long as the blocks stay few."""
     opened: frozenset[str] = frozenset()
     while True:
-        inner = {m.path for m in _frontier(outline, opened) if m.children}
-        if not inner or len(_frontier(outline, opened | inner)) > AT_FIRST:
+        closed = {module.path for module in _frontier(outline, opened) if module.children}
+        deeper = opened | closed
+        if not closed or len(_frontier(outline, deeper)) > AT_FIRST:
             return opened
-        opened |= inner
+        opened = deeper
 
 
 def _frontier(outline: Outline, opened: frozenset[str]) -> list[Module]:
     """The modules drawn as blocks, in execution order: the closed ones below opened ones."""
-    found: list[Module] = []
+    drawn: list[Module] = []
 
     def visit(module: Module) -> None:
-        if module.children and (module.path in opened or module.row < 0):
+        was_recorded = module.row >= 0
+        is_open = module.path in opened or not was_recorded  # what has no output of its own stands for its parts
+        if module.children and is_open:
             for child in module.children:
                 visit(outline.modules[child])
-        elif module.row >= 0:
-            found.append(module)
+        elif was_recorded:
+            drawn.append(module)
 
     for module in outline.modules:
         if module.parent < 0:
             visit(module)
-    return found
+    return drawn
 
 
 def arrange(outline: Outline, opened: frozenset[str], width: int, height: int) -> list[Block]:
@@ -85,30 +90,39 @@ def arrange(outline: Outline, opened: frozenset[str], width: int, height: int) -
     if not modules:
         return []
     gap = min(3.0, 0.25 * width / len(modules))
-    shares = [1 + math.log2(1 + module.channels) for module in modules]
-    room = width - gap * (len(modules) + 1)
-    sizes = [math.log2(1 + max(module.resolution)) if module.resolution else 0.0 for module in modules]
-    tallest = max(sizes) or 1.0
-    space = height - HEAD - FOOT
+    room_x = width - gap * (len(modules) + 1)
+    room_y = height - HEAD - FOOT
+    widths = [1 + math.log2(1 + module.channels) for module in modules]
+    heights = [math.log2(1 + max(module.resolution or (0,))) for module in modules]
+    total = sum(widths)
+    tallest = max(heights) or 1.0
     blocks: list[Block] = []
     x = gap
-    for module, share, size in zip(modules, shares, sizes, strict=True):
-        wide = room * share / sum(shares)
-        high = max(8.0, space * size / tallest)
-        blocks.append(Block(module.path, x, HEAD + (space - high) / 2, wide, high, module.kind, module.name))
-        x += wide + gap
+    for module, share_x, share_y in zip(modules, widths, heights, strict=True):
+        block_width = room_x * share_x / total
+        block_height = max(LEAST_HEIGHT, room_y * share_y / tallest)
+        y = HEAD + (room_y - block_height) / 2
+        blocks.append(Block(module.path, x, y, block_width, block_height, module.kind, module.name))
+        x += block_width + gap
     return blocks + _stages(opened, blocks)
 
 
 def _stages(opened: frozenset[str], blocks: list[Block]) -> list[Block]:
     """A line over each run of neighbouring blocks that belong to one opened stage."""
-    parents = [block.path.rpartition(".")[0] for block in blocks]
-    runs = [(path, list(run)) for path, run in groupby(zip(parents, blocks, strict=True), key=itemgetter(0))]
-    return [
-        Block(path, run[0][1].x, 0, run[-1][1].x + run[-1][1].width - run[0][1].x, HEAD - 4, "stage", path, stage=True)
-        for path, run in runs
-        if path in opened
-    ]
+    stages = []
+    for path, neighbours in groupby(blocks, key=lambda block: _parent(block.path)):
+        if path not in opened:
+            continue
+        run = list(neighbours)
+        left = run[0].x
+        right = run[-1].x + run[-1].width
+        stages.append(Block(path, left, 0, right - left, HEAD - 4, "stage", path, stage=True))
+    return stages
+
+
+def _parent(path: str) -> str:
+    """The path of the module around a module; empty at the top."""
+    return path.rpartition(".")[0]
 
 
 def _commands(blocks: list[Block], marked: str, hovered: str) -> list[Command]:
@@ -130,7 +144,7 @@ def _commands(blocks: list[Block], marked: str, hovered: str) -> list[Command]:
                 ("line_width", 2),
                 ("stroke_rect", block.x - 1.5, block.y - 1.5, block.width + 3, block.height + 3),
             ]
-        label = _fitting(block.name, block.width, 6.0)
+        label = _fitting(block.name, block.width)
         if label:
             commands += [
                 ("fill_style", ACCENT if chosen else TEXT),
@@ -142,7 +156,7 @@ def _commands(blocks: list[Block], marked: str, hovered: str) -> list[Command]:
 
 
 def _stage_commands(block: Block, *, hovered: bool) -> list[Command]:
-    label = _fitting(block.name, block.width, 6.0)
+    label = _fitting(block.name, block.width)
     return [
         ("fill_style", ACCENT if hovered else TEXT),
         ("global_alpha", 0.9),
@@ -154,10 +168,16 @@ def _stage_commands(block: Block, *, hovered: bool) -> list[Command]:
     ]
 
 
-def _fitting(name: str, width: float, letter: float) -> str:
-    """As much of a name as fits, from its end: the last part of a path tells most."""
-    fitting = (part for part in (name, name.rpartition(".")[2]) if len(part) * letter <= width)
-    return next(fitting, "")
+def _fitting(name: str, width: float) -> str:
+    """The name if it fits, or the last part of it, which tells most, or nothing."""
+    for part in (name, name.rpartition(".")[2]):
+        if len(part) * LETTER <= width:
+            return part
+    return ""
+
+
+def _paths(outline: Outline) -> list[str]:
+    return [module.path for module in outline.modules]
 
 
 class NetworkStrip(widgets.VBox):
@@ -189,13 +209,11 @@ class NetworkStrip(widgets.VBox):
 
     def show(self, outline: Outline, selected: str) -> None:
         """Draw another network."""
-        same = self._outline is not None and [m.path for m in self._outline.modules] == [
-            m.path for m in outline.modules
-        ]
+        is_another = self._outline is None or _paths(self._outline) != _paths(outline)
         self._outline = outline
         with self.hold_trait_notifications():
             self.selected = selected
-            if not same:
+            if is_another:
                 self.opened = first_open(outline)
         self._draw()
 
@@ -216,27 +234,31 @@ class NetworkStrip(widgets.VBox):
     @t.observe("selected")
     def _mark(self, _change: object = None) -> None:
         """Only the blocks that look different now, and their neighbours, over whose edge the frame reaches."""
-        before, self._shown = self._shown, (self._marked(), self._hovered)
+        before = self._shown
+        self._shown = (self._marked(), self._hovered)
         if self._outline is None or before == self._shown:
             return
-        changed = [i for i, block in enumerate(self._blocks) if block.path in {*before, *self._shown}]
-        near = sorted({i + d for i in changed for d in (-1, 0, 1) if 0 <= i + d < len(self._blocks)})
+        affected = {*before, *self._shown}
+        changed = [i for i, block in enumerate(self._blocks) if block.path in affected]
+        near = {i + step for i in changed for step in (-1, 0, 1)}
+        redrawn = [block for i, block in enumerate(self._blocks) if i in near]
         cleared = [self._clearing(i) for i in changed]
         whole = _commands(self._blocks, *self._shown)
-        self._surface.amend([*cleared, *_commands([self._blocks[i] for i in near], *self._shown)], whole)
+        self._surface.amend([*cleared, *_commands(redrawn, *self._shown)], whole)
         self._say(self._hovered or self.selected)
 
-    def _clearing(self, place: int) -> Command:
+    def _clearing(self, index: int) -> Command:
         """Wipe a block with its frame, as far as the outer edges of its neighbours, which are drawn again with it."""
-        block = self._blocks[place]
+        block = self._blocks[index]
         if block.stage:
             return ("clear_rect", block.x, 0, block.width, HEAD - 3)
-        beside = [b for b in self._blocks[max(0, place - 1) : place + 2] if not b.stage]
-        left, right = beside[0].x - 3, beside[-1].x + beside[-1].width + 3
-        if beside[0] is not block:
-            left += 3
-        if beside[-1] is not block:
-            right -= 3
+        beside = [each for each in self._blocks[max(0, index - 1) : index + 2] if not each.stage]
+        first, last = beside[0], beside[-1]
+        # the frame reaches over the block's own edge, not over a neighbour's outer one
+        left = first.x - 3 if first is block else first.x
+        right = last.x + last.width
+        if last is block:
+            right += 3
         return ("clear_rect", left, HEAD - 3, right - left, self._surface.height - HEAD + 3)
 
     def _marked(self) -> str:
@@ -244,25 +266,35 @@ class NetworkStrip(widgets.VBox):
         drawn = {block.path for block in self._blocks if not block.stage}
         path = self.selected
         while path and path not in drawn:
-            path = path.rpartition(".")[0]
-        if path or self._outline is None or self.selected not in self._outline.index:
+            path = _parent(path)
+        chosen = self._module(self.selected)
+        if path or self._outline is None or chosen is None:
             return path
-        row = self._outline.modules[self._outline.index[self.selected]].row
-        parts = [m.path for m in self._outline.modules if m.row == row and m.path in drawn]
+        # it is open: of its parts the one whose output is also its own
+        parts = [module.path for module in self._outline.modules if module.row == chosen.row and module.path in drawn]
         return parts[-1] if parts else ""
 
+    def _module(self, path: str) -> Module | None:
+        """The module of a path; none before a network is shown."""
+        if self._outline is None or path not in self._outline.index:
+            return None
+        return self._outline.modules[self._outline.index[path]]
+
     def _say(self, path: str) -> None:
-        if self._outline is not None and path in self._outline.index:
-            words = (
-                self._outline.modules[self._outline.index[self.selected]].describe()
-                if self.selected in self._outline.index
-                else self.selected
-            )
-            self._aid.label = f"The network as {len(self._blocks)} blocks in execution order; chosen: {words}"
-            self._about.value = self._outline.modules[self._outline.index[path]].describe()
+        """Describe a module under the strip, and the selected one to screen readers."""
+        described = self._module(path)
+        if described is None:
+            return
+        selected = self._module(self.selected)
+        words = selected.describe() if selected else self.selected
+        self._aid.label = f"The network as {len(self._blocks)} blocks in execution order; chosen: {words}"
+        self._about.value = described.describe()
 
     def _at(self, x: float, y: float) -> Block | None:
-        return next((block for block in self._blocks if block.holds(x, y)), None)
+        for block in self._blocks:
+            if block.holds(x, y):
+                return block
+        return None
 
     def _hover(self, x: float, y: float) -> None:
         block = self._at(x, y) if y >= 0 else None
@@ -283,22 +315,26 @@ class NetworkStrip(widgets.VBox):
             self.selected = block.path
 
     def _open(self, path: str) -> None:
-        if self._outline is not None and self._outline.modules[self._outline.index[path]].children:
+        module = self._module(path)
+        if module is not None and module.children:
             self.opened = self.opened | {path}
 
     def _close(self, path: str) -> None:
-        self.opened = frozenset(other for other in self.opened if other != path and not other.startswith(f"{path}."))
+        inside = f"{path}."
+        self.opened = frozenset(other for other in self.opened if other != path and not other.startswith(inside))
 
     def _key(self, key: str) -> None:
         paths = [block.path for block in self._blocks if not block.stage]
-        here = paths.index(self._marked()) if self._marked() in paths else 0
-        steps = {"ArrowLeft": here - 1, "ArrowRight": here + 1, "Home": 0, "End": len(paths) - 1}
-        if key in steps:
-            self.selected = paths[max(0, min(len(paths) - 1, steps[key]))]
+        marked = self._marked()
+        here = paths.index(marked) if marked in paths else 0
+        last = len(paths) - 1
+        walks = {"ArrowLeft": here - 1, "ArrowRight": here + 1, "Home": 0, "End": last}
+        if key in walks:
+            self.selected = paths[max(0, min(last, walks[key]))]
         elif key in ("Enter", " "):
-            self._open(self._marked())
+            self._open(marked)
         elif key == "Backspace":
-            self._close(self._marked().rpartition(".")[0])
+            self._close(_parent(marked))
         elif key == "Escape":
             self._leave()
 

@@ -28,7 +28,7 @@ class Thumbnails(BrowserWidget):
     ['black']
     """
 
-    _esm = module("thumbnails")
+    _text = module("thumbnails")
 
     images = t.List(t.Bytes(), help="PNG files; empty: not here yet, or no image").tag(sync=True)
     names = t.List(t.Unicode(), help="what each shows, as plain text").tag(sync=True)

@@ -33,7 +33,7 @@ class Tiles(BrowserWidget):
     (2, 4, 4)
     """
 
-    _esm = module("tiles")
+    _text = module("tiles")
 
     mode = t.Enum(("tiles", "bars"), "tiles", help="small pictures, or bars for layers without space").tag(sync=True)
     data = t.Bytes(b"", help="n*h*w bytes: each map on its own 0..255").tag(sync=True)

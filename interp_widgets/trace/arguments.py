@@ -1,0 +1,343 @@
+"""Arguments as users give them, made into what the package works with, or refused in a sentence.
+
+One function per kind of argument; ``record``, ``Session``, ``explore``, ``compare`` and ``check`` call the same ones.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import torch
+from torch import nn
+
+from interp_widgets.errors import CopyError, InputError, ModelError, ParameterError
+
+__all__ = [
+    "as_bytes",
+    "as_kwargs",
+    "as_list",
+    "as_names",
+    "check_batches",
+    "check_count",
+    "check_example",
+    "check_is",
+    "check_tensor",
+    "check_text",
+    "check_whole",
+    "is_name_of",
+    "other_path",
+    "plain_module",
+    "refuse_copy",
+    "shown",
+]
+
+# Wrappers whose own ``forward`` is no computation: it raises, or predicts on files; the network is their ``model``.
+WRAPPERS = ("lightning", "pytorch_lightning", "ultralytics.engine")
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+BINARY = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+class Output(Protocol):
+    """What of a recording tells how many classes there are."""
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the output has class scores."""
+
+    @property
+    def class_count(self) -> int:
+        """How many."""
+
+
+def shown(value: object) -> str:
+    """A wrong value as a message shows it: short, on one line, with its type where that says more."""
+    if isinstance(value, torch.Tensor):
+        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
+    if type(value).__module__ == "numpy" and hasattr(value, "shape") and value.shape != ():
+        return f"a {value.dtype} array of shape {tuple(value.shape)}"  # type: ignore[attr-defined]  # numpy's have it
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, nn.Module):
+        return f"a model ({type(value).__name__})"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+# Models
+
+
+def plain_module(model: Any) -> nn.Module:
+    """The module to record: inside ``torch.compile``, ``DataParallel``, Lightning and Ultralytics wrappers.
+
+    Raises:
+        ModelError: no ``nn.Module``, a class instead of an object, a ScriptModule, a wrapper without a network.
+    """
+    while True:
+        _check_module(model)
+        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            model = cast("nn.Module", model.module)
+        elif hasattr(model, "_orig_mod"):
+            model = cast("nn.Module", model._orig_mod)
+        elif _computes(model):
+            return cast("nn.Module", model)
+        elif isinstance(getattr(model, "model", None), nn.Module):
+            model = cast("nn.Module", model.model)
+        else:
+            inside = [name for name, child in model.named_children() if _computes(child)]
+            raise ModelError(
+                f"this {type(model).__name__} has no forward of its own: give the module inside it that computes"
+                + (f", such as its .{inside[0]}" if inside else "")
+            )
+
+
+def _check_module(model: Any) -> None:
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError(
+            f"a ScriptModule ({type(model).__name__}) cannot be recorded: "
+            "its operations are not visible from Python; "
+            "give the nn.Module it was scripted or traced from"
+        )
+    if isinstance(model, nn.Module):
+        return
+    wanted = f"model must be a torch.nn.Module, got {shown(model)}"
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        raise ModelError(f"{wanted} itself: make a model of it first, such as {model.__name__}(...)")
+    if isinstance(model, str):
+        raise ModelError(f"{wanted}: load a model of that name first, with iw.zoo.load({model!r}).model")
+    if isinstance(getattr(model, "model", None), nn.Module) and not isinstance(model, type):
+        raise ModelError(f"{wanted} ({type(model).__name__}): give the model inside it, its .model")
+    raise ModelError(f"{wanted} ({type(model).__name__})")
+
+
+def _computes(model: nn.Module) -> bool:
+    """Whether the module has a ``forward`` that is a computation on tensors."""
+    forward = type(model).forward
+    home = f"{forward.__module__}."
+    is_wrapper = any(home.startswith(f"{name}.") for name in WRAPPERS)
+    return not is_wrapper and (forward is not nn.Module.forward or "forward" in vars(model))
+
+
+def other_path(model: nn.Module, path: str) -> str | None:
+    """The path under which a module was recorded that goes by ``path`` too; ``None`` when there is none.
+
+    A module that is used in several places is recorded under the first. Inside a wrapper, paths begin with the
+    wrapper's own attribute, as ``module.layer4`` does in a ``DataParallel``.
+    """
+    first, _, rest = path.partition(".")
+    if first in ("module", "_orig_mod", "model") and rest and first not in dict(model.named_children()):
+        return other_path(model, rest) or rest
+    module_path, sign, part = re.match(r"([^:/\[]*)([:/\[]?)(.*)", path, re.DOTALL).groups()  # type: ignore[union-attr]  # it always matches
+    every = dict(model.named_modules(remove_duplicate=False))
+    known = {id(module): name for name, module in model.named_modules()}
+    recorded = known[id(every[module_path])] if module_path in every else module_path
+    return f"{recorded}{sign}{part}" if recorded != module_path else None
+
+
+# Names
+
+
+def as_names(names: Any, what: str = "class_names") -> tuple[str, ...] | None:
+    """Names of classes or features: a sequence or array, ``{0: "cat"}``, ``{"cat": 0}``; ``None`` where none are given.
+
+    Raises:
+        ParameterError: something else, a plain string, a mapping with gaps.
+    """
+    if names is None:
+        return None
+    wanted = f"{what} must be a sequence of names, one each, or a mapping such as {{0: 'cat', 1: 'dog'}}"
+    if isinstance(names, (str, bytes, bytearray, type, nn.Module)) or not isinstance(names, Iterable):
+        raise ParameterError(f"{wanted}, got {shown(names)}")
+    if isinstance(names, Mapping):
+        return _in_order(names, wanted)
+    if isinstance(names, torch.Tensor) or getattr(names, "ndim", 1) != 1:
+        raise ParameterError(f"{wanted}, got {shown(names)}")
+    listed = list(names)
+    unfit = [name for name in listed if not _is_name(name)]
+    if unfit:
+        raise ParameterError(f"{wanted}, got {shown(unfit[0])} among them")
+    return tuple(str(name) for name in listed) or None
+
+
+def _is_name(name: object) -> bool:
+    """Text or a number, Python's or numpy's."""
+    return isinstance(name, str) or (hasattr(name, "__index__") and not isinstance(name, (torch.Tensor, type)))
+
+
+def _in_order(names: Mapping[Any, Any], wanted: str) -> tuple[str, ...] | None:
+    """The names of a mapping from index to name, or from name to index as torchvision's ``class_to_idx`` is."""
+    by_index = dict(names)
+    if all(isinstance(key, str) and not key.isdigit() for key in names):
+        by_index = {index: name for name, index in names.items()}
+    try:
+        numbered = {int(index): name for index, name in by_index.items()}
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{wanted}, got {shown(names)}") from error
+    missing = [index for index in range(len(names)) if index not in numbered]
+    if missing:
+        raise ParameterError(f"{wanted} with the indices 0..{len(names) - 1}, got none for {missing[0]}")
+    if not all(_is_name(name) for name in numbered.values()):
+        raise ParameterError(f"{wanted}, got {shown(names)}")
+    return tuple(str(numbered[index]) for index in range(len(numbered))) or None
+
+
+def check_count(class_names: Sequence[str] | None, output: Output) -> None:
+    """Refuse class names that are not one per class of the output.
+
+    Raises:
+        ParameterError: too few or too many.
+    """
+    if class_names is None or not output.has_classes:
+        return
+    if len(class_names) != output.class_count:
+        raise ParameterError(
+            f"class_names must be one per class: the model has {output.class_count}, "
+            f"got {len(class_names)} ({shown(list(class_names))})"
+        )
+
+
+# Numbers
+
+
+def as_bytes(limit: Any, what: str = "memory_limit") -> int | None:
+    """A number of bytes from a number or a text such as ``"1GB"`` or ``"512 MiB"``; ``None`` stays ``None``.
+
+    Raises:
+        ParameterError: anything else, or less than nothing.
+    """
+    if limit is None:
+        return None
+    wanted = f"{what} must be a number of bytes of 0 or more, or a text such as '1GB' or '512 MiB', got {shown(limit)}"
+    if isinstance(limit, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([kmgt]?)(i?)b?\s*", limit.lower())
+        if found is None:
+            raise ParameterError(wanted)
+        number, unit, binary = found.groups()
+        return int(float(number) * (BINARY.get(unit, 1) if binary else UNITS[unit]))
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not math.isfinite(limit) or limit < 0:
+        raise ParameterError(wanted)
+    return int(limit)
+
+
+def check_whole(number: Any, what: str, low: int) -> int:
+    """A whole number that is not too small.
+
+    Raises:
+        ParameterError: anything else.
+    """
+    wanted = f"{what} must be a whole number of {low} or more, got {shown(number)}"
+    try:
+        whole = operator.index(number)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(wanted) from error
+    if isinstance(number, bool) or whole < low:
+        raise ParameterError(wanted)
+    return whole
+
+
+def check_example(example: Any, count: int) -> int:
+    """Which input of a batch.
+
+    Raises:
+        InputError: no whole number, or not so many inputs.
+    """
+    allowed = f"example must be in 0..{count - 1} (the trace holds {count} inputs), got {shown(example)}"
+    try:
+        number = operator.index(example)
+    except (TypeError, ValueError) as error:
+        raise InputError(allowed) from error
+    if isinstance(example, bool) or not 0 <= number < count:
+        raise InputError(allowed)
+    return number
+
+
+def as_list(given: Any) -> list[Any]:
+    """What may be one or several: text, numbers and single objects stand for a list of one."""
+    if isinstance(given, (list, tuple, range, set, frozenset, dict)) or (
+        isinstance(given, Iterable)
+        and not isinstance(given, (str, bytes, torch.Tensor, nn.Module, type))
+        and getattr(given, "ndim", 1) == 1
+    ):
+        return list(given)
+    return [given]
+
+
+def is_name_of(given: Any, known: Iterable[str]) -> bool:
+    """Whether it is one of some names; whatever is no text is none of them."""
+    return isinstance(given, str) and given in tuple(known)
+
+
+def check_text(text: Any, what: str) -> str:
+    """A text.
+
+    Raises:
+        ParameterError: anything else.
+    """
+    if not isinstance(text, str):
+        raise ParameterError(f"{what} must be a text, got {shown(text)}")
+    return text
+
+
+# Tensors
+
+
+def as_kwargs(kwargs: Any) -> dict[str, Any]:
+    """Keyword arguments of a model; ``None`` for none.
+
+    Raises:
+        InputError: no mapping from names.
+    """
+    if kwargs is None:
+        return {}
+    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
+        raise InputError(f"kwargs must be a mapping from argument names to values, got {shown(kwargs)}")
+    return dict(kwargs)
+
+
+def check_tensor(given: Any, what: str, axes: int = 0) -> torch.Tensor:
+    """A tensor of at least so many axes.
+
+    Raises:
+        InputError: anything else.
+    """
+    if not isinstance(given, torch.Tensor) or given.ndim < axes:
+        wanted = f"a tensor of {axes} or more axes" if axes else "a tensor"
+        raise InputError(f"{what} must be {wanted}, got {shown(given)}")
+    return given
+
+
+def check_batches(values: Any) -> Mapping[str, torch.Tensor]:
+    """Values at inputs, layers or sites: a batch for each name.
+
+    Raises:
+        InputError: no mapping, an empty one, something that is no batch.
+    """
+    if not isinstance(values, Mapping) or not values:
+        raise InputError(f"values must be a mapping from names of inputs or layers to batches, got {shown(values)}")
+    for name, batch in values.items():
+        check_tensor(batch, f"values for {name!r}", axes=1)
+    return values
+
+
+# Objects of this package
+
+
+def check_is(given: Any, kind: type, wanted: str) -> None:
+    """Refuse an object of another kind; ``wanted`` says what is wanted, and how it is made.
+
+    Raises:
+        ParameterError: it is of another kind.
+    """
+    if not isinstance(given, kind):
+        raise ParameterError(f"{wanted}; got {shown(given)}")
+
+
+def refuse_copy(what: str) -> CopyError:
+    """The error for something that holds an autograd graph and is about to be copied or pickled."""
+    return CopyError(
+        f"a {what} cannot be copied or pickled: it holds the autograd graph of one pass; "
+        "keep what you need of it (trace.activation(...), attribution.values), or record again where you need it"
+    )

@@ -1,0 +1,128 @@
+// Scaling, colouring and blending a map over an image. `render/blend.py` computes the same pixels, step by step.
+
+import { clamp } from "./dom.js";
+
+export const PIXELATED_BELOW = 64; // as in render/blend.py
+
+/** Neighbours and weight for scaling `source` cells to `target` pixels: half-pixel centres, edges clamped. */
+export function neighbours(source, target, smooth) {
+  const first = new Int32Array(target);
+  const second = new Int32Array(target);
+  const weight = new Float64Array(target);
+  for (let i = 0; i < target; i++) {
+    const centre = ((i + 0.5) * source) / target;
+    if (smooth) {
+      const place = clamp(centre - 0.5, 0, source - 1);
+      first[i] = Math.floor(place);
+      second[i] = Math.min(first[i] + 1, source - 1);
+      weight[i] = place - first[i];
+    } else {
+      first[i] = Math.floor(centre);
+      second[i] = first[i];
+    }
+  }
+  return { first, second, weight };
+}
+
+/** Size of the picture in pixels: the base (or the map) enlarged by a whole number until it reaches `size`. */
+export function gridOf(baseSize, frame, size) {
+  let [width, height] = baseSize;
+  if (!width || !height) [width, height] = frame ? [frame.w, frame.h] : [1, 1];
+  const factor = Math.max(1, Math.ceil(size / Math.max(width, height)));
+  return { width, height, factor, W: width * factor, H: height * factor };
+}
+
+/** The values of the first and the last colour, for a frame over its own range. */
+export function ownRange(frame, signed) {
+  if (!signed) return [frame.lo, frame.hi];
+  const most = Math.max(Math.abs(frame.lo), Math.abs(frame.hi)) || 1;
+  return [-most, most];
+}
+
+/** The value of a frame's cell. */
+export function valueAt(frame, row, column) {
+  return frame.lo + (frame.q[row * frame.w + column] / 255) * (frame.hi - frame.lo);
+}
+
+/** An image of three bytes a pixel, enlarged by a whole number. */
+export function enlarge(base, width, height, factor) {
+  if (factor === 1) return base;
+  const W = width * factor;
+  const H = height * factor;
+  const smooth = Math.max(width, height) >= PIXELATED_BELOW;
+  const across = neighbours(width, W, smooth);
+  const down = neighbours(height, H, smooth);
+  const out = new Uint8Array(W * H * 3);
+  const line = new Float64Array(width * 3);
+  for (let y = 0; y < H; y++) {
+    const top = down.first[y] * width * 3;
+    const bottom = down.second[y] * width * 3;
+    const f = down.weight[y];
+    for (let i = 0; i < line.length; i++) line[i] = base[top + i] + (base[bottom + i] - base[top + i]) * f;
+    for (let x = 0, o = y * W * 3; x < W; x++, o += 3) {
+      const left = across.first[x] * 3;
+      const right = across.second[x] * 3;
+      const g = across.weight[x];
+      for (let c = 0; c < 3; c++) {
+        out[o + c] = Math.floor(line[left + c] + (line[right + c] - line[left + c]) * g + 0.5);
+      }
+    }
+  }
+  return out;
+}
+
+/** One pixel of a canvas, opaque, as a number. */
+const rgb = (red, green, blue) => 0xff000000 | (blue << 16) | (green << 8) | red;
+
+/** An image of three bytes a pixel as pixels of a canvas. */
+export function paintBase(pixels, base) {
+  for (let i = 0, b = 0; i < pixels.length; i++, b += 3) pixels[i] = rgb(base[b], base[b + 1], base[b + 2]);
+}
+
+/** A colour table of three bytes a colour as 256 pixels of a canvas. */
+export function colours(table) {
+  const found = new Uint32Array(256);
+  paintBase(found, table);
+  return found;
+}
+
+/** Where each stored byte of a frame lies on the colour table, 0..255 and beyond, over the range lo..hi. */
+function placesOf(frame, lo, hi) {
+  const places = new Float64Array(256);
+  const span = hi - lo;
+  if (!span) return places;
+  for (let i = 0; i < 256; i++) places[i] = ((frame.lo + (i / 255) * (frame.hi - frame.lo) - lo) / span) * 255;
+  return places;
+}
+
+/** Colour `frame` over lo..hi and blend it over `base` (three bytes a pixel; null: opaque) into W x H `pixels`. */
+export function paint(pixels, { W, H }, base, frame, { table, lo, hi, opacity, smooth }) {
+  const { h, w, q } = frame;
+  const places = placesOf(frame, lo, hi);
+  const mixed = new Float64Array(768); // each colour's part of a pixel, with the half that rounds
+  const faded = new Float64Array(256); // the base's part
+  for (let i = 0; i < 768; i++) mixed[i] = table[i] * opacity + 0.5;
+  for (let i = 0; i < 256; i++) faded[i] = i * (1 - opacity);
+  const { first, second, weight } = neighbours(w, W, smooth);
+  const down = neighbours(h, H, smooth);
+  const line = new Float64Array(w);
+  for (let y = 0, o = 0, b = 0; y < H; y++) {
+    const top = down.first[y] * w;
+    const bottom = down.second[y] * w;
+    const f = down.weight[y];
+    for (let x = 0; x < w; x++) line[x] = places[q[top + x]] + (places[q[bottom + x]] - places[q[top + x]]) * f;
+    for (let x = 0; x < W; x++, o++, b += 3) {
+      const left = line[first[x]];
+      const place = Math.floor(left + (line[second[x]] - left) * weight[x] + 0.5);
+      const t = (place < 0 ? 0 : place > 255 ? 255 : place) * 3; // written out: the innermost line of every drag
+      if (base) {
+        const red = faded[base[b]] + mixed[t];
+        const green = faded[base[b + 1]] + mixed[t + 1];
+        const blue = faded[base[b + 2]] + mixed[t + 2];
+        pixels[o] = rgb(red, green, blue);
+      } else {
+        pixels[o] = rgb(table[t], table[t + 1], table[t + 2]);
+      }
+    }
+  }
+}

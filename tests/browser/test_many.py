@@ -1,0 +1,48 @@
+"""Twenty explorers on one page: all are drawn and none is deaf, though anywidget waits two seconds for a model only."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.harness import Lab
+
+MANY = 20
+SETUP = f"""
+import torch
+torch.set_num_threads(1)
+import interp_widgets as iw
+from IPython.display import display
+explorers = [iw.explore("scenes") for _ in range({MANY})]
+display(*explorers)
+"""
+MOST_BYTES = 650_000  # of messages per explorer; with the code in every widget they were 912,000
+SLOWER = 2  # as on a laptop that does something else too
+
+
+@pytest.mark.slow
+def test_twenty_explorers_on_a_slow_page_are_all_drawn_without_an_error_and_hear_the_kernel(lab: Lab) -> None:
+    notebook = lab.open([SETUP])
+    received: list[int] = []
+
+    def listen(socket):  # noqa: ANN001, ANN202 - Playwright's
+        socket.on("framereceived", lambda payload: received.append(len(payload)))
+
+    notebook.page.on("websocket", listen)
+    notebook.reload()  # its websocket is one that we listen to
+    session = notebook.page.context.new_cdp_session(notebook.page)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
+    received.clear()
+    notebook.run_all(seconds=240)
+    notebook.wait(
+        "count => document.querySelectorAll('.iw-explorer .iw-stage canvas[data-shown]').length === 2 * count"
+        " && document.querySelectorAll('.iw-explorer .iw-classes').length === count",
+        MANY,
+        seconds=240,
+    )
+    assert sum(received) / MANY < MOST_BYTES
+    notebook.execute("for each in explorers: each._panel.status.text = 'heard'", seconds=240)
+    notebook.wait(
+        "count => [...document.querySelectorAll('.iw-status')].filter(e => e.textContent === 'heard').length === count",
+        MANY,
+        seconds=120,
+    )
