@@ -115,7 +115,6 @@ class Explorer(widgets.VBox):
                 "tiles": self._channels.tiles,
                 "tree": self._network.tree,
                 "upload": self._inputs.upload,
-                "vector": self._attribution.vector,
             }
         )
 
@@ -212,10 +211,9 @@ class Explorer(widgets.VBox):
         }
         for name, widget in areas.items():
             widget.layout.grid_area = name
-        self._inputs.layout.flex = "1 1 0%"
-        for view in (self._inputs, self._prediction, self._channels):
+        for view in (self._prediction, self._channels):
             view.layout.width, view.layout.min_width, view.layout.overflow = "auto", "0", "hidden"
-        for view in (self._attribution, self._network):
+        for view in (self._inputs, self._attribution, self._network):
             view.layout.display = "contents"
         return [head, self._attribution, self._prediction, self._channels, self._network, self._bar]
 

@@ -691,7 +691,7 @@ def test_a_model_without_maps_shows_bars_and_its_prediction(
     _send(panel.classes, selected=1)
     _settle(explorer)
     assert explorer.session.target == 1
-    found, bars = explorer.attribution.array, panel.vector  # never a silent blank
+    found, bars = explorer.attribution.array, explorer._attribution.bars  # never a silent blank
     if found.ndim == 2:  # tokens by features
         frame = _frame(panel.attribution)
         _close_to(frame, found)

@@ -150,7 +150,7 @@ def test_a_list_of_values_is_shown_as_bars_by_feature_name_and_said_to_add_up(ta
     found = table.attribution
     assert found.names == ("age", "<b>mass</b>", "height", "dose", "rate")
     order = found.values.abs().argsort(descending=True).tolist()
-    assert table.controls["vector"].names == [found.names[i] for i in order]
+    assert table._attribution.bars.names == [found.names[i] for i in order]
     assert found.change is not None
     assert float(found.values.sum()) == pytest.approx(found.change, abs=1e-5)
     assert found.additivity in table.status

@@ -112,14 +112,14 @@ class AttributionView(SessionView):
         colours = [(name, name) for name in SEQUENTIAL]
         self.colormap = Menu(options=colours, value=colours[0][1], label="colours", layout={**MENU, "flex": "1 1 0%"})
         self.picture = Picture(size=240, byte_limit=BYTE_LIMIT)
-        self.vector = Tiles(mode="bars", measure="value", layout={"width": "240px", "display": "none"})
+        self._bars: Tiles | None = None
         self.opacity = Slider(label="opacity", value=0.6, step=0.01, layout={"width": "auto"})
         self.parameters = Parameters()
         choice = widgets.HBox([self.method, self.colormap])
-        column = widgets.VBox(
-            [choice, self.picture, self.vector, self.opacity], layout={"width": "248px", "overflow": "hidden"}
+        self._column = widgets.VBox(
+            [choice, self.picture, self.opacity], layout={"width": "248px", "overflow": "hidden"}
         )
-        return [column, self.parameters.root]
+        return [self._column, self.parameters.root]
 
     def bind(self) -> None:
         """Method and parameters set the explainer; colours are the view's own."""
@@ -224,6 +224,14 @@ class AttributionView(SessionView):
             return state.refusal or "the map is being computed"
         return state.found.describe()
 
+    @property
+    def bars(self) -> Tiles:
+        """The values of an attribution that is no map; made when there is one."""
+        if self._bars is None:
+            self._bars = Tiles(mode="bars", measure="value", layout={"width": "240px"})
+            self._column.children = [*self._column.children, self._bars]
+        return self._bars
+
     def show_busy(self, *, busy: bool) -> None:
         """Not over an estimate: that is there to be looked at."""
         has_estimate = self.drawn is not None and self.drawn.found is not None and self.drawn == self._asked
@@ -264,7 +272,8 @@ class AttributionView(SessionView):
         is_map = found.values.ndim == 2
         self.picture.view = "overlay"
         self.picture.layout.display = "" if is_map else "none"
-        self.vector.layout.display = "none" if is_map else ""
+        if self._bars is not None:
+            self._bars.layout.display = "none" if is_map else ""
         self.opacity.layout.visibility = "visible" if is_map else "hidden"
         if is_map:
             refines = state.explainer.refines
@@ -291,8 +300,8 @@ class AttributionView(SessionView):
         order = np.argsort(-np.abs(values), kind="stable")[:VECTOR]
         captions = [f"{values[i]:.3g}" for i in order]
         names = [found.names[i] for i in order] if found.names else []
-        self.vector.alt = found.describe()
-        self.vector.show_bars(values[order].tolist(), numbers=order.tolist(), captions=captions, names=names)
+        self.bars.alt = found.describe()
+        self.bars.show_bars(values[order].tolist(), numbers=order.tolist(), captions=captions, names=names)
 
     def _refuse(self, reason: str) -> None:
         """The input alone, and why there is no map over it."""

@@ -42,6 +42,7 @@ class SessionView(widgets.VBox, metaclass=_ViewMeta):
     """
 
     watches: ClassVar[tuple[str, ...]] = ()
+    box: ClassVar[dict[str, str]] = {"width": "100%"}  # how its parts stand, as an ipywidgets layout
     _closed = True  # until it is made: ipywidgets closes what is half made, too
 
     def __init__(self, session: Session, *, bar: StatusBar | None = None, jobs: Jobs | None = None) -> None:
@@ -56,7 +57,7 @@ class SessionView(widgets.VBox, metaclass=_ViewMeta):
         self._heard: list[tuple[widgets.Widget, Callable[[Any], object], str]] = []
         self.links = BrowserLinks()
         session.ready()  # in the caller's thread, as the session itself was recorded
-        super().__init__(layout={"width": "100%"})
+        super().__init__(layout=self.box)
         self.parts = self.build()
         self.children = [*self.parts, self.bar] if self._owns_bar else self.parts
         self._held = [widget for widget in _inside(self) if hasattr(widget, "hold_sync")]

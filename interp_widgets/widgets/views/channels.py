@@ -45,6 +45,18 @@ BYTE_LIMIT = 4_000_000  # of frames; an Explorer that is left alone keeps no mor
 RANKINGS = [("by activation", "activation"), ("by contribution", "contribution"), ("by number", "number")]
 
 
+# The chosen channel on the left, the page of all beside it.
+GRID = {
+    "display": "grid",
+    "width": "100%",
+    "grid_template_areas": '"name name order" "picture tiles tiles" "slider tiles tiles" ". tiles tiles" "bar bar bar"',
+    "grid_template_columns": "auto minmax(0, 1fr) 124px",
+    "grid_template_rows": "auto auto auto 1fr auto",
+    "grid_gap": "0 8px",
+    "align_items": "flex-start",
+}
+
+
 @dataclass(frozen=True)
 class ChannelsState:
     """The channels of one layer.
@@ -77,33 +89,34 @@ class ChannelsView(SessionView):
     """Choose a channel: a tile, or a step of the slider; ranked by activation, contribution or number."""
 
     watches = ("trace", "layer", "channel", "target")
+    box = GRID
 
     def build(self) -> list[widgets.Widget]:
         """The layer's name and the order; the chosen channel, its slider and the tiles."""
         grey = colour_table("gray").tobytes()
         self._page = 0
-        self.picture = Picture(size=148, byte_limit=BYTE_LIMIT, view="map", table=grey, colormap="gray")
-        self.slider = Slider(label="channel", max=0.0, readout=True, layout={"width": "auto"})
-        self.tiles = Tiles(columns=3, tile_size=44, table=grey, layout={"flex": "1 1 0%", "min_width": "0"})
+        self.picture = Picture(
+            size=148,
+            byte_limit=BYTE_LIMIT,
+            view="map",
+            table=grey,
+            colormap="gray",
+            layout={"grid_area": "picture", "width": "156px"},
+        )
+        self.slider = Slider(
+            label="channel", max=0.0, readout=True, layout={"grid_area": "slider", "width": "156px", "height": "auto"}
+        )
+        self.tiles = Tiles(columns=3, tile_size=44, table=grey, layout={"grid_area": "tiles", "min_width": "0"})
         self.ranking = Menu(
             options=RANKINGS,
             value="activation",
             label="order of the channels",
-            layout={"width": "auto", "flex": "0 0 124px", "margin": "0 2px 4px 2px", "min_width": "0"},
+            layout={"grid_area": "order", "width": "auto", "margin": "0 2px 4px 2px", "min_width": "0"},
         )
         self.layer_name = heading("")
-        self.layer_name.layout.flex = "1 1 0%"
-        self._chosen = widgets.VBox(
-            [self.picture, self.slider],
-            layout={"width": "156px", "flex": "0 0 auto", "overflow": "hidden", "align_self": "flex-start"},
-        )
-        head = widgets.HBox(
-            [self.layer_name, self.ranking], layout={"width": "100%", "align_items": "center", "overflow": "hidden"}
-        )
-        body = widgets.HBox(
-            [self._chosen, self.tiles], layout={"width": "100%", "grid_gap": "8px", "overflow": "hidden"}
-        )
-        return [head, body]
+        self.layer_name.layout.grid_area = "name"
+        self.bar.layout.grid_area = self.bar.layout.grid_area or "bar"
+        return [self.layer_name, self.ranking, self.picture, self.slider, self.tiles]
 
     def bind(self) -> None:
         """Tiles and slider set the channel; the order and the page are the view's own."""
@@ -204,7 +217,7 @@ class ChannelsView(SessionView):
         size = times(trace.site(layer).shape[1:])
         self.layer_name.value = f"{tail(layer, 23 - len(size))} · {size}" + ("" if is_spatial else " (no maps)")
         self.layer_name.tooltip = layer
-        self._chosen.layout.display = "" if is_spatial else "none"
+        self.picture.layout.display = self.slider.layout.display = "" if is_spatial else "none"
 
     def _show_page(self, trace: Trace, state: ChannelsState, ranked: Ranked) -> None:
         is_spatial = trace.is_spatial(state.layer)

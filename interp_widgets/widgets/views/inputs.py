@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets as widgets
 
@@ -30,6 +30,7 @@ class InputsView(SessionView):
     """Choose an input: a thumbnail, an uploaded image, a path. Thumbnails are read when they come into sight."""
 
     watches = ("trace", "example")
+    box: ClassVar[dict[str, str]] = {"width": "100%", "flex_flow": "row wrap", "align_items": "center"}
 
     def build(self) -> list[widgets.Widget]:
         """Thumbnails, upload and path in one row."""
@@ -49,8 +50,7 @@ class InputsView(SessionView):
             style={"description_width": "16px"},
             layout={"width": "180px", "flex": "0 0 auto"},
         )
-        row = {"width": "100%", "align_items": "center", "overflow": "hidden"}
-        return [widgets.HBox([self.thumbnails, self.upload, self.path], layout=row)]
+        return [self.thumbnails, self.upload, self.path]
 
     def bind(self) -> None:
         """Each has the model run on another input."""
