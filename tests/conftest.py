@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -54,7 +55,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what is quick first, then what is slow, the browser last."""
+    """Run what is quick first, then what is slow, the browser last.
+
+    Raises:
+        pytest.UsageError: a test's name differs from run to run, which the processes of pytest-xdist cannot agree on.
+    """
+    for item in items:
+        if re.search(r" at 0x[0-9a-f]{6}", item.nodeid):
+            raise pytest.UsageError(f"the name of {item.nodeid} holds an address in memory: give the case an id")
     for item in items:
         if "PartitionSHAP" in item.name:
             item.add_marker("slow")  # its package compiles itself for ten seconds when it is first used

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import ipywidgets
 import matplotlib as mpl
 import pytest
 import torch
 
+from tests.conftest import pytest_collection_modifyitems
 from tests.cpu_time import CpuTime
 
 
@@ -69,3 +71,9 @@ def test_an_unmarked_test_that_takes_long_fails_and_says_why(
     assert "2 failed, 2 passed" in printed
     assert "test_unmarked took 0.3 s of processor time; without the mark `slow` a test may take 0.2" in printed
     assert "its own error" in printed
+
+
+def test_a_test_whose_name_differs_from_run_to_run_is_refused() -> None:
+    item = SimpleNamespace(nodeid=f"tests/test_x.py::test_y[{object()!r}]", name="test_y")
+    with pytest.raises(pytest.UsageError, match="holds an address in memory: give the case an id"):
+        pytest_collection_modifyitems([item])  # type: ignore[list-item]

@@ -196,7 +196,7 @@ def test_a_mask_of_booleans_is_black_and_white() -> None:
         (encoded(PHOTO, "PPM"), "the uploaded file is not an image"),
         (encoded(PHOTO, "EPS"), "the uploaded file is not an image"),
     ],
-    ids=lambda value: None if isinstance(value, (np.ndarray, Image.Image, bytes)) else repr(value)[:40],
+    ids=lambda value: None if isinstance(value, (np.ndarray, Image.Image, bytes, io.BytesIO)) else repr(value)[:40],
 )
 def test_what_is_no_image_is_refused_in_words(source: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):

@@ -69,7 +69,7 @@ class Attribution:
         """Whether a list of values adds up to what its method promises, in words; empty when it promises nothing."""
         if self.change is None or self.values.ndim != 1:
             return ""
-        return f"values add up to {float(self.values.double().sum()):.4g}, the score changed by {self.change:.4g}"
+        return f"values add up to {float(self.values.cpu().double().sum()):.4g}, the score changed by {self.change:.4g}"
 
     def progress(self, seconds: float) -> str:
         """How far an estimate that took so long is, in words; empty once it is the last."""

@@ -177,7 +177,7 @@ def _lift(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> tupl
         return relevance, [_Balance(walk.score, walk.change, walk.leak, walk.worst)]
     scores, lows = scores.cpu().double(), lows.cpu().double()  # (B,) each
     changes = scores - lows
-    leaks = changes - relevance.flatten(1).cpu().sum(dim=1, dtype=torch.float64)
+    leaks = changes - relevance.flatten(1).sum(dim=1).cpu().double()
     rows = zip(scores.tolist(), changes.tolist(), leaks.tolist(), strict=True)
     return relevance, [_Balance(*row, walk.worst) for row in rows]
 

@@ -41,7 +41,7 @@ def completeness_gap(relevance: torch.Tensor, change: float) -> float | None:
     """``|sum of the relevance - change| / |change|``, ``None`` when the score does not change."""
     if change == 0:
         return None
-    return abs(float(relevance.double().sum()) - change) / abs(change)
+    return abs(float(relevance.sum()) - change) / abs(change)
 
 
 def relative_error(total: torch.Tensor, squares: torch.Tensor, count: int) -> float | None:

@@ -25,7 +25,7 @@ ipywidgets.VBox([status, picture, slider])
 LOST = "not connected: pictures that are here still move, new ones need Run"
 SAYS = "words => document.querySelector('.iw-status')?.textContent === words"
 DRAWN = "key => document.querySelector('.iw-stage canvas')?.dataset.shown === key"
-BUSY = "getComputedStyle(document.querySelector('.iw-busy')).visibility === 'visible'"
+BUSY = "document.querySelector('.iw-busy').checkVisibility({ visibilityProperty: true })"
 
 
 def _restart(notebook: NotebookPage) -> None:
@@ -38,6 +38,7 @@ def _shut_down(notebook: NotebookPage) -> None:
 
 def _crash(notebook: NotebookPage) -> None:
     os.kill(int(notebook.execute("os.getpid()")), signal.SIGKILL)
+    notebook.page.locator(".jp-Dialog .jp-mod-accept").click()  # JupyterLab says that it restarts the kernel
 
 
 @pytest.fixture
@@ -102,3 +103,33 @@ def test_a_notebook_saved_with_its_widgets_shows_them_without_their_kernel(noteb
     notebook.wait(SAYS, LOST)
     notebook.page.locator(".iw-slider input").press("ArrowRight")
     notebook.wait(DRAWN, "0,1")
+
+
+EXPLORER = """
+import torch
+torch.set_num_threads(1)
+import interp_widgets as iw
+explorer = iw.explore("scenes")
+explorer
+"""
+PLACES = """() => [...document.querySelectorAll('.iw-explorer :is(.iw, button)')].map(each => {
+    const { x, y, width, height } = each.getBoundingClientRect();
+    return [x, y, width, height].map(Math.round);
+})"""
+
+
+def test_an_explorer_without_its_kernel_says_so_and_nothing_is_pushed_about(lab: Lab) -> None:
+    notebook = lab.open([EXPLORER])
+    notebook.run_all()
+    notebook.wait("document.querySelectorAll('.iw-explorer .iw-stage canvas[data-shown]').length === 2")
+    notebook.wait_for_python("explorer.wait()")
+    notebook.wait("document.querySelector('.iw-status').textContent.startsWith('Grad-CAM')")
+    notebook.wait("document.querySelectorAll('.iw-tile').length > 0")
+    before = notebook.page.evaluate(PLACES)
+    _restart(notebook)
+    notebook.wait(SAYS, LOST)
+    notebook.wait("document.querySelectorAll('.iw-explorer button.jupyter-widgets-disconnected').length > 0")
+    assert notebook.page.evaluate(PLACES) == before
+    for theme in ("light", "dark"):
+        notebook.set_theme(theme)
+        notebook.screenshot(f"lost-explorer-{theme}")

@@ -126,7 +126,8 @@ class Tiles(BrowserWidget):
                 f"got {len(numbers)} and {len(captions)}"
             )
         with self.hold_sync():
-            self.numbers, self.captions = [int(n) for n in numbers], list(captions)
+            self.numbers = [int(number) for number in numbers]
+            self.captions = list(captions)
             for name, value in traits.items():
                 setattr(self, name, value)
 
