@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ import traitlets as t
 
 from interp_widgets.errors import InterpError
 from interp_widgets.evaluation import Finding, diagnose
-from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
+from interp_widgets.explainers import EXPLAINERS, Attribution
 from interp_widgets.inspectors.channels import draft
 from interp_widgets.inspectors.outline import outline_of, row_of
 from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table, default_colormap
@@ -33,10 +33,10 @@ from interp_widgets.widgets.kit.parameters import Parameters
 from interp_widgets.widgets.kit.picture import Picture
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.tiles import Tiles
-from interp_widgets.widgets.views.attribution_words import is_blank, sentence
+from interp_widgets.widgets.views.attribution_state import AttributionState, is_blank, refusal_of, sentence
 from interp_widgets.widgets.views.base import SessionView
 
-__all__ = ["AttributionState", "AttributionView"]
+__all__ = ["AttributionView"]
 
 BASE_SIDE = 448  # pixels of the input's longer side in the browser; more would make every draw slower than a frame
 BYTE_LIMIT = 4_000_000  # of frames; an Explorer that is left alone keeps no more than two of these
@@ -44,54 +44,6 @@ VECTOR = 12  # values shown of an attribution that is no map, the largest first
 CLASSES = 5  # whose maps are prefetched
 MENU = {"width": "auto", "margin": "0 2px 4px 2px", "min_width": "0"}
 NEIGHBOURS = 2  # layers up and down whose maps are prefetched
-
-
-@dataclass(frozen=True)
-class AttributionState:
-    """One map: what is asked, and the answer as far as it is known.
-
-    Args:
-        recording: which pass of the model.
-        layer: the layer that is explained, as the session says it; empty when the input is explained.
-        row, column: key of the map in the browser: the layer's row (0 for the input) and the class (-1 for a target
-            that is no class).
-        at_layer: whether methods that have the choice explain the layer.
-        refusal: why there is no map; empty when there is one, or when one is on its way.
-        found: the map, or the estimate so far.
-        seconds: what it took.
-        finding: what is wrong with the map.
-        is_cached: whether the recording had what it takes.
-    """
-
-    recording: int
-    layer: str
-    row: int
-    column: int
-    target: Any
-    explainer: Explainer
-    at_layer: bool
-    refusal: str = field(default="", compare=False)
-    found: Attribution | None = field(default=None, compare=False)
-    finding: Finding | None = field(default=None, compare=False)
-    seconds: float = field(default=0.0, compare=False)
-    is_cached: bool = field(default=False, compare=False)
-
-    @property
-    def explains_layer(self) -> bool:
-        """Whether the map has the layer's resolution rather than the input's."""
-        return bool(self.layer)
-
-    def shares_frames(self, other: AttributionState | None) -> bool:
-        """Whether both maps can be in the browser at once, each under its key.
-
-        Targets that are no classes share one column, so only one of them can be there.
-        """
-        if other is None:
-            return False
-        ours = (self.recording, self.explainer, self.explains_layer)
-        if ours != (other.recording, other.explainer, other.explains_layer):
-            return False
-        return (self.column >= 0 and other.column >= 0) or self.target == other.target
 
 
 class AttributionView(SessionView):
@@ -151,7 +103,7 @@ class AttributionView(SessionView):
         )
         started = time.perf_counter()
         try:
-            refusal = _refusal(session)
+            refusal = refusal_of(session)
             found = session.attribution() if not refusal and session.is_cheap() else None
         except InterpError as error:
             return replace(state, refusal=str(error))
@@ -283,14 +235,7 @@ class AttributionView(SessionView):
         self.picture.label = f"{found.method} · {found.label}"
         self.picture.alt = found.describe()
         self.picture.busy = self.bar.waiting
-        words = sentence(
-            found,
-            state.explainer,
-            self.session,
-            layer=state.layer,
-            seconds=state.seconds,
-            is_cached=state.is_cached,
-        )
+        words = sentence(state, found, self.session)
         self.bar.say(words if state.finding is None else f"{state.finding.reason}. {words}")
         self._advise(state.finding)
 
@@ -369,12 +314,3 @@ class AttributionView(SessionView):
     def _take_way_out(self, finding: Finding) -> None:
         for name, value in finding.change.items():
             setattr(self.session, name, value)
-
-
-def _refusal(session: Session) -> str:
-    if session.target is None and session.ready().has_classes:
-        return "no target is chosen: choose a class to see what makes its score"
-    if session.target is None:
-        return "this model's output has no class scores to explain; its layers and channels are shown"
-    session.place()  # refuses a method that needs maps where there are none
-    return ""
