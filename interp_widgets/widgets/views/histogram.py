@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import ipywidgets as widgets
 
@@ -25,7 +24,7 @@ class HistogramState:
 
 
 class HistogramView(SessionView):
-    """One bar for each range of values of the layer that is looked at."""
+    """One bar for each range of values of the layer that is looked at, called by its lower limit."""
 
     watches = ("trace", "layer")
 
@@ -49,7 +48,7 @@ class HistogramView(SessionView):
             counts,
             numbers=range(len(counts)),
             captions=[f"{count}" for count in counts],
-            names=[f"{low} to {high}" for low, high in pairwise(edges)],
+            names=edges[:-1],
         )
 
     def describe(self, state: HistogramState) -> str:
