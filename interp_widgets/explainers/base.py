@@ -167,7 +167,7 @@ class CAM(Explainer):
 def _score(target: Target, trace: Trace, example: int) -> float:
     """The score of one input of a batch, where the target is one whose score adds up over the batch."""
     score = trace.score(target)  # refuses a wrong class and a score that is not finite
-    if target.adds_up and trace.is_batch:
+    if target.adds_up and trace.examples > 1:
         score = pick(target.each(Values(trace, trace.activation)), example)
     return float(score)
 

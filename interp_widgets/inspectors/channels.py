@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,17 @@ from numpy.typing import NDArray
 
 from interp_widgets.trace import Target, Trace
 
-__all__ = ["Ranking", "channel_maps", "channel_scores", "channel_values", "draft", "fit", "quantise"]
+__all__ = [
+    "Ranked",
+    "Ranking",
+    "channel_maps",
+    "channel_scores",
+    "channel_values",
+    "draft",
+    "fit",
+    "quantise",
+    "rank_channels",
+]
 
 DRAFT_RESOLUTION = 56  # 3 kB, so that an answer is one message of a few kilobytes also at early layers
 
@@ -47,6 +58,27 @@ def channel_scores(trace: Trace, layer: str, ranking: Ranking, target: Target | 
     else:
         found = channel_values(trace, layer, product)
     return found.numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """The channels of a layer in order.
+
+    Args:
+        scores: ``(C,)`` float32, by number of the channel.
+        order: ``(C,)``, the numbers of the channels, the first one first.
+    """
+
+    scores: NDArray[np.float32]
+    order: NDArray[np.intp]
+
+
+def rank_channels(trace: Trace, layer: str, ranking: Ranking, target: Target | int | None) -> Ranked:
+    """The channels of a layer, the highest score first; or by number, with their mean activation as the score."""
+    measure: Ranking = "contribution" if ranking == "contribution" else "activation"
+    scores = channel_scores(trace, layer, measure, target)
+    order = np.arange(len(scores)) if ranking == "number" else np.argsort(-scores, kind="stable")
+    return Ranked(scores, order)
 
 
 def fit(maps: torch.Tensor, resolution: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from interp_widgets.trace import Trace
 
-__all__ = ["Kind", "Module", "Outline", "tail", "times"]
+__all__ = ["Kind", "Module", "Outline", "outline_of", "row_of", "tail", "times"]
 
 Kind = Literal["convolution", "linear", "attention", "normalisation", "activation", "pooling", "block", "other"]
 
@@ -85,6 +86,23 @@ class Outline:
     def row(self, layer: str) -> int:
         """The row of a layer, -1 for a site that is no module's output."""
         return self._row.get(layer, -1)
+
+
+_OUTLINES: weakref.WeakKeyDictionary[Trace, Outline] = weakref.WeakKeyDictionary()
+
+
+def outline_of(trace: Trace) -> Outline:
+    """The outline of a trace, made once: several views draw it."""
+    found = _OUTLINES.get(trace)
+    if found is None:
+        found = _OUTLINES[trace] = Outline(trace)
+    return found
+
+
+def row_of(trace: Trace, layer: str) -> int:
+    """The row of a layer, and a negative number of its own for the site of an operation that is no module's output."""
+    row = outline_of(trace).row(layer)
+    return row if row >= 0 else -2 - trace.site(layer).index
 
 
 def _modules(trace: Trace, rows: dict[str, int]) -> list[Module]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from inspect import isabstract
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -15,12 +17,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from interp_widgets import trace as tracing
-from interp_widgets.errors import ClosedError, InputError, LayoutError, ParameterError, TargetError, did_you_mean
-from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
+from interp_widgets.errors import ClosedError, LayoutError, ParameterError, TargetError, did_you_mean
+from interp_widgets.explainers import EXPLAINERS, Explainer
 from interp_widgets.explainers.baselines import baseline_of
-from interp_widgets.inputs import Preprocess, load_image, load_input, to_picture
+from interp_widgets.inputs import Preprocess
+from interp_widgets.session.answers import Answers
+from interp_widgets.session.inputs import Inputs
+from interp_widgets.session.jobs import Jobs
+from interp_widgets.session.state import SessionState
 from interp_widgets.session.turn import TURN
-from interp_widgets.trace import ClassScore, Target, Trace
+from interp_widgets.trace import ClassScore, Trace
 from interp_widgets.trace.arguments import as_bytes, as_items, as_names, plain_module, shown
 from interp_widgets.trace.target import as_target
 
@@ -28,8 +34,6 @@ __all__ = ["Session"]
 
 MEMORY_BUDGET = 512 * 2**20
 """Bytes that the traces of all sessions of a kernel may keep; the one used longest ago lets go of its trace first."""
-
-REMEMBERED = 256  # attributions per input
 
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -46,7 +50,7 @@ class _Take(NamedTuple):
     seconds: float
 
 
-class Session(t.HasTraits):
+class Session(SessionState):
     """A model, an input, and what is looked at: layer, channel, target, explainer.
 
     Args:
@@ -64,16 +68,7 @@ class Session(t.HasTraits):
     refused with a sentence and changes nothing.
     """
 
-    trace = t.Instance(Trace, allow_none=True, help="the recording of the current input")
-    layer = t.Unicode(help="module path of the layer looked at")
-    channel = t.Int(0, help="channel of that layer")
-    target = t.Any(help="what is explained: a class index, or a target object; a class name is turned into its index")
-    explainer: t.TraitType[Any, Any] = t.TraitType(
-        "GradCAM", help="name in EXPLAINERS, or an Explainer with its own hyper-parameters"
-    )
-    at_layer = t.Bool(False, help="whether a method that can explain input or layer explains the layer")
-    example = t.Int(0, help="which of the inputs")
-    follow = t.Bool(False, help="whether the target follows the prediction when the input changes")
+    CHECKED = ("example", "layer", "channel", "target", "explainer")
 
     def __init__(
         self,
@@ -94,20 +89,22 @@ class Session(t.HasTraits):
         self.feature_names = as_names(feature_names, "feature_names") or ()
         self.preprocess = preprocess
         self.memory_limit = as_bytes(memory_limit)
-        self.explainers: dict[str, Explainer] = {}  # by class name: those that were given, beside ``EXPLAINERS``
-        self._undo = _known_preprocess(self.model, preprocess)  # what makes pictures of tensors again
+        self.explainers = {}
+        self.jobs = Jobs()  # slow work of everything that shows this session
         self.recordings = 0
         self.record_seconds = 0.0
-        self._inputs: list[Any] = _separate(inputs)
-        if not self._inputs:
-            raise InputError("give at least one input, got an empty list")
+        self._inputs = Inputs(
+            inputs,
+            self.model,
+            preprocess,
+            names=as_items(names, "names", str),
+            labels=as_items(labels, "labels", int),
+        )
         self._recorded = -1
         self._take: _Take | None = None
-        self._labels = as_items(labels, "labels", int)
-        self._names = as_items(names, "names", str)
         self._closed = False
+        self._steady = threading.local()  # how many ``steady`` blocks this thread is inside
         self.last_used = time.monotonic()
-        self._attributions: OrderedDict[tuple[Any, ...], Attribution] = OrderedDict()
         self._adopt(self._record(0))
         if "explainer" not in traits and not any(self.ready().is_spatial(layer) for layer in self.ready().layers):
             self.explainer = "Gradient"  # Grad-CAM needs maps
@@ -137,15 +134,15 @@ class Session(t.HasTraits):
     @property
     def inputs(self) -> list[Any]:
         """The inputs to choose from, as they were given."""
-        return list(self._inputs)
+        return self._inputs.sources
 
     def name_of(self, example: int) -> str:
         """What an input is called."""
-        return self._names[example] if example < len(self._names) else f"input {example + 1}"
+        return self._inputs.name(example)
 
     def label_of(self, example: int) -> int | None:
         """The true class of an input, where known."""
-        return self._labels[example] if example < len(self._labels) else None
+        return self._inputs.label(example)
 
     def tensor_of(self, example: int) -> Any:
         """An input as the model takes it.
@@ -153,30 +150,20 @@ class Session(t.HasTraits):
         Raises:
             InputError: not something a model takes, or not an image.
         """
-        source = self._inputs[example]
-        given = self.preprocess
-        if given is None or isinstance(given, Preprocess) or isinstance(source, torch.Tensor):
-            made = load_input(source, self._undo)
-        else:
-            made = given(load_image(source))
-        if isinstance(made, torch.Tensor) and made.ndim == 3 and _first_convolution(self.model) is not None:
-            return made.unsqueeze(0)
-        return made
+        return self._inputs.tensor(example)
 
     def add(self, source: Any, name: str = "") -> None:
         """Take one more input (a path, image, array or tensor) and look at it; a wrong one changes nothing."""
-        self._inputs.append(source)
-        position = len(self._inputs) - 1
-        self._names += [self.name_of(i) for i in range(len(self._names), position)] + [name or f"input {position + 1}"]
+        position = self._inputs.add(source, name)
         try:
             self.look_at(position)
-        except Exception:
-            del self._inputs[position], self._names[position]
+        except BaseException:
+            self._inputs.remove(position)
             raise
 
     def look_at(self, example: int) -> None:
         """The same as setting ``example``, for threads: the others need not wait while the model runs."""
-        self._check_example(example)
+        self._inputs.check(example)
         if example == self.example:
             return
         take = self._record(example)
@@ -186,29 +173,16 @@ class Session(t.HasTraits):
 
     def picture(self, example: int | None = None) -> NDArray[np.uint8] | None:
         """An input as a person sees it, ``(H, W, 3)`` uint8; ``None`` when it is not an image."""
-        example = self.example if example is None else example
-        source, tensor = self._inputs[example], self.tensor_of(example)
-        tensor = tensor[0] if isinstance(tensor, torch.Tensor) and tensor.ndim == 4 else tensor
-        if (
-            not isinstance(tensor, torch.Tensor)
-            or tensor.ndim != 3
-            or tensor.shape[0] not in (1, 3)
-            or not tensor.is_floating_point()
-        ):
-            return None
-        given = isinstance(source, torch.Tensor) and self.preprocess is None
-        return to_picture(tensor, None if given else self._undo)
+        return self._inputs.picture(self.example if example is None else example)
 
     def baseline_picture(self) -> NDArray[np.uint8] | None:
         """What the explainer compares the input with, as a person sees it; ``None`` when it is not an image."""
         method, trace = self.method, self.ready()
-        shown = self.picture()
-        if not hasattr(method, "baseline") or shown is None or len(trace.input_sites) != 1:
+        if not hasattr(method, "baseline") or self.picture() is None or len(trace.input_sites) != 1:
             return None
         value = trace.activation(trace.input_sites[0]).float()
         tensor = baseline_of(value[0] if trace.is_batch else value, method.baseline, getattr(method, "seed", 0))
-        given = isinstance(self._inputs[self.example], torch.Tensor) and self.preprocess is None
-        return to_picture(tensor, None if given else self._undo)
+        return self._inputs.as_picture(tensor, self.example)
 
     # Recording
 
@@ -240,8 +214,8 @@ class Session(t.HasTraits):
 
     def _exchange(self, found: Trace) -> None:
         with self.hold_trait_notifications():
-            self._attributions.clear()
-            self.trace = found
+            self.answers = Answers()
+            self.set_trait("trace", found)
             if not (self.layer in found.layers or self.layer in found.sites):
                 self.layer = _first_layer(found)
             self.channel = min(self.channel, found.channels(self.layer) - 1)
@@ -261,108 +235,41 @@ class Session(t.HasTraits):
     @property
     def live(self) -> bool:
         """Whether there is a trace that holds for the model as it is now, so that ``ready`` need not record."""
-        return self.trace is not None and not self.trace.closed and not self.trace.stale
+        if self.trace is None or self.trace.closed:
+            return False
+        return getattr(self._steady, "depth", 0) > 0 or not self.trace.stale
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """Inside, in this thread, whether the model has changed is not looked up at every question, but once."""
+        is_live, depth = self.live, getattr(self._steady, "depth", 0)
+        self._steady.depth = depth + is_live
+        try:
+            yield
+        finally:
+            self._steady.depth = depth
 
     def release(self) -> None:
         """Let go of the trace's memory; it is recorded again when something is asked for."""
         if self.trace is not None:
             self.trace.close()
-        self._attributions.clear()
+        self.answers = Answers()
 
     @property
     def nbytes(self) -> int:
         """Bytes the trace keeps."""
         return 0 if self.trace is None else self.trace.nbytes
 
-    # What is looked at
-
-    @property
-    def method(self) -> Explainer:
-        """The explainer that is chosen."""
-        return self.explainer if isinstance(self.explainer, Explainer) else self._explainer_named(self.explainer)
-
-    def _explainer_named(self, name: str) -> Explainer:
-        return self.explainers[name] if name in self.explainers else EXPLAINERS[name]()
-
-    def place(self, layer: str | None = None, explainer: Explainer | None = None) -> str:
-        """Where an explainer looks: the layer, its default where the layer has no maps, or the input.
-
-        Raises:
-            LayoutError: the explainer needs maps and the model has none.
-        """
-        trace = self.ready()
-        wanted, method = layer or self.layer, explainer or self.method
-        if not method.at_layer:
-            return wanted if self.explains_layer(method) else method.default_layer(trace)
-        return wanted if trace.is_spatial(wanted) and trace.site(wanted).differentiable else trace.default_layer()
-
-    def explains_layer(self, explainer: Explainer | None = None) -> bool:
-        """Whether the explainer looks at the layer rather than at the input."""
-        method = explainer or self.method
-        return method.at_layer or (self.at_layer and not method.input_only)
-
-    def is_cheap(self, layer: str | None = None, target: Any = None) -> bool:
-        """Whether that attribution needs no pass over the model or the recording."""
-        goal = self.target if target is None else target
-        if self.method.refines or self.method.own_pass:
-            return self.known(layer, target) is not None
-        return not self.method.needs_gradient or self.ready().has_gradient(self.place(layer), goal)
-
-    def attribution(
-        self, layer: str | None = None, target: Any = None, explainer: Explainer | None = None
-    ) -> Attribution:
-        """An attribution of the current input; by default that of the session's explainer, layer and target."""
-        found = None
-        for found in self.stream(layer, target, explainer):  # noqa: B007 - the last one is the result
-            pass
-        assert found is not None  # noqa: S101 - for the type checker: a stream yields at least once
-        return found
-
-    def stream(
-        self, layer: str | None = None, target: Any = None, explainer: Explainer | None = None
-    ) -> Iterator[Attribution]:
-        """The estimates of an attribution, better and better; the last one is remembered, and known at once then."""
-        known = self.known(layer, target, explainer)
-        if known is not None:
-            yield known
-            return
-        key = self._key(layer, target, explainer)
-        trace, method, place, goal = key
-        found = None
-        for found in method.stream(trace, goal, place):
-            yield found
-        if found is not None and trace is self.trace:
-            self._attributions[key] = found
-            while len(self._attributions) > REMEMBERED:
-                self._attributions.popitem(last=False)
-
-    def known(
-        self, layer: str | None = None, target: Any = None, explainer: Explainer | None = None
-    ) -> Attribution | None:
-        """An attribution that was computed before."""
-        return self._attributions.get(self._key(layer, target, explainer))
-
-    def _key(self, layer: str | None, target: Any, explainer: Explainer | None) -> tuple[Trace, Explainer, str, Target]:
-        trace, method = self.ready(), explainer or self.method
-        goal = as_target(self.target if target is None else target, trace)
-        return trace, method, self.place(layer, method), goal
-
-    def probabilities(self) -> NDArray[np.float32] | None:
-        """Probability of each class for the current input, ``(K,)``; ``None`` when the model has no classes."""
-        trace = self.ready()
-        return trace.probabilities[0].cpu().numpy() if trace.has_classes else None
-
-    def names_of_classes(self) -> list[str]:
-        """One name per class, numbers where there are none."""
-        count = self.ready().class_count
-        return [self.class_names[i] if i < len(self.class_names) else f"class {i}" for i in range(count)]
-
-    def name_of_target(self, target: Any = None) -> str:
-        """What a target is called, as the attributions call it."""
-        trace = self.ready()
-        return as_target(self.target if target is None else target, trace).label(trace.class_names)
-
     # Refusing what cannot be
+
+    def notify_change(self, change: Any) -> None:
+        """Tell the observers."""
+        with self.steady():
+            super().notify_change(change)
+
+    def taken_back(self) -> None:
+        """An input that was recorded for a change that is taken back is not looked at."""
+        self._take = None
 
     @t.validate("layer")
     def _validate_layer(self, proposal: dict[str, Any]) -> str:
@@ -418,7 +325,8 @@ class Session(t.HasTraits):
     @t.validate("explainer")
     def _validate_explainer(self, proposal: dict[str, Any]) -> Any:
         value = proposal["value"]
-        value = value() if isinstance(value, type) and issubclass(value, Explainer) else value
+        if isinstance(value, type) and issubclass(value, Explainer) and not isabstract(value):
+            value = value()
         if isinstance(value, Explainer):
             name = type(value).__name__
             if EXPLAINERS.get(name) is not type(value):
@@ -434,7 +342,7 @@ class Session(t.HasTraits):
     def _validate_example(self, proposal: dict[str, Any]) -> int:
         self._check_open()
         value: int = proposal["value"]
-        self._check_example(value)
+        self._inputs.check(value)
         taken = self._recorded if self._take is None else self._take.example
         if self.trace is not None and value != taken:
             self._take = self._record(value)  # may be refused, so before the trait changes
@@ -446,12 +354,6 @@ class Session(t.HasTraits):
             take, self._take = self._take, None
             self._adopt(take)
 
-    def _check_example(self, value: int) -> None:
-        if not 0 <= value < len(self._inputs):
-            raise InputError(
-                f"example must be in 0..{len(self._inputs) - 1} (there are {len(self._inputs)} inputs), got {value}"
-            )
-
     # Life
 
     def _check_open(self) -> None:
@@ -460,9 +362,10 @@ class Session(t.HasTraits):
 
     def close(self) -> None:
         """Free the trace. Closing twice is harmless."""
+        self.jobs.close()
         self.release()
         self._closed = True
-        self.trace = None
+        self.set_trait("trace", None)
         _SESSIONS.discard(self)
 
     def __enter__(self) -> Self:
@@ -470,27 +373,6 @@ class Session(t.HasTraits):
 
     def __exit__(self, *_error: object) -> None:
         self.close()
-
-
-def _separate(inputs: Any) -> list[Any]:
-    """Several inputs when a list or tuple of images was given, or a batch; otherwise one."""
-    if isinstance(inputs, torch.Tensor) and inputs.ndim == 4:
-        return [inputs[i : i + 1] for i in range(len(inputs))]
-    if isinstance(inputs, list) or (isinstance(inputs, tuple) and not any(isinstance(i, torch.Tensor) for i in inputs)):
-        return list(inputs)
-    return [inputs]
-
-
-def _first_convolution(model: nn.Module) -> nn.Conv2d | None:
-    return next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
-
-
-def _known_preprocess(model: nn.Module, given: object) -> Preprocess | None:
-    """The one given; else ImageNet's for colour, or grey in 0..1 when the first convolution takes one channel."""
-    if given is not None:
-        return given if isinstance(given, Preprocess) else None
-    first = _first_convolution(model)
-    return Preprocess(mean=(0.0,), std=(1.0,)) if first is not None and first.in_channels == 1 else Preprocess()
 
 
 def _first_layer(trace: Trace) -> str:

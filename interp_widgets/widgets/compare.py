@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from typing import Any, Self
 
@@ -17,30 +15,27 @@ from numpy.typing import NDArray
 from torch import nn
 
 from interp_widgets import zoo
-from interp_widgets.errors import InterpError, ParameterError
-from interp_widgets.evaluation.agreement import disagreement, on_one_grid, rank_correlations, ranks
+from interp_widgets.errors import ParameterError
+from interp_widgets.evaluation.agreement import disagreement, rank_correlations
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.inputs import Preprocess
 from interp_widgets.render.colours import colour_table, default_colormap
-from interp_widgets.render.snapshot import reduced
-from interp_widgets.session.jobs import Worker
+from interp_widgets.session.jobs import Jobs, Rank, Steps
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
 from interp_widgets.trace.arguments import as_list, as_names, check_is, check_text, is_name_of, plain_module, shown
-from interp_widgets.trace.interrupt import Interrupted, interruptible
+from interp_widgets.widgets.kit.agreement import Agreement
 from interp_widgets.widgets.kit.browser_widget import close_whole
+from interp_widgets.widgets.kit.links import BrowserLinks
 from interp_widgets.widgets.kit.menu import Menu
-from interp_widgets.widgets.kit.picture import Picture
 from interp_widgets.widgets.kit.slider import Slider
-from interp_widgets.widgets.kit.status_line import StatusLine
+from interp_widgets.widgets.views.map import SIDE, MapView
+from interp_widgets.widgets.views.status_bar import StatusBar, in_words
 
 __all__ = ["Comparison", "compare"]
 
 METHODS = ("GradCAM", "LayerCAM", "InputXGradient", "IntegratedGradients", "Occlusion")
 MOST = 36  # maps: more are no comparison
-SIDE = 152  # CSS pixels of a map
-BASE_SIDE = 304
-PAINT_EVERY = 0.1  # seconds between two estimates that are painted
 SCALES = [("each map on its own scale", "own"), ("all maps on one scale", "one")]
 
 
@@ -58,11 +53,11 @@ class Cell:
 class Comparison(widgets.VBox):
     """Linked maps; made by ``compare``.
 
-    Slow methods refine one after the other. Usable as a context manager; ``close`` frees the traces and every child
-    widget.
+    Slow methods refine one after the other; one that fails says so in its place, and the others go on. Usable as a
+    context manager; ``close`` frees the traces and every child widget.
     """
 
-    _closed = True  # until it is built, there is nothing to close
+    _closed = True  # until it is made: ipywidgets closes what is half made, too
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self.cells = tuple(as_list(cells))
@@ -70,37 +65,29 @@ class Comparison(widgets.VBox):
             raise ParameterError("a Comparison shows at least one map; iw.compare(model, inputs) makes one")
         for cell in self.cells:
             check_is(cell, Cell, "a Comparison shows Cells; iw.compare(model, inputs) makes them")
-        self.attributions: list[Attribution | None] = [None] * len(cells)
         self._stopped = False
-        self._worker = Worker(self._fail)
-        self._pictures = [_picture(cell) for cell in cells]
-        self._difference = Picture(size=SIDE, view="map", signed=True, units="ranks", label="first less second")
-        self._difference.table, self._difference.colormap = colour_table("RdBu_r").tobytes(), "RdBu_r"
-        self._disagreement = Picture(size=SIDE, view="map", units="ranks", label="disagreement of all")
-        self._disagreement.table, self._disagreement.colormap = colour_table("cividis").tobytes(), "cividis"
-        self._matrix = widgets.HTML(layout={"min_width": "0", "flex": "1 1 0%", "overflow": "auto"})
-        names = [(cell.title, str(place)) for place, cell in enumerate(cells)]
-        growing = {"flex": "1 1 0%", "min_width": "0", "width": "auto"}
-        last = str(min(1, len(cells) - 1))
-        self._first = Menu(options=names, value="0", label="the map that the other is taken from", layout=growing)
-        self._second = Menu(options=names, value=last, label="the map that is taken off", layout=growing)
+        self._started = time.perf_counter()
+        self._jobs = Jobs()  # one worker for all maps, whatever session they are of
+        self._bar = StatusBar()
         self.scale = Menu(options=SCALES, value="own", label="scale of the colours", layout={"width": "220px"})
         self.opacity = Slider(label="opacity", value=0.6, step=0.01, layout={"width": "200px"})
-        self._status = StatusLine(layout={"flex": "1 1 0%", "min_width": "0"})
-        self._stop = widgets.Button(
-            description="Stop", tooltip="stop what is being computed", layout={"width": "56px", "visibility": "hidden"}
-        )
+        self.agreement = Agreement([cell.title for cell in self.cells], SIDE)
+        self.views: tuple[MapView, ...] = ()
+        self.views = tuple(self._view(cell) for cell in self.cells)
         super().__init__(self._arrange(), layout={"width": "100%", "overflow": "hidden"})
         self.add_class("iw-explorer")
         self._links = self._link()
+        self.scale.observe(lambda _change: self._rescale(), "value")
+        self._bar.on_stop(self._give_up)
         self._closed = False
-        self._first.observe(lambda _: self._guard(self._contrast), "value")
-        self._second.observe(lambda _: self._guard(self._contrast), "value")
-        self.scale.observe(lambda _: self._guard(self._rescale), "value")
-        self._stop.on_click(lambda _button: self.stop())
-        self._worker.submit(self._compute)
+        self._agree()
 
     # What a user asks of it in Python
+
+    @property
+    def attributions(self) -> list[Attribution | None]:
+        """The map of each cell, ``None`` where it is not computed yet, or cannot be had."""
+        return [view.found for view in self.views]
 
     @property
     def correlations(self) -> NDArray[np.float64]:
@@ -109,7 +96,7 @@ class Comparison(widgets.VBox):
         Raises:
             InputError: there are none.
         """
-        return rank_correlations([found.array for _, found in self._maps()])
+        return rank_correlations([found.array for found in self._maps().values()])
 
     @property
     def disagreement(self) -> NDArray[np.float64]:
@@ -118,40 +105,38 @@ class Comparison(widgets.VBox):
         Raises:
             InputError: there are none.
         """
-        return disagreement([found.array for _, found in self._maps()])
+        return disagreement([found.array for found in self._maps().values()])
 
     @property
     def status(self) -> str:
         """How far it is, in words."""
-        return self._status.text
+        return self._bar.text
 
     @property
     def error(self) -> str:
-        """The sentence shown for the last thing that went wrong."""
-        return self._status.error
+        """The sentences shown for what went wrong."""
+        return self._bar.error
 
     def wait(self, timeout: float | None = 120.0) -> bool:
         """Block until nothing is being computed; whether that was reached in ``timeout`` seconds."""
-        return self._worker.wait(timeout)
+        return self._jobs.wait(timeout)
 
     def stop(self) -> None:
         """Give up what is being computed; what is on the screen stays."""
-        self._stopped = True
-        self._worker.cancel()
-        self._stop.layout.visibility = "hidden"
-        self._status.text = "stopped; what is shown is what was there by then"
+        self._bar.stop.click()
 
     def close(self) -> None:
         """Free the traces and close every child widget. Closing twice is harmless."""
         if self._closed:
             return
         self._closed = True
-        self._worker.close()
-        for link in self._links:
-            link.close()
+        self._jobs.close()
+        self._links.close()
+        for view in self.views:
+            view.close()
         for session in {cell.session for cell in self.cells}:
             session.close()
-        for child in self.children:
+        for child in (*self.children, self.agreement):
             close_whole(child)
         self.layout.close()
         super().close()
@@ -167,144 +152,79 @@ class Comparison(widgets.VBox):
 
     # The screen
 
+    def _view(self, cell: Cell) -> MapView:
+        view = MapView(
+            cell.session,
+            explainer=cell.explainer,
+            layer=cell.layer,
+            target=cell.target,
+            name=cell.title,
+            on_change=self._agree,
+            bar=self._bar,
+            jobs=self._jobs,
+        )
+        view.layout.width = "auto"
+        return view
+
     def _arrange(self) -> list[widgets.Widget]:
         head = widgets.HBox([self.scale, self.opacity], layout={"align_items": "center", "grid_gap": "8px"})
         wrapped = {"width": "100%", "flex_flow": "row wrap", "grid_gap": "8px", "align_items": "flex-start"}
-        grid = widgets.HBox(self._pictures, layout=wrapped)
-        less = widgets.Label("less", layout={"flex": "0 0 auto"})
-        chosen = widgets.HBox([self._first, less, self._second], layout={"width": f"{2 * SIDE + 8}px"})
-        beside = widgets.HBox([self._difference, self._disagreement], layout={"grid_gap": "8px"})
-        below = widgets.HBox([widgets.VBox([chosen, beside]), self._matrix], layout=wrapped)
-        foot = widgets.HBox([self._status, self._stop], layout={"width": "100%"})
-        return [head, grid, below, foot] if len(self.cells) > 1 else [head, grid, foot]
+        grid = widgets.HBox(self.views, layout=wrapped)
+        return [head, grid, self.agreement, self._bar] if len(self.cells) > 1 else [head, grid, self._bar]
 
-    def _link(self) -> list[widgets.Widget]:
+    def _link(self) -> BrowserLinks:
         """One cursor and one opacity, in the browser."""
-        first, *others = [*self._pictures, self._difference, self._disagreement]
-        cursors = [widgets.jslink((first, "cursor"), (other, "cursor")) for other in others]
-        return cursors + [widgets.jsdlink((self.opacity, "value"), (each, "opacity")) for each in self._pictures]
+        links = BrowserLinks()
+        pictures = [view.picture for view in self.views]
+        first, *others = [*pictures, self.agreement.difference, self.agreement.disagreement]
+        for other in others:
+            links.both_ways((first, "cursor"), (other, "cursor"))
+        for picture in pictures:
+            links.one_way((self.opacity, "value"), (picture, "opacity"))
+        return links
 
-    def _guard(self, action: Callable[[], object]) -> None:
-        if self._closed:
-            return
-        try:
-            with TURN:
-                self._status.error = ""
-                action()
-        except Exception as error:  # noqa: BLE001 - ipywidgets would swallow it
-            self._fail(error)
+    def _maps(self) -> dict[int, Attribution]:
+        """The maps that are there, by their place."""
+        return {place: found for place, found in enumerate(self.attributions) if found is not None}
+
+    def _agree(self) -> None:
+        """Compare the maps anew, as soon as the worker has nothing else to do."""
+        self._jobs.submit(self, self._compare_maps, on_error=self._fail, rank=Rank.LATER)
+
+    def _compare_maps(self) -> Steps:
+        with TURN:
+            if not self._closed:
+                self._rescale()
+                self.agreement.show({place: found.array for place, found in self._maps().items()})
+                if not (self._bar.at_work() or self._stopped):
+                    seconds = time.perf_counter() - self._started
+                    self._bar.say(f"{len(self._maps())} of {len(self.cells)} maps in {seconds:.1f} s")
+        yield
+
+    def _give_up(self) -> None:
+        self._stopped = True
 
     def _fail(self, error: BaseException) -> None:
-        if not self._closed:
-            with TURN:
-                own = isinstance(error, InterpError)
-                self._status.error = str(error) if own else f"{type(error).__name__}: {error}"
-                self._stop.layout.visibility = "hidden"
-
-    # The maps
-
-    def _maps(self) -> list[tuple[int, Attribution]]:
-        """The maps that are there, by their place."""
-        found = enumerate(self.attributions)
-        return [(place, each) for place, each in found if each is not None and each.values.ndim == 2]
-
-    def _compute(self) -> Iterator[None]:
-        started = time.perf_counter()
-        self._stop.layout.visibility = "visible"
-        for place, cell in enumerate(self.cells):
-            with TURN:
-                self._pictures[place].busy = True
-            yield from self._refine(place, cell)
         with TURN:
-            self._rescale()
-            self._contrast()
-            self._stop.layout.visibility = "hidden"
-            shown = len(self._maps())
-            self._status.text = f"{shown} of {len(self.cells)} maps in {time.perf_counter() - started:.1f} s"
-
-    def _refine(self, place: int, cell: Cell) -> Iterator[None]:
-        started, painted = time.perf_counter(), 0.0
-        unwanted = partial(self._unwanted)
-        stream = cell.session.stream(cell.layer, cell.target, cell.explainer)
-        while not unwanted():
-            try:
-                with interruptible(unwanted):
-                    found = next(stream, None)
-            except Interrupted:
-                return
-            except InterpError as error:
-                with TURN:
-                    self._refuse(place, str(error))
-                return
-            if found is None:
-                return
-            last = found.done >= found.total
-            if last or time.perf_counter() - painted > PAINT_EVERY:
-                painted = time.perf_counter()
-                with TURN:
-                    self._paint(place, found, painted - started)
-            yield
-
-    def _unwanted(self) -> bool:
-        return self._closed or self._stopped
-
-    def _paint(self, place: int, found: Attribution, seconds: float) -> None:
-        if found.values.ndim != 2:
-            self._refuse(place, f"values of shape {tuple(found.values.shape)} and no map: see iw.explore")
-            return
-        self.attributions[place] = found
-        picture, values = self._pictures[place], found.array
-        low = float(values.min()) if found.signed else min(0.0, float(values.min()))
-        picture.put(0, 0, values, lo=low, hi=float(values.max()))
-        with picture.hold_sync():
-            picture.signed, picture.alt, picture.busy = found.signed, found.describe(), False
-        words = (f"map {place + 1} of {len(self.cells)}: {self.cells[place].title}", found.progress(seconds))
-        self._status.text = ", ".join(filter(None, words))
-
-    def _refuse(self, place: int, reason: str) -> None:
-        picture = self._pictures[place]
-        with picture.hold_sync():
-            picture.view, picture.busy = "base", False
-            picture.label = f"{self.cells[place].title}: no map"
-            picture.alt = f"no map: {reason}"
-        self._status.error = f"{self.cells[place].title}: {reason}"
+            if not self._closed:
+                self._bar.complain(self, in_words(error))
 
     def _rescale(self) -> None:
         """Colours over each map's own range, or over that of all of them."""
-        found = [each.array for _, each in self._maps()]
+        found = [each.array for each in self._maps().values()]
         if not found:
             return
         low, high = min(float(each.min()) for each in found), max(float(each.max()) for each in found)
-        signed = any(each.signed for _, each in self._maps())
+        signed = any(each.signed for each in self._maps().values())
         if signed:
             low, high = -max(-low, high), max(-low, high)
         shared = self.scale.value == "one"
-        for place, each in self._maps():
-            picture = self._pictures[place]
+        for place, each in self._maps().items():
+            picture = self.views[place].picture
             name = default_colormap(signed=signed if shared else each.signed)
             with picture.hold_sync():
                 picture.own_range, picture.low, picture.high = not shared, min(0.0, low), high
                 picture.colormap, picture.table = name, colour_table(name).tobytes()
-
-    def _contrast(self) -> None:
-        """The difference of two maps, where all of them disagree, and how much each two do."""
-        maps = dict(self._maps())
-        if len(maps) < 2:
-            return
-        arrays = [found.array for found in maps.values()]
-        apart = disagreement(arrays)
-        self._disagreement.put(0, 0, apart, lo=0.0)
-        self._disagreement.alt = f"standard deviation of the ranks over {len(maps)} maps, mean {apart.mean():.2f}"
-        titles = [self.cells[place].title for place in maps]
-        self._matrix.value = _table(titles, rank_correlations(arrays))
-        first, second = (int(menu.value or 0) for menu in (self._first, self._second))
-        if first in maps and second in maps:
-            a, b = (ranks(each) for each in on_one_grid([maps[first].array, maps[second].array]))
-            self._difference.put(0, 0, a - b)
-            self._difference.alt = (
-                f"{self.cells[first].title} less {self.cells[second].title}, by rank: {(a - b).min():.2f} to "
-                f"{(a - b).max():.2f}"
-            )
 
 
 def compare(  # noqa: PLR0913 - what can vary
@@ -407,30 +327,3 @@ def _session(
         class_names=as_names(class_names) or entry.class_names,
         preprocess=preprocess or entry.preprocess,
     )
-
-
-def _picture(cell: Cell) -> Picture:
-    picture = Picture(size=SIDE, label=cell.title, alt=f"{cell.title}, not computed yet")
-    shown = cell.session.picture()
-    if shown is not None:
-        picture.set_base(reduced(shown, BASE_SIDE))
-    return picture
-
-
-def _table(titles: Sequence[str], correlations: NDArray[np.float64]) -> str:
-    """The matrix as an HTML table: numbers, and a shade for how large they are."""
-
-    def shown(value: float) -> str:
-        if np.isnan(value):
-            return "<td style='text-align:right'>none</td>"
-        return f"<td style='text-align:right;background:rgba(33,113,181,{max(0.0, value) / 2:.2f})'>{value:.2f}</td>"
-
-    head = "".join(f"<th scope='col'>{number + 1}</th>" for number in range(len(titles)))
-    rows = [
-        f"<tr><th scope='row' style='text-align:left;white-space:nowrap'>{number + 1} {html.escape(title)}</th>"
-        f"{''.join(map(shown, row.tolist()))}</tr>"
-        for number, (title, row) in enumerate(zip(titles, correlations, strict=True))
-    ]
-    caption = "<caption style='text-align:left'>rank correlation of each two maps</caption>"
-    style = "line-height:1.4;border-spacing:2px;border-collapse:separate"
-    return f"<table style='{style}'>{caption}<tr><th></th>{head}</tr>{''.join(rows)}</table>"

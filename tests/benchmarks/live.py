@@ -285,7 +285,7 @@ def explorer_bytes(name: str, model: nn.Module, image: torch.Tensor) -> Iterator
 
 def _sent_with_the_answer(explorer: iw.Explorer, sent: list[int]) -> int:
     """Bytes until the picture shows what was asked for."""
-    picture = explorer._panel.attribution
+    picture = explorer.controls["attribution"]
     while picture.busy or not picture.has(picture.row, picture.column):
         time.sleep(0.0005)
     return sent[0]

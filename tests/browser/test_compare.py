@@ -7,6 +7,8 @@ from tests.browser.harness import SCREENSHOTS, Lab
 CELL = """
 import interp_widgets as iw
 comparison = iw.compare("scenes", methods=["GradCAM", "DeepLift", "LIME"])
+agreement = comparison.agreement
+pictures = [*(view.picture for view in comparison.views), agreement.difference, agreement.disagreement]
 comparison
 """
 DRAWN = """count => [...document.querySelectorAll('.iw-stage canvas')]
@@ -20,8 +22,8 @@ def test_one_cursor_reads_every_map_and_the_matrix_is_a_table(lab: Lab) -> None:
     notebook.wait(DRAWN, 5)  # three maps, a difference, the disagreement
     first = notebook.page.locator(".iw-stage canvas").first
     first.hover(position={"x": 60, "y": 60})
-    notebook.wait_for_python("all(each.cursor[0] > 0 for each in [*comparison._pictures, comparison._disagreement])")
-    cursors = notebook.execute("len({each.cursor for each in [*comparison._pictures, comparison._difference]})")
+    notebook.wait_for_python("all(each.cursor[0] > 0 for each in pictures)")
+    cursors = notebook.execute("len({each.cursor for each in pictures})")
     assert cursors == "1"
     told = notebook.page.locator(".iw-explorer .iw-caption").all_text_contents()
     assert [name in text for name, text in zip(("Grad-CAM", "DeepLift", "LIME"), told, strict=False)] == [True] * 3
@@ -33,7 +35,7 @@ def test_one_cursor_reads_every_map_and_the_matrix_is_a_table(lab: Lab) -> None:
     scale = notebook.page.locator(".iw-explorer select").first
     scale.focus()
     notebook.page.keyboard.press("ArrowDown")
-    notebook.wait_for_python("comparison.scale.value == 'one' and not comparison._pictures[0].own_range")
+    notebook.wait_for_python("comparison.scale.value == 'one' and not comparison.views[0].picture.own_range")
 
 
 def test_the_menu_of_methods_has_headings_and_says_what_is_missing(lab: Lab) -> None:

@@ -30,7 +30,8 @@ import torch
 torch.set_num_threads(1)
 import interp_widgets as iw
 explorer = iw.explore("scenes")
-panel, session = explorer._panel, explorer.session
+from types import SimpleNamespace
+panel, session = SimpleNamespace(**explorer.controls), explorer.session
 """
 SHOW = SETUP + "explorer"
 STAGES = ".iw-explorer .iw-stage canvas"
@@ -635,7 +636,7 @@ def test_the_depth_slider_scrubs_with_the_arrows(notebook: NotebookPage) -> None
     notebook.execute("session.layer = 'layer2'; explorer.wait()")
     _agrees(notebook)
     handle = _slider(notebook, "depth")
-    rows = json.loads(notebook.execute("import json; print(json.dumps(explorer._outline.rows))"))
+    rows = json.loads(notebook.execute("import json; print(json.dumps(explorer._network.drawn.outline.rows))"))
     here = rows.index("layer2")
     for key, row in (("ArrowLeft", here - 1), ("ArrowRight", here), ("ArrowRight", here + 1)):
         handle.press(key)
@@ -658,7 +659,8 @@ session = iw.Session(model.eval(), torch.rand(2, 3, 24, 24), class_names=[bad, "
                      names=[bad, "<script>hacked=2</script>"], target=0)
 from interp_widgets.widgets.explorer import Explorer
 explorer = Explorer(session, title=bad)
-panel = explorer._panel
+from types import SimpleNamespace
+panel = SimpleNamespace(**explorer.controls)
 session.layer = bad
 explorer
 """

@@ -176,14 +176,14 @@ def test_an_unknown_method_is_refused_and_a_trace_is_taken() -> None:
 def test_the_explorer_says_why_a_map_is_blank_and_offers_the_way_out() -> None:
     with iw.explore(Two(), IMAGE, target=1, layer="conv", explainer="GradCAM") as explorer:
         assert explorer.wait(20)
-        panel = explorer._panel
+        remedy = explorer.controls["remedy"]
         assert explorer.status.startswith("all that this layer says is evidence against the target")
-        assert panel.remedy.layout.display == ""
-        assert panel.remedy.description == "Show evidence against"
-        panel.remedy.click()
+        assert remedy.layout.display == ""
+        assert remedy.description == "Show evidence against"
+        remedy.click()
         assert explorer.wait(20)
         assert explorer.session.explainer == iw.GradCAM(relu=False)
-        assert panel.remedy.layout.display == "none"
+        assert remedy.layout.display == "none"
         assert explorer.status.startswith("Grad-CAM")
 
 

@@ -117,7 +117,7 @@ def test_a_given_explainer_stands_in_the_menu_and_can_be_chosen_again() -> None:
     mine = from_callable(lambda _model, image, _index: image.abs(), title="<b>mine</b>", signed=False)
     with iw.explore("scenes", explainer=mine) as explorer:
         assert explorer.wait(20)
-        menu = explorer._panel.method
+        menu = explorer.controls["method"]
         assert ("<b>mine</b>", "BMineB") in menu.options
         assert explorer.attribution.method == "<b>mine</b>"
         explorer.session.explainer = "GradCAM"

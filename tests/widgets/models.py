@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import nn
+
+from interp_widgets.widgets.explorer import Explorer
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 WORKER = "interp_widgets worker"
@@ -176,3 +179,9 @@ def images(count: int = 3, height: int = 32, width: int = 32, channels: int = 3)
 def workers() -> list[threading.Thread]:
     """The worker threads that are alive."""
     return [thread for thread in threading.enumerate() if thread.name == WORKER]
+
+
+def panel_of(explorer: Explorer) -> SimpleNamespace:
+    """The controls of an Explorer as attributes, and the two that are built of several."""
+    parameters, goal = explorer._attribution.parameters, explorer._prediction.goal
+    return SimpleNamespace(**{**explorer.controls, "parameters": parameters, "goal": goal})

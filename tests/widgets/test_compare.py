@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,10 +15,17 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets import errors
 from interp_widgets.evaluation.agreement import disagreement, on_one_grid, rank_correlations, ranks
+from interp_widgets.explainers.base import limits
+from interp_widgets.explainers.question import Question
+from interp_widgets.widgets.kit.picture import Picture
 from tests.explainers.subjects import SmallNet
 
 IMAGE = torch.rand(1, 3, 16, 20, generator=torch.Generator().manual_seed(1))
 METHODS = ["GradCAM", "InputXGradient", "Gradient"]
+
+
+def _pictures(comparison: iw.Comparison) -> list[Picture]:
+    return [view.picture for view in comparison.views]
 
 
 @pytest.fixture
@@ -37,14 +46,14 @@ def test_every_map_is_the_one_the_method_gives(comparison: iw.Comparison) -> Non
 
 
 def test_one_scale_is_the_same_for_all_maps_and_symmetric_when_one_is_signed(comparison: iw.Comparison) -> None:
-    assert all(picture.own_range for picture in comparison._pictures)
+    assert all(picture.own_range for picture in _pictures(comparison))
     comparison.scale.value = "one"
     assert comparison.error == ""
-    scales = {(picture.own_range, picture.low, picture.high) for picture in comparison._pictures}
+    scales = {(picture.own_range, picture.low, picture.high) for picture in _pictures(comparison)}
     most = max(float(np.abs(found.array).max()) for found in comparison.attributions if found is not None)
     assert scales == {(False, -most, most)}
     comparison.scale.value = "own"
-    assert all(picture.own_range for picture in comparison._pictures)
+    assert all(picture.own_range for picture in _pictures(comparison))
 
 
 def test_correlations_are_spearmans(comparison: iw.Comparison) -> None:
@@ -53,15 +62,17 @@ def test_correlations_are_spearmans(comparison: iw.Comparison) -> None:
     maps = on_one_grid([found.array for found in comparison.attributions if found is not None])
     expected = spearmanr(maps.reshape(3, -1), axis=1).statistic
     np.testing.assert_allclose(comparison.correlations, expected, atol=1e-12)
-    assert f">{comparison.correlations[0, 1]:.2f}<" in comparison._matrix.value
-    np.testing.assert_allclose(comparison._disagreement._frames[0, 0].hi, comparison.disagreement.max(), rtol=1e-5)
+    assert f">{comparison.correlations[0, 1]:.2f}<" in comparison.agreement.matrix.value
+    np.testing.assert_allclose(
+        comparison.agreement.disagreement._frames[0, 0].hi, comparison.disagreement.max(), rtol=1e-5
+    )
 
 
 def test_two_maps_are_taken_from_each_other_by_rank(comparison: iw.Comparison) -> None:
-    comparison._first.value, comparison._second.value = "2", "1"
+    comparison.agreement.first.value, comparison.agreement.second.value = "2", "1"
     assert comparison.error == ""
     first, second = on_one_grid([comparison.attributions[2].array, comparison.attributions[1].array])  # type: ignore[union-attr]
-    shown = comparison._difference._frames[0, 0]
+    shown = comparison.agreement.difference._frames[0, 0]
     step = (shown.hi - shown.lo) / 255  # one of the 256 steps
     np.testing.assert_allclose(shown.values(), ranks(first) - ranks(second), atol=step)
 
@@ -82,8 +93,8 @@ def test_layers_targets_images_and_models_vary_too() -> None:
 
 
 def test_one_cursor_for_all(comparison: iw.Comparison) -> None:
-    targets = {link.target[0] for link in comparison._links if link.target[1] == "cursor"}
-    assert targets == {*comparison._pictures[1:], comparison._difference, comparison._disagreement}
+    targets = {target for _, (target, trait) in comparison._links._links if trait == "cursor"}
+    assert targets == {*_pictures(comparison)[1:], comparison.agreement.difference, comparison.agreement.disagreement}
 
 
 def test_a_map_that_cannot_be_is_said_and_the_others_stay() -> None:
@@ -96,7 +107,36 @@ def test_a_map_that_cannot_be_is_said_and_the_others_stay() -> None:
         assert found.wait()
         assert [each is not None for each in found.attributions] == [False, True]
         assert "Grad-CAM: no layer of this Sequential has maps" in found.error
-        assert "no map" in found._pictures[0].label
+        assert "no map" in _pictures(found)[0].label
+
+
+@dataclass(frozen=True)
+class Failing(iw.Gradient):
+    """Somebody else's method, with a fault."""
+
+    title: ClassVar[str] = "Failing"
+    error: type[BaseException] = field(default=ValueError, metadata=limits(convert=lambda kind: kind))
+
+    def estimates(self, question: Question) -> Iterator[torch.Tensor]:
+        raise self.error("by its author")
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, errors.InputError, KeyboardInterrupt, SystemExit])
+def test_a_method_that_fails_is_named_and_the_others_go_on(error: type[BaseException]) -> None:
+    methods = [Failing(error=error), "IntegratedGradients", "GradCAM"]
+    with iw.compare(SmallNet(), IMAGE, methods=methods) as found:
+        assert found.wait()
+        assert [each is not None for each in found.attributions] == [False, True, True]
+        assert found.error.startswith("Failing: ")
+        assert "by its author" in found.error
+        first, *others = _pictures(found)
+        assert (first.view, first.label) == ("base", "Failing: no map")
+        assert "by its author" in first.alt
+        assert all(picture.view == "overlay" for picture in others)
+        assert not any(picture.busy for picture in _pictures(found))
+        assert found._bar.stop.layout.visibility == "hidden"
+        assert found.status.startswith("2 of 3 maps")
+        assert found.correlations.shape == (2, 2)
 
 
 def test_wrong_requests_are_refused_in_words() -> None:
@@ -114,14 +154,14 @@ def test_names_from_outside_stay_text() -> None:
     hostile = {"<img src=x onerror=alert(1)>": SmallNet(), "b": SmallNet()}
     with iw.compare(models=hostile, inputs=IMAGE) as found:
         assert found.wait()
-        assert "<img" not in found._matrix.value
-        assert "&lt;img" in found._matrix.value
+        assert "<img" not in found.agreement.matrix.value
+        assert "&lt;img" in found.agreement.matrix.value
 
 
 def test_stop_keeps_what_is_there_and_ends_the_thread() -> None:
-    slow = [iw.RISE(samples=20000), iw.GradCAM()]
+    slow = [iw.RISE(samples=20000), iw.IntegratedGradients(steps=1000)]
     with iw.compare(SmallNet(), IMAGE, methods=slow) as found:
-        found._stop.click()
+        found._bar.stop.click()
         assert found.wait(5)
         assert "stopped" in found.status
         assert found.attributions[1] is None

@@ -28,6 +28,7 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.errors import InputError, InterpError, ParameterError, TargetError, ZooError
 from interp_widgets.explainers import EXPLAINERS, EigenCAM, GradCAM
+from interp_widgets.inspectors.outline import outline_of
 from interp_widgets.render.blend import render_pixels
 from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table
 from interp_widgets.session import session as session_module
@@ -36,6 +37,7 @@ from interp_widgets.session.turn import TURN
 from interp_widgets.trace import Contrast
 from interp_widgets.widgets.explorer import Explorer, explore
 from tests.demo_server import ROOT
+from tests.session.test_session import huge_png
 from tests.widgets.models import (
     HOSTILE,
     Autoencoder,
@@ -49,9 +51,9 @@ from tests.widgets.models import (
     cnn,
     images,
     mlp,
+    panel_of,
     workers,
 )
-from tests.widgets.test_session import huge_png
 
 NAMES = ("ant", "bee", "cat", "dog", "eel")
 Open = Callable[..., Explorer]
@@ -91,14 +93,14 @@ def _send(child: ipywidgets.Widget, **state: Any) -> None:
 
 def _submit(explorer: Explorer, path: object) -> None:
     """Type a path and press Enter."""
-    _send(explorer._panel.path, value=str(path))
-    explorer._panel.path._handle_custom_msg({"event": "submit"}, [])
+    _send(explorer.controls["path"], value=str(path))
+    explorer.controls["path"]._handle_custom_msg({"event": "submit"}, [])
     _settle(explorer)
 
 
 def _upload(explorer: Explorer, content: bytes, name: str = "mine.png") -> None:
     file = {"name": name, "type": "image/png", "size": len(content), "last_modified": 0, "content": memoryview(content)}
-    _send(explorer._panel.upload, value=[file])
+    _send(explorer.controls["upload"], value=[file])
     _settle(explorer)
 
 
@@ -122,7 +124,7 @@ def _frame(picture: Any) -> Any:
 
 def _agrees(explorer: Explorer) -> None:
     """Both pictures, the text, and every control say what the session says, and the maps are right to a half step."""
-    panel, session = explorer._panel, explorer.session
+    panel, session = panel_of(explorer), explorer.session
     assert explorer.error == ""
     frame, fresh = _frame(panel.attribution), _fresh(explorer)
     np.testing.assert_allclose(frame.values(), fresh, atol=(frame.hi - frame.lo) / 255 * 0.51 + 1e-6)
@@ -138,7 +140,7 @@ def _agrees(explorer: Explorer) -> None:
         assert panel.channel_slider.max == trace.channels(session.layer) - 1
         np.testing.assert_allclose(panel.classes.probabilities(), trace.probabilities[0].numpy(), atol=1e-5)
     assert panel.strip.selected == panel.tree.selected == session.layer
-    assert panel.depth.value == explorer._outline.row(session.layer)
+    assert panel.depth.value == outline_of(explorer.session.trace).row(session.layer)
     assert panel.channel_slider.value == panel.tiles.selected == session.channel
     assert panel.classes.selected == session.target
     assert panel.classes.follow == session.follow
@@ -154,8 +156,8 @@ def _agrees(explorer: Explorer) -> None:
 
 def _every_frame_agrees(explorer: Explorer) -> None:
     """All that the browser holds, shown or prefetched, belongs to this input, this model and this method."""
-    panel, session = explorer._panel, explorer.session
-    rows, method = explorer._outline.rows, session.method
+    panel, session = panel_of(explorer), explorer.session
+    rows, method = outline_of(explorer.session.trace).rows, session.method
     with iw.record(copy.deepcopy(session.model), session.tensor_of(session.example)) as trace:
         for (row, channel), frame in panel.channel._frames.items():
             _close_to(frame, trace.maps(rows[row])[0, channel].numpy())
@@ -211,7 +213,7 @@ def test_a_trait_of_the_session_moves_the_widget(explorer: Explorer, name: str, 
 def test_a_control_moves_a_trait_of_the_session(
     explorer: Explorer, child: str, state: dict[str, object], name: str, value: object
 ) -> None:
-    _send(getattr(explorer._panel, child), **state)
+    _send(getattr(panel_of(explorer), child), **state)
     _settle(explorer)
     assert getattr(explorer.session, name) == value
     _agrees(explorer)
@@ -241,14 +243,14 @@ def test_what_no_link_in_the_browser_moves_is_sent_there(
         def note(message: dict[str, Any], _buffers: Any = None, name: str = name, **_options: Any) -> None:
             sent.update((name, trait) for trait in message.get("state", {}))
 
-        monkeypatch.setattr(getattr(explorer._panel, name), "_send", note)
-    _send(getattr(explorer._panel, child), **state)
+        monkeypatch.setattr(getattr(panel_of(explorer), name), "_send", note)
+    _send(getattr(panel_of(explorer), child), **state)
     _settle(explorer)
     assert moved <= sent
 
 
 def test_a_block_of_the_strip_moves_the_session(explorer: Explorer) -> None:
-    strip = explorer._panel.strip
+    strip = explorer.controls["strip"]
     (block,) = (each for each in strip._blocks if each.path == "0")
     strip._click(block.x + 1, 50.0)
     _settle(explorer)
@@ -257,7 +259,7 @@ def test_a_block_of_the_strip_moves_the_session(explorer: Explorer) -> None:
 
 
 def test_choosing_a_class_ends_following_and_following_again_chooses_the_prediction(explorer: Explorer) -> None:
-    session, panel = explorer.session, explorer._panel
+    session, panel = explorer.session, panel_of(explorer)
     prediction = session.trace.prediction
     _send(panel.classes, selected=(prediction + 1) % 5)
     assert not session.follow
@@ -269,13 +271,13 @@ def test_choosing_a_class_ends_following_and_following_again_chooses_the_predict
 
 
 def test_opacity_and_colours_change_the_picture_and_nothing_else(explorer: Explorer) -> None:
-    picture, session = explorer._panel.attribution, explorer.session
+    picture, session = explorer.controls["attribution"], explorer.session
     passes = session.trace.backward_passes
     for name in SEQUENTIAL:
-        _send(explorer._panel.colormap, value=name)
+        _send(explorer.controls["colormap"], value=name)
         assert picture.table == colour_table(name).tobytes()
         assert picture.colormap == name
-    _send(explorer._panel.opacity, value=1.0)
+    _send(explorer.controls["opacity"], value=1.0)
     picture.opacity = 1.0  # in the browser they are linked
     frame = _frame(picture)
     base = np.zeros((*picture.as_array().shape[:2], 3), np.uint8)
@@ -290,11 +292,11 @@ def test_two_explorers_can_be_linked(opened: Open) -> None:
         ipywidgets.link((first.session, name), (second.session, name))
         for name in ("layer", "channel", "target", "explainer", "example")
     ]
-    _send(first._panel.depth, value=0)
-    _send(second._panel.channel_slider, value=6)
-    _send(first._panel.classes, selected=4)
+    _send(first.controls["depth"], value=0)
+    _send(second.controls["channel_slider"], value=6)
+    _send(first.controls["classes"], selected=4)
     second.session.explainer = "HiResCAM"
-    _send(second._panel.thumbnails, selected=2)
+    _send(second.controls["thumbnails"], selected=2)
     for explorer in (first, second):
         _settle(explorer)
     for explorer in (first, second):
@@ -308,22 +310,22 @@ def test_two_explorers_can_be_linked(opened: Open) -> None:
 
 def test_pictures_can_be_linked_in_the_browser(opened: Open) -> None:
     first, second = (opened(cnn(), images(), class_names=NAMES) for _ in range(2))
-    with_link = ipywidgets.jslink((first._panel.opacity, "value"), (second._panel.attribution, "opacity"))
-    assert with_link.source[0] is first._panel.opacity
+    with_link = ipywidgets.jslink((first.controls["opacity"], "value"), (second.controls["attribution"], "opacity"))
+    assert with_link.source[0] is first.controls["opacity"]
     with_link.close()
 
 
 def test_two_explorers_may_share_one_session() -> None:
     with Session(cnn(), images(), class_names=NAMES) as session:
         first, second = Explorer(session), Explorer(session)
-        _send(first._panel.depth, value=0)
+        _send(first.controls["depth"], value=0)
         for explorer in (first, second):
             _settle(explorer)
             _agrees(explorer)
         first.close()
         seen: list[Any] = []
         session.observe(seen.append, "channel")
-        second._panel.channel_slider.set_state({"value": 3})
+        second.controls["channel_slider"].set_state({"value": 3})
         _settle(second)
         assert len(seen) == 1
         _agrees(second)
@@ -355,11 +357,11 @@ def test_closing_leaves_the_observers_of_others_alone(explorer: Explorer) -> Non
 def test_a_wrong_value_is_refused_and_the_widget_stays_as_it_was(
     explorer: Explorer, name: str, value: object, error: type[Exception]
 ) -> None:
-    before, status = explorer._panel.attribution.as_array(), explorer.status
+    before, status = explorer.controls["attribution"].as_array(), explorer.status
     with pytest.raises(error, match=re.escape(str(value))):
         setattr(explorer.session, name, value)
     _settle(explorer)
-    np.testing.assert_array_equal(explorer._panel.attribution.as_array(), before)
+    np.testing.assert_array_equal(explorer.controls["attribution"].as_array(), before)
     assert explorer.status == status
     _agrees(explorer)
 
@@ -378,12 +380,12 @@ def test_a_wrong_value_from_the_browser_changes_nothing(
 ) -> None:
     session = explorer.session
     before = (session.layer, session.channel, session.target, session.example)
-    _send(getattr(explorer._panel, child), **state)
+    _send(getattr(panel_of(explorer), child), **state)
     _settle(explorer)
     assert (session.layer, session.channel, session.target, session.example) == before
     session.channel = 2  # and it goes on
     _settle(explorer)
-    panel = explorer._panel
+    panel = panel_of(explorer)
     assert (panel.tiles.selected, panel.thumbnails.selected, panel.tree.selected) == (2, 0, session.layer)
 
 
@@ -401,7 +403,7 @@ def test_options_that_explore_does_not_know_are_refused() -> None:
 
 @pytest.mark.parametrize("name", EXPLAINERS)
 def test_every_method_shows_its_map_with_colours_for_its_sign(explorer: Explorer, name: str) -> None:
-    panel = explorer._panel
+    panel = panel_of(explorer)
     _send(panel.method, value=name)
     _settle(explorer)
     _agrees(explorer)
@@ -416,7 +418,7 @@ def test_every_method_shows_its_map_with_colours_for_its_sign(explorer: Explorer
 def test_a_signed_map_is_coloured_around_zero(explorer: Explorer) -> None:
     explorer.session.explainer = next(name for name, kind in EXPLAINERS.items() if kind().signed)
     _settle(explorer)
-    picture = explorer._panel.attribution
+    picture = explorer.controls["attribution"]
     middle = np.frombuffer(picture.table, np.uint8).reshape(256, 3)[127:129].astype(int)
     picture.opacity, picture.smooth = 1.0, False
     values, pixels = _frame(picture).values(), picture.as_array().astype(int)
@@ -433,7 +435,7 @@ def test_the_hyper_parameters_of_an_explainer_are_kept(explorer: Explorer) -> No
     _settle(explorer)
     assert explorer.session.explainer == GradCAM(relu=False)
     _agrees(explorer)
-    assert tuple(value for _, value in explorer._panel.colormap.options) == DIVERGING
+    assert tuple(value for _, value in explorer.controls["colormap"].options) == DIVERGING
 
 
 def test_an_explainer_that_is_not_registered_is_shown_too(explorer: Explorer) -> None:
@@ -445,7 +447,7 @@ def test_an_explainer_that_is_not_registered_is_shown_too(explorer: Explorer) ->
     assert isinstance(explorer.session.explainer, Mine)
     assert explorer.error == ""
     assert "My own CAM" in explorer.status
-    assert explorer._panel.method.value == "Mine"
+    assert explorer.controls["method"].value == "Mine"
 
 
 def test_a_method_without_a_gradient_is_not_said_to_need_a_backward_pass(explorer: Explorer) -> None:
@@ -463,10 +465,10 @@ def test_a_method_without_a_gradient_is_not_said_to_need_a_backward_pass(explore
 def test_a_difference_of_two_classes_is_shown_and_a_class_after_it(explorer: Explorer) -> None:
     explorer.session.target = Contrast(1, 2)
     _settle(explorer)
-    frame = _frame(explorer._panel.attribution)
+    frame = _frame(explorer.controls["attribution"])
     _close_to(frame, _fresh(explorer))
-    assert explorer._panel.classes.selected == -1
-    _send(explorer._panel.classes, selected=1)
+    assert explorer.controls["classes"].selected == -1
+    _send(explorer.controls["classes"], selected=1)
     _settle(explorer)
     _agrees(explorer)
 
@@ -475,7 +477,7 @@ def test_another_difference_of_classes_has_another_map(explorer: Explorer) -> No
     for target in (Contrast(1, 2), Contrast(3, 0), Contrast(1, 2)):
         explorer.session.target = target
         _settle(explorer)
-        frame = _frame(explorer._panel.attribution)
+        frame = _frame(explorer.controls["attribution"])
         _close_to(frame, _fresh(explorer))
 
 
@@ -489,8 +491,8 @@ def test_no_target_is_said_to_be_chosen(explorer: Explorer) -> None:
 def test_a_thousand_classes(opened: Open) -> None:
     names = [f"class number {i}" for i in range(1000)]
     explorer = opened(cnn(classes=1000), images(), class_names=names)
-    assert len(explorer._panel.classes.names) == 1000
-    _send(explorer._panel.classes, selected=999)
+    assert len(explorer.controls["classes"].names) == 1000
+    _send(explorer.controls["classes"], selected=999)
     _settle(explorer)
     assert explorer.session.target == 999
     assert "class number 999" in explorer.status
@@ -499,18 +501,18 @@ def test_a_thousand_classes(opened: Open) -> None:
 
 def test_classes_without_names_are_numbered(opened: Open) -> None:
     explorer = opened(cnn(), images(1))
-    assert explorer._panel.classes.names[3] == "class 3"
-    for text in (explorer.status, explorer._panel.attribution.alt, explorer._panel.attribution.label):
+    assert explorer.controls["classes"].names[3] == "class 3"
+    for text in (explorer.status, explorer.controls["attribution"].alt, explorer.controls["attribution"].label):
         assert "ClassScore" not in text
 
 
 def test_true_labels_are_marked() -> None:
     session = Session(cnn(), images(), class_names=NAMES, labels=[2, None, 4], names=["first", "second"])
     with Explorer(session) as explorer:
-        assert explorer._panel.classes.markers == [2]
-        assert explorer._panel.thumbnails.names == ["first", "second", "input 3"]
+        assert explorer.controls["classes"].markers == [2]
+        assert explorer.controls["thumbnails"].names == ["first", "second", "input 3"]
         session.example = 1
-        assert explorer._panel.classes.markers == []
+        assert explorer.controls["classes"].markers == []
     session.close()
 
 
@@ -519,7 +521,7 @@ def test_true_labels_are_marked() -> None:
 
 def _order(explorer: Explorer) -> list[int]:
     """All channels in the order of the pages."""
-    tiles, found = explorer._panel.tiles, []
+    tiles, found = explorer.controls["tiles"], []
     for page in range(tiles.pages):
         _send(tiles, page=page)
         _settle(explorer)
@@ -532,7 +534,7 @@ def _order(explorer: Explorer) -> list[int]:
 @pytest.mark.parametrize("layer", ["2", "6"])
 @pytest.mark.parametrize("ranking", ["activation", "contribution", "number"])
 def test_channels_are_ranked(explorer: Explorer, layer: str, ranking: str) -> None:
-    session, panel = explorer.session, explorer._panel
+    session, panel = explorer.session, panel_of(explorer)
     session.layer, session.target = layer, 3
     _send(panel.ranking, value=ranking)
     _settle(explorer)
@@ -555,7 +557,7 @@ def test_channels_are_ranked(explorer: Explorer, layer: str, ranking: str) -> No
 
 
 def test_ranking_by_contribution_follows_the_class(explorer: Explorer) -> None:
-    panel = explorer._panel
+    panel = panel_of(explorer)
     _send(panel.ranking, value="contribution")
     orders = []
     for target in range(5):
@@ -566,7 +568,7 @@ def test_ranking_by_contribution_follows_the_class(explorer: Explorer) -> None:
 
 
 def test_a_tile_is_its_channels_map(explorer: Explorer) -> None:
-    session, tiles = explorer.session, explorer._panel.tiles
+    session, tiles = explorer.session, explorer.controls["tiles"]
     session.layer = "3"
     _settle(explorer)
     count, height, width = tiles.shape
@@ -583,10 +585,10 @@ def test_the_chosen_channel_of_a_large_layer_is_exact(opened: Open) -> None:
     wide = nn.Sequential(nn.Conv2d(3, 48, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 5)).eval()
     explorer = opened(wide, images(1, 180, 180), layer="0")  # 1.5 million values
     for channel in (3, 40):
-        _send(explorer._panel.channel_slider, value=channel)
+        _send(explorer.controls["channel_slider"], value=channel)
         _settle(explorer)
         exact = explorer.session.trace.maps("0")[0, channel].numpy()
-        frame = _frame(explorer._panel.channel)
+        frame = _frame(explorer.controls["channel"])
         assert frame.values().shape == exact.shape
         np.testing.assert_allclose(frame.values(), exact, atol=(frame.hi - frame.lo) / 255 * 0.51 + 1e-6)
 
@@ -595,7 +597,7 @@ def test_a_change_of_layer_is_a_small_message_also_where_maps_are_large(opened: 
     """What is drawn at once comes as a draft; the map and the channel as they are follow."""
     wide = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     explorer = opened(wide.eval(), images(1, 150, 150), layer="2")
-    panel, session = explorer._panel, explorer.session
+    panel, session = panel_of(explorer), explorer.session
     for target in range(8):
         session.trace.gradients(["0", "1", "2"], target)
     _settle(explorer)
@@ -629,17 +631,17 @@ def _sent() -> Iterator[list[int]]:
 def test_another_layer_begins_with_its_first_page(explorer: Explorer) -> None:
     explorer.session.layer = "3"
     _settle(explorer)
-    _send(explorer._panel.tiles, page=1)
-    assert explorer._panel.tiles.page == 1
+    _send(explorer.controls["tiles"], page=1)
+    assert explorer.controls["tiles"].page == 1
     explorer.session.layer = "2"
     _settle(explorer)
-    assert explorer._panel.tiles.page == 0
+    assert explorer.controls["tiles"].page == 0
 
 
 def test_a_layer_with_fewer_channels_keeps_everything_together(explorer: Explorer) -> None:
     explorer.session.channel = 15
     _settle(explorer)
-    _send(explorer._panel.depth, value=0)
+    _send(explorer.controls["depth"], value=0)
     _settle(explorer)
     assert explorer.session.channel == 7
     _agrees(explorer)
@@ -657,7 +659,7 @@ def test_a_functional_site_does_not_move_the_session_elsewhere(opened: Open) -> 
         return
     _settle(explorer)
     assert explorer.session.layer == site
-    frame = _frame(explorer._panel.attribution)
+    frame = _frame(explorer.controls["attribution"])
     _close_to(frame, _fresh(explorer))
 
 
@@ -677,10 +679,10 @@ def test_a_model_without_maps_shows_bars_and_its_prediction(
     opened: Open, model: Callable[[], nn.Module], inputs: torch.Tensor
 ) -> None:
     explorer = opened(model().eval(), inputs)
-    panel = explorer._panel
+    panel = panel_of(explorer)
     assert panel.tiles.mode == "bars"
     assert len(panel.classes.probabilities()) == 3
-    for row in range(len(explorer._outline.rows)):
+    for row in range(len(outline_of(explorer.session.trace).rows)):
         _send(panel.depth, value=row)
         _settle(explorer)
         assert panel.tiles.mode == "bars"
@@ -689,7 +691,7 @@ def test_a_model_without_maps_shows_bars_and_its_prediction(
     _send(panel.classes, selected=1)
     _settle(explorer)
     assert explorer.session.target == 1
-    found, bars = explorer.attribution.array, panel.vector  # never a silent blank
+    found, bars = explorer.attribution.array, explorer._attribution.bars  # never a silent blank
     if found.ndim == 2:  # tokens by features
         frame = _frame(panel.attribution)
         _close_to(frame, found)
@@ -706,9 +708,9 @@ def test_a_model_without_maps_shows_bars_and_its_prediction(
 def test_a_model_that_answers_with_pictures_can_be_explored(opened: Open, model: Callable[[], nn.Module]) -> None:
     explorer = opened(model().eval(), images(2, 16, 24))
     assert explorer.error == ""
-    explorer.session.layer = explorer._outline.rows[0]
+    explorer.session.layer = outline_of(explorer.session.trace).rows[0]
     _settle(explorer)
-    frame = _frame(explorer._panel.channel)
+    frame = _frame(explorer.controls["channel"])
     maps = explorer.session.trace.maps(explorer.session.layer)[0]
     step = (frame.hi - frame.lo) / 255
     np.testing.assert_allclose(frame.values(), maps[explorer.session.channel].numpy(), atol=0.51 * step + 1e-6)
@@ -721,16 +723,16 @@ def test_a_model_without_classes_shows_its_channels_and_says_so(opened: Open) ->
     assert explorer.error == ""
     assert explorer.session.target is None
     assert "no class scores" in explorer.status
-    assert _frame(explorer._panel.channel).values().shape == (32, 32)
+    assert _frame(explorer.controls["channel"]).values().shape == (32, 32)
     np.testing.assert_array_equal(
-        np.frombuffer(explorer._panel.attribution.base, np.uint8), explorer.session.picture().ravel()
+        np.frombuffer(explorer.controls["attribution"].base, np.uint8), explorer.session.picture().ravel()
     )
     explorer.session.explainer = "Gradient"
     _settle(explorer)
     assert explorer.error == ""
     explorer.session.target = _first_score
     _settle(explorer)
-    assert _frame(explorer._panel.attribution).values().shape == (32, 32)
+    assert _frame(explorer.controls["attribution"]).values().shape == (32, 32)
 
 
 def _first_score(output: Any) -> torch.Tensor:
@@ -740,12 +742,12 @@ def _first_score(output: Any) -> torch.Tensor:
 
 def test_one_channel_and_sides_that_differ(opened: Open) -> None:
     explorer = opened(cnn(channels=1), images(2, 24, 48, channels=1), class_names=NAMES)
-    picture = explorer._panel.attribution
+    picture = explorer.controls["attribution"]
     assert picture.base_size == (48, 24)
     height, width, _ = picture.as_array().shape
     assert width == 2 * height
     assert _frame(picture).values().shape == (12, 24)
-    assert explorer._panel.channel.base_size == (48, 24)
+    assert explorer.controls["channel"].base_size == (48, 24)
     _agrees(explorer)
 
 
@@ -758,7 +760,7 @@ def test_hostile_names_stay_text(opened: Open) -> None:
     explorer.session.layer = HOSTILE
     _settle(explorer)
     assert HOSTILE in explorer.status
-    assert explorer._panel.classes.names[0] == HOSTILE
+    assert explorer.controls["classes"].names[0] == HOSTILE
     rendering = (ipywidgets.HTML, ipywidgets.HTMLMath)
     assert not [child for child in _children(explorer) if isinstance(child, rendering)]
     bundle = explorer._repr_mimebundle_()
@@ -776,8 +778,8 @@ def _children(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
 
 def test_an_uploaded_image_is_shown(explorer: Explorer) -> None:
     _upload(explorer, _png())
-    assert (explorer.session.example, explorer._panel.thumbnails.names[-1]) == (3, "mine.png")
-    assert len(explorer._panel.thumbnails.images) == 4
+    assert (explorer.session.example, explorer.controls["thumbnails"].names[-1]) == (3, "mine.png")
+    assert len(explorer.controls["thumbnails"].images) == 4
     _agrees(explorer)
     _upload(explorer, _png((200, 10, 10)), "another.png")
     assert explorer.session.example == 4
@@ -788,7 +790,7 @@ def test_a_path_is_shown(explorer: Explorer, tmp_path: Path) -> None:
     path = tmp_path / "of mine.png"
     path.write_bytes(_png())
     _submit(explorer, path)
-    assert (explorer.session.example, explorer._panel.thumbnails.names[-1]) == (3, "of mine.png")
+    assert (explorer.session.example, explorer.controls["thumbnails"].names[-1]) == (3, "of mine.png")
     _agrees(explorer)
 
 
@@ -805,7 +807,7 @@ def test_a_path_is_shown(explorer: Explorer, tmp_path: Path) -> None:
 def test_what_is_no_image_gives_a_sentence_and_changes_nothing(
     explorer: Explorer, tmp_path: Path, content: bytes, sentence: str, way: str
 ) -> None:
-    before = explorer._panel.attribution.as_array()
+    before = explorer.controls["attribution"].as_array()
     if way == "upload":
         _upload(explorer, content)
     else:
@@ -814,8 +816,8 @@ def test_what_is_no_image_gives_a_sentence_and_changes_nothing(
         _submit(explorer, path)
     assert re.search(sentence, explorer.error), explorer.error
     assert "Traceback" not in explorer.error
-    assert len(explorer.session.inputs) == len(explorer._panel.thumbnails.images) == 3
-    np.testing.assert_array_equal(explorer._panel.attribution.as_array(), before)
+    assert len(explorer.session.inputs) == len(explorer.controls["thumbnails"].images) == 3
+    np.testing.assert_array_equal(explorer.controls["attribution"].as_array(), before)
     explorer.session.channel = 1  # the sentence goes when something is done that works
     _settle(explorer)
     _agrees(explorer)
@@ -835,15 +837,15 @@ def test_a_file_that_does_not_exist_is_named(explorer: Explorer, tmp_path: Path)
 def test_a_model_that_raises_for_one_input_keeps_the_other_on_the_screen(opened: Open, error: Exception) -> None:
     pictures = torch.stack([torch.rand(3, 16, 16) * 0.5, torch.ones(3, 16, 16)])
     explorer = opened(Picky(error), pictures, class_names=NAMES)
-    before = explorer._panel.attribution.as_array()
-    _send(explorer._panel.thumbnails, selected=1)
+    before = explorer.controls["attribution"].as_array()
+    _send(explorer.controls["thumbnails"], selected=1)
     _settle(explorer)
     assert (str(error) or type(error).__name__) in explorer.error
-    assert (explorer.session.example, explorer._panel.thumbnails.selected) == (0, 0)
-    np.testing.assert_array_equal(explorer._panel.attribution.as_array(), before)
-    assert not explorer._panel.attribution.busy
-    assert not explorer._panel.channel.busy
-    _send(explorer._panel.channel_slider, value=5)
+    assert (explorer.session.example, explorer.controls["thumbnails"].selected) == (0, 0)
+    np.testing.assert_array_equal(explorer.controls["attribution"].as_array(), before)
+    assert not explorer.controls["attribution"].busy
+    assert not explorer.controls["channel"].busy
+    _send(explorer.controls["channel_slider"], value=5)
     _settle(explorer)
     _agrees(explorer)
 
@@ -854,7 +856,7 @@ def test_a_changed_model_is_recorded_again_at_the_next_touch(opened: Open) -> No
     with torch.no_grad():
         model[0].weight.mul_(-3)
         model[6].bias.add_(torch.arange(5.0))
-    _send(explorer._panel.classes, selected=2)
+    _send(explorer.controls["classes"], selected=2)
     _settle(explorer)
     assert explorer.session.recordings == 2
     assert explorer.session.target == 2
@@ -869,7 +871,7 @@ def test_a_model_that_breaks_while_it_is_recorded_again_gives_a_sentence(opened:
     with torch.no_grad():
         model.inner[0].weight.mul_(2)
     model.forward = lambda _images: (_ for _ in ()).throw(error)  # type: ignore[method-assign]
-    _send(explorer._panel.depth, value=0)
+    _send(explorer.controls["depth"], value=0)
     _settle(explorer)
     assert "gone" in explorer.error
 
@@ -880,7 +882,7 @@ def test_a_model_that_breaks_while_it_is_recorded_again_gives_a_sentence(opened:
 def test_every_picture_says_in_words_what_it_shows(explorer: Explorer) -> None:
     explorer.session.layer, explorer.session.channel, explorer.session.target = "2", 5, "dog"
     _settle(explorer)
-    panel = explorer._panel
+    panel = panel_of(explorer)
     fresh = _fresh(explorer)
     for part in ("Grad-CAM", "dog", "2", f"{fresh.min():.3g}", f"{fresh.max():.3g}"):
         assert part in panel.attribution.alt
@@ -931,12 +933,12 @@ def test_a_layer_without_maps_is_said_to_have_none(explorer: Explorer) -> None:
 def test_the_main_loop_is_not_blocked_by_a_slow_backward_pass(opened: Open) -> None:
     gate = Gate()
     explorer = opened(GatedModel(backward=gate), images(), class_names=NAMES, target=0)
-    panel, session = explorer._panel, explorer.session
+    panel, session = panel_of(explorer), explorer.session
     gate.shut()
     _send(panel.classes, selected=3)
     assert gate.entered.wait(20)  # the worker is inside the backward pass now
     assert panel.attribution.busy
-    assert explorer._worker.busy
+    assert explorer.session.jobs.busy
     _send(panel.channel_slider, value=4)
     _send(panel.opacity, value=0.3)
     _send(panel.colormap, value=panel.colormap.options[1][1])
@@ -958,18 +960,18 @@ def test_ranking_by_contribution_does_not_block_the_main_loop(opened: Open) -> N
     gate = Gate()
     explorer = opened(GatedModel(backward=gate), images(), class_names=NAMES, target=0)
     gate.shut()
-    _send(explorer._panel.ranking, value="contribution")
-    _send(explorer._panel.classes, selected=3)
+    _send(explorer.controls["ranking"], value="contribution")
+    _send(explorer.controls["classes"], selected=3)
     gate.open()
     _settle(explorer)
     assert not gate.late
-    assert "contribution" in explorer._panel.tiles.alt
+    assert "contribution" in explorer.controls["tiles"].alt
 
 
 def test_the_main_loop_is_not_blocked_while_another_input_is_recorded_and_the_last_click_wins(opened: Open) -> None:
     gate = Gate()
     explorer = opened(GatedModel(forward=gate), images(4), class_names=NAMES)
-    panel, session = explorer._panel, explorer.session
+    panel, session = panel_of(explorer), explorer.session
     gate.shut()
     _send(panel.thumbnails, selected=1)
     assert gate.entered.wait(20)
@@ -988,7 +990,7 @@ def test_the_main_loop_is_not_blocked_while_another_input_is_recorded_and_the_la
 def test_a_class_chosen_while_an_input_is_recorded_does_not_drop_the_input(opened: Open) -> None:
     gate = Gate()
     explorer = opened(GatedModel(forward=gate), images(4), class_names=NAMES, target=0)
-    panel = explorer._panel
+    panel = panel_of(explorer)
     gate.shut()
     _send(panel.thumbnails, selected=1)
     assert gate.entered.wait(20)
@@ -1006,10 +1008,10 @@ def test_a_click_back_on_the_input_that_is_shown_wins_too(opened: Open) -> None:
     explorer = opened(GatedModel(forward=gate), images(4), class_names=NAMES)
     gate.shut()
     for example in (1, 2, 0):
-        _send(explorer._panel.thumbnails, selected=example)
+        _send(explorer.controls["thumbnails"], selected=example)
     gate.open()
     _settle(explorer)
-    assert explorer.session.example == explorer._panel.thumbnails.selected == 0
+    assert explorer.session.example == explorer.controls["thumbnails"].selected == 0
     _agrees(explorer)
 
 
@@ -1017,7 +1019,7 @@ def test_an_input_that_arrives_late_does_not_take_the_place_of_a_newer_click(ope
     """Otherwise the browser would show it as chosen, and choosing it once more would be no event."""
     gate = Gate()
     explorer = opened(GatedModel(forward=gate), images(4), class_names=NAMES)
-    thumbnails, seen = explorer._panel.thumbnails, []
+    thumbnails, seen = explorer.controls["thumbnails"], []
     gate.shut()
     _send(thumbnails, selected=1)
     assert gate.entered.wait(20)
@@ -1035,7 +1037,7 @@ def test_all_that_is_touched_while_a_sleeping_explorer_wakes_up_counts(opened: O
     gate = Gate()
     model = GatedModel(forward=gate)
     explorer = opened(model, images(2), class_names=NAMES, target=0)
-    panel, session = explorer._panel, explorer.session
+    panel, session = panel_of(explorer), explorer.session
     if asleep == "released":
         session.release()
     else:
@@ -1049,7 +1051,7 @@ def test_all_that_is_touched_while_a_sleeping_explorer_wakes_up_counts(opened: O
     gate.open()
     _settle(explorer)
     assert not gate.late
-    assert (session.target, session.layer, session.channel) == (3, explorer._outline.rows[0], 4)
+    assert (session.target, session.layer, session.channel) == (3, outline_of(explorer.session.trace).rows[0], 4)
     assert session.explainer == "LayerCAM"
     _agrees(explorer)
 
@@ -1057,7 +1059,7 @@ def test_all_that_is_touched_while_a_sleeping_explorer_wakes_up_counts(opened: O
 def test_stop_gives_up_what_is_being_computed(opened: Open) -> None:
     gate = Gate()
     explorer = opened(GatedModel(backward=gate), images(), class_names=NAMES, target=0)
-    panel = explorer._panel
+    panel = panel_of(explorer)
     assert panel.stop.layout.visibility == "hidden"
     gate.shut()
     explorer.session.layer = "inner.0"
@@ -1078,7 +1080,7 @@ def test_closing_while_the_model_runs_leaves_nothing(opened: Open) -> None:
     gate = Gate()
     explorer = opened(GatedModel(forward=gate), images(2), class_names=NAMES)
     gate.shut()
-    _send(explorer._panel.thumbnails, selected=1)
+    _send(explorer.controls["thumbnails"], selected=1)
     assert gate.entered.wait(20)
     explorer.close()
     gate.open()
@@ -1106,8 +1108,8 @@ def test_in_a_storm_of_events_the_last_ones_win(
 
     random = np.random.default_rng(seed)
     explorer = opened(cnn(), images(), class_names=NAMES, follow=False)
-    panel, session = explorer._panel, explorer.session
-    rows, rankings = explorer._outline.rows, ["activation", "contribution", "number"]
+    panel, session = panel_of(explorer), explorer.session
+    rows, rankings = outline_of(explorer.session.trace).rows, ["activation", "contribution", "number"]
     # which control is set to which of how many values, and what the session then says (None: no trait of it)
     events: list[tuple[str, Any, str, Callable[[], Sequence[Any]], Callable[[Any], Any] | None]] = [
         ("layer", panel.depth, "value", lambda: range(len(rows)), rows.__getitem__),
@@ -1184,7 +1186,7 @@ def test_the_context_manager_closes() -> None:
 
 
 def test_controls_of_a_closed_explorer_do_nothing(explorer: Explorer) -> None:
-    panel = explorer._panel
+    panel = panel_of(explorer)
     explorer.close()
     for child, name, value in ((panel.depth, "value", 0), (panel.classes, "selected", 2), (panel.tiles, "page", 0)):
         setattr(child, name, value)
@@ -1203,8 +1205,8 @@ def test_fifty_explorers_stay_within_the_budget_and_the_first_one_still_works(
     assert sum(each.session.nbytes for each in explorers) <= 4 * one  # one may have grown by a gradient
     first = explorers[0]
     assert first.session.nbytes == 0
-    _send(first._panel.classes, selected=3)
-    _send(first._panel.depth, value=0)
+    _send(first.controls["classes"], selected=3)
+    _send(first.controls["depth"], value=0)
     _settle(first)
     assert (first.session.target, first.session.layer) == (3, "0")
     _agrees(first)
@@ -1267,12 +1269,12 @@ def test_a_snapshot_is_a_png_of_the_present_state(explorer: Explorer) -> None:
     second = np.asarray(Image.open(io.BytesIO(explorer.snapshot().data)).convert("RGB"))
     assert second.shape == shown.shape
     assert (second != shown).any(axis=2).mean() > 0.02
-    assert explorer._panel.attribution.alt == explorer.snapshot().alt
+    assert explorer.controls["attribution"].alt == explorer.snapshot().alt
 
 
 def test_the_snapshot_holds_the_attribution_itself(explorer: Explorer) -> None:
-    explorer._panel.attribution.view = "map"
-    shown = Image.fromarray(explorer._panel.attribution.as_array())
+    explorer.controls["attribution"].view = "map"
+    shown = Image.fromarray(explorer.controls["attribution"].as_array())
     image = Image.open(io.BytesIO(explorer.snapshot().data)).convert("RGB")
     side = 256
     expected = np.asarray(shown.resize((side, side))).astype(int)
@@ -1322,11 +1324,11 @@ def test_a_model_that_has_gone_bad_is_still_displayed(opened: Open) -> None:
 def test_a_zoo_model_opens_with_its_examples(opened: Open, name: str) -> None:
     explorer = opened(name)
     entry = iw.zoo.load(name)
-    assert explorer._panel.thumbnails.names == [example.name for example in entry.examples]
-    assert explorer._panel.classes.names == list(entry.class_names)
+    assert explorer.controls["thumbnails"].names == [example.name for example in entry.examples]
+    assert explorer.controls["classes"].names == list(entry.class_names)
     label = entry.examples[0].label
-    assert explorer._panel.classes.markers == [label]
+    assert explorer.controls["classes"].markers == [label]
     _agrees(explorer)
-    _send(explorer._panel.thumbnails, selected=1)
+    _send(explorer.controls["thumbnails"], selected=1)
     _settle(explorer)
     _agrees(explorer)

@@ -20,13 +20,13 @@ def explorer() -> Iterator[iw.Explorer]:
 
 
 def _choose(explorer: iw.Explorer, value: str) -> None:
-    explorer._panel.goal.menu.value = value
+    explorer._prediction.goal.menu.value = value
     assert explorer.wait()
     assert explorer.error == ""
 
 
 def test_the_menu_offers_contrasts_sums_and_the_channel(explorer: iw.Explorer) -> None:
-    values = [value for _, value in explorer._panel.goal.menu.options]
+    values = [value for _, value in explorer._prediction.goal.menu.options]
     assert values[0] == "class"
     assert "top 3" in values
     assert values[-1] == "unit"
@@ -38,11 +38,11 @@ def test_a_contrast_and_its_dial_move_the_target(explorer: iw.Explorer) -> None:
     other = (chosen + 1) % 9
     _choose(explorer, f"rather {other}")
     assert explorer.session.target == iw.Contrast(chosen, other)
-    assert explorer._panel.goal.dial.layout.display == ""
+    assert explorer._prediction.goal.dial.layout.display == ""
     trace = explorer.session.ready()
     difference = trace.gradient("layer3", chosen) - trace.gradient("layer3", other)
     torch.testing.assert_close(trace.gradient("layer3", explorer.session.target), difference)
-    explorer._panel.goal.dial.value = 0.25
+    explorer._prediction.goal.dial.value = 0.25
     assert explorer.wait()
     assert explorer.session.target == iw.Contrast(chosen, other, 0.25)
     assert "by 25%" in explorer.status
@@ -78,16 +78,16 @@ def test_the_channel_looked_at_becomes_the_target(explorer: iw.Explorer) -> None
 
 def test_another_class_ends_the_contrast_and_the_menu_says_so(explorer: iw.Explorer) -> None:
     _choose(explorer, "top 3")
-    explorer._panel.classes.selected = 4
+    explorer.controls["classes"].selected = 4
     assert explorer.wait()
     assert explorer.session.target == 4
-    assert explorer._panel.goal.menu.value == "class"
+    assert explorer._prediction.goal.menu.value == "class"
 
 
 def test_a_target_that_only_python_can_give_leaves_the_menu_empty(explorer: iw.Explorer) -> None:
     explorer.session.target = lambda output: output[0, 1] * 2
     assert explorer.wait()
-    assert explorer._panel.goal.menu.value == ""
+    assert explorer._prediction.goal.menu.value == ""
     assert explorer.error == ""
 
 
@@ -111,14 +111,17 @@ def test_a_method_on_the_input_can_be_asked_for_the_layer(explorer: iw.Explorer)
     explorer.session.explainer = "InputXGradient"
     assert explorer.wait()
     assert explorer.attribution.layer == "input"
-    explorer._panel.parameters.at_layer.value = True
+    explorer._attribution.parameters.at_layer.value = True
     assert explorer.wait()
     assert explorer.session.at_layer
     assert explorer.attribution.layer == "layer3"
     explorer.session.layer = "layer1"
     assert explorer.wait()
     assert explorer.attribution.values.shape == (48, 48)
-    assert explorer._panel.attribution.resolution(explorer._view.row, explorer.session.target) == (48, 48)
+    assert explorer.controls["attribution"].resolution(explorer._attribution.drawn.row, explorer.session.target) == (
+        48,
+        48,
+    )
     assert "at layer1" in explorer.status
 
 
@@ -127,7 +130,7 @@ def test_a_method_for_inputs_only_stays_there(explorer: iw.Explorer) -> None:
     explorer.session.explainer = iw.Occlusion(patch=0.5)
     assert explorer.wait()
     assert explorer.attribution.layer == "input"
-    assert explorer._panel.parameters.at_layer.layout.display == "none"
+    assert explorer._attribution.parameters.at_layer.layout.display == "none"
 
 
 # Lists of values
@@ -147,7 +150,7 @@ def test_a_list_of_values_is_shown_as_bars_by_feature_name_and_said_to_add_up(ta
     found = table.attribution
     assert found.names == ("age", "<b>mass</b>", "height", "dose", "rate")
     order = found.values.abs().argsort(descending=True).tolist()
-    assert table._panel.vector.names == [found.names[i] for i in order]
+    assert table._attribution.bars.names == [found.names[i] for i in order]
     assert found.change is not None
     assert float(found.values.sum()) == pytest.approx(found.change, abs=1e-5)
     assert found.additivity in table.status

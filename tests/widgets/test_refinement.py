@@ -21,7 +21,7 @@ from interp_widgets.explainers.estimate import ErrorKind, Estimate
 from interp_widgets.explainers.question import Question
 from interp_widgets.widgets.explorer import Explorer, explore
 from interp_widgets.widgets.kit.parameters import Parameters
-from tests.widgets.models import cnn, images, workers
+from tests.widgets.models import cnn, images, panel_of, workers
 
 NAMES = ("ant", "bee", "cat", "dog", "eel")
 PATIENCE = 20  # seconds; a test that waits so long has failed
@@ -71,7 +71,7 @@ class Slow(Explainer):
 @pytest.fixture(autouse=True)
 def _fresh_valve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "VALVE", Valve())
-    monkeypatch.setattr("interp_widgets.widgets.views.attribution.PAINT_EVERY", 0.0)
+    monkeypatch.setattr("interp_widgets.session.jobs.PAINT_EVERY", 0.0)
 
 
 @pytest.fixture
@@ -96,12 +96,12 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def shown(explorer: Explorer) -> float:
-    picture = explorer._panel.attribution
+    picture = explorer.controls["attribution"]
     return float(picture._frames[picture.row, picture.column].values().max())
 
 
 def test_the_first_estimate_is_painted_while_the_others_are_computed(explorer: Explorer) -> None:
-    panel = explorer._panel
+    panel = panel_of(explorer)
     explorer.session.explainer = Slow()
     assert panel.stop.layout.visibility == "visible"
     for step in (1, 2, 3):
@@ -126,13 +126,13 @@ def test_another_channel_does_not_begin_it_anew(explorer: Explorer) -> None:
     VALVE.let(2)
     until(lambda: "2 of 4" in explorer.status)
     explorer.session.channel = 3
-    explorer._panel.ranking.value = "number"
-    assert explorer._panel.stop.layout.visibility == "visible"
+    explorer.controls["ranking"].value = "number"
+    assert explorer.controls["stop"].layout.visibility == "visible"
     VALVE.let(2)
     assert explorer.wait(PATIENCE)
     assert len(VALVE.begun) == 1
     assert shown(explorer) == pytest.approx(4)
-    assert explorer._panel.channel.has(explorer._panel.channel.row, 3)
+    assert explorer.controls["channel"].has(explorer.controls["channel"].row, 3)
 
 
 def test_another_class_puts_an_end_to_it_and_its_own_map_wins(explorer: Explorer) -> None:
@@ -148,16 +148,16 @@ def test_another_class_puts_an_end_to_it_and_its_own_map_wins(explorer: Explorer
     assert max(step for target, step in VALVE.reached if target == old) <= 3
     assert "“bee”" in explorer.status
     assert shown(explorer) == pytest.approx(4)
-    assert not explorer._panel.attribution.has(0, 0) or explorer._panel.attribution._frames[0, 0].hi < 4
+    assert not explorer.controls["attribution"].has(0, 0) or explorer.controls["attribution"]._frames[0, 0].hi < 4
 
 
 def test_stop_keeps_what_is_there_and_a_new_question_goes_on(explorer: Explorer) -> None:
     explorer.session.explainer = Slow()
     VALVE.let(2)
     until(lambda: "2 of 4" in explorer.status)
-    explorer._panel.stop.click()
+    explorer.controls["stop"].click()
     assert explorer.status.startswith("stopped")
-    assert explorer._panel.stop.layout.visibility == "hidden"
+    assert explorer.controls["stop"].layout.visibility == "hidden"
     VALVE.let(1)
     assert explorer.wait(PATIENCE)
     assert shown(explorer) == pytest.approx(2)
@@ -187,10 +187,10 @@ def test_an_estimate_that_cannot_be_had_is_a_sentence(explorer: Explorer) -> Non
     explorer.session.explainer = Slow(fails_at=3)
     assert explorer.wait(PATIENCE)
     assert "this estimate cannot be had" in explorer.status
-    assert explorer._panel.attribution.view == "base"
+    assert explorer.controls["attribution"].view == "base"
     explorer.session.explainer = Slow()
     assert explorer.wait(PATIENCE)
-    assert explorer._panel.attribution.view == "overlay"
+    assert explorer.controls["attribution"].view == "overlay"
     assert shown(explorer) == pytest.approx(4)
 
 
@@ -198,7 +198,7 @@ def test_another_input_and_closing_put_an_end_to_it(explorer: Explorer) -> None:
     explorer.session.explainer = Slow()
     VALVE.let(1)
     until(lambda: "1 of 4" in explorer.status)
-    explorer._panel.thumbnails.set_state({"selected": 2})
+    explorer.controls["thumbnails"].set_state({"selected": 2})
     VALVE.let(1)
     until(lambda: explorer.session.example == 2)
     VALVE.let(2)
@@ -260,7 +260,7 @@ def _ends(slider: Any) -> list[float]:
 
 
 def test_a_control_changes_the_explainer_and_python_moves_the_control(explorer: Explorer) -> None:
-    session, controls = explorer.session, explorer._panel.parameters
+    session, controls = explorer.session, explorer._attribution.parameters
     session.explainer = SmoothGrad(samples=4)
     assert explorer.wait(PATIENCE)
     controls.controls["samples"].set_state({"value": 6})
@@ -270,18 +270,18 @@ def test_a_control_changes_the_explainer_and_python_moves_the_control(explorer: 
     controls.controls["channels"].set_state({"value": "mean"})
     assert session.explainer == SmoothGrad(samples=6, channels="mean")
     session.explainer = SmoothGrad(samples=500)
-    explorer._panel.stop.click()
+    explorer.controls["stop"].click()
     assert (controls.controls["samples"].value, controls.controls["samples"].max) == (500, 500)
     session.explainer = "GradCAM"
     assert list(controls.controls) == ["relu"]
     controls.controls["relu"].set_state({"value": False})
     assert explorer.wait(PATIENCE)
     assert session.explainer == GradCAM(relu=False)
-    assert explorer._panel.attribution.signed
+    assert explorer.controls["attribution"].signed
 
 
 def test_the_baseline_is_shown(explorer: Explorer) -> None:
-    shown_baseline = explorer._panel.parameters.baseline
+    shown_baseline = explorer._attribution.parameters.baseline
     assert shown_baseline.layout.display == "none"
     explorer.session.explainer = IntegratedGradients(steps=2, baseline="blurred")
     assert explorer.wait(PATIENCE)

@@ -1,9 +1,10 @@
-// Pictures in a row, one chosen: a list of options with one tab stop.
+// Pictures in a row, one chosen: a list of options with one tab stop. A picture is asked for when it comes into sight.
 
 import { KEYS, bytes, change, identity, make, onChange, taken } from "./dom.js";
 import { ENDS, choose, destination, reveal, stand, within } from "./list.js";
 
 const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, ...ENDS };
+const AHEAD = "0px 200px"; // beside the row, where pictures are asked for already
 
 function render({ model, el, signal }) {
   const row = make("div", {
@@ -15,6 +16,8 @@ function render({ model, el, signal }) {
   });
   el.append(make("div", { class: "iw" }, row));
   const prefix = identity("iw-thumb");
+  const asked = new Set();
+  const sight = new IntersectionObserver(seen, { root: row, rootMargin: AHEAD });
 
   function picture(data) {
     const url = URL.createObjectURL(new Blob([data], { type: "image/png" }));
@@ -24,20 +27,41 @@ function render({ model, el, signal }) {
     return image;
   }
 
+  /** The picture, or its number where there is none. */
+  const content = (data, i) => (data.length ? picture(data) : make("span", {}, `${i + 1}`));
+
   function option(image, i) {
     const name = model.get("names")[i] ?? "";
     const data = bytes(image);
-    const content = data.length ? picture(data) : make("span", {}, `${i + 1}`);
-    const made = make("div", { role: "option", id: `${prefix}-${i}`, "aria-label": name, title: name }, content);
+    const attributes = { role: "option", id: `${prefix}-${i}`, "aria-label": name, title: name };
+    const made = make("div", attributes, content(data, i));
     made.style.width = `${model.get("size")}px`;
     made.style.height = `${model.get("size")}px`;
     made.addEventListener("click", () => change(model, "selected", i), { signal });
+    if (!data.length) sight.observe(made);
     return made;
   }
 
   function build() {
+    sight.disconnect();
+    asked.clear();
     row.replaceChildren(...model.get("images").map(option));
     mark();
+  }
+
+  function seen(entries) {
+    const options = [...row.children];
+    const places = entries.filter((entry) => entry.isIntersecting).map((entry) => options.indexOf(entry.target));
+    const missing = places.filter((place) => place >= 0 && !asked.has(place));
+    for (const place of missing) asked.add(place);
+    if (missing.length) model.send({ type: "need", places: missing });
+  }
+
+  function receive(message, buffers) {
+    const made = row.children[message?.place];
+    if (message?.type !== "image" || !made) return;
+    sight.unobserve(made);
+    made.replaceChildren(content(bytes(buffers[0]), message.place));
   }
 
   function mark() {
@@ -59,6 +83,11 @@ function render({ model, el, signal }) {
   row.addEventListener("keydown", pressed, { signal });
   onChange(model, ["images", "names", "size"], build);
   onChange(model, ["selected"], mark);
+  model.on("msg:custom", receive);
+  signal?.addEventListener("abort", () => {
+    sight.disconnect();
+    model.off("msg:custom", receive);
+  });
   build();
 }
 

@@ -1,1 +1,27 @@
-"""Each view shows one thing of a Session."""
+"""Each view shows one thing of a Session; ``VIEWS`` lists them by name."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from interp_widgets.widgets.views.attribution import AttributionView
+from interp_widgets.widgets.views.base import SessionView
+from interp_widgets.widgets.views.channels import ChannelsView
+from interp_widgets.widgets.views.histogram import HistogramView
+from interp_widgets.widgets.views.inputs import InputsView
+from interp_widgets.widgets.views.map import MapView
+from interp_widgets.widgets.views.network import NetworkView
+from interp_widgets.widgets.views.prediction import PredictionView
+
+__all__ = ["VIEWS", "SessionView"]
+
+VIEWS: Mapping[str, type[SessionView]] = MappingProxyType(
+    {
+        "attribution": AttributionView,
+        "channels": ChannelsView,
+        "histogram": HistogramView,
+        "inputs": InputsView,
+        "map": MapView,
+        "network": NetworkView,
+        "prediction": PredictionView,
+    }
+)

@@ -1,266 +1,316 @@
-"""The Explorer's attribution: at once when the recording has it, else from the worker; then what may be asked next."""
+"""``AttributionView``: a method's map over the input, with the method's own controls.
+
+A map that the recording has is drawn at once, any other as soon as the worker has it, estimate by estimate where the
+method refines. Then the maps that may be asked for next are sent ahead: other classes here, this class at the layers
+beside it.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
+import ipywidgets as widgets
 import numpy as np
+import traitlets as t
 
 from interp_widgets.errors import InterpError
 from interp_widgets.evaluation import Finding, diagnose
-from interp_widgets.explainers import Attribution
+from interp_widgets.explainers import EXPLAINERS, Attribution
 from interp_widgets.inspectors.channels import draft
-from interp_widgets.inspectors.outline import Outline
-from interp_widgets.session.jobs import Worker
+from interp_widgets.inspectors.outline import outline_of, row_of
+from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table, default_colormap
+from interp_widgets.render.snapshot import reduced
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
-from interp_widgets.trace.interrupt import Interrupted, interruptible
-from interp_widgets.widgets.views.channels import ChannelView
-from interp_widgets.widgets.views.panel import Panel
-from interp_widgets.widgets.views.view import View
+from interp_widgets.widgets.kit.links import mirror
+from interp_widgets.widgets.kit.menu import Menu
+from interp_widgets.widgets.kit.parameters import Parameters
+from interp_widgets.widgets.kit.picture import Picture
+from interp_widgets.widgets.kit.slider import Slider
+from interp_widgets.widgets.kit.tiles import Tiles
+from interp_widgets.widgets.views.attribution_state import AttributionState, is_blank, refusal_of, sentence
+from interp_widgets.widgets.views.base import SessionView
 
 __all__ = ["AttributionView"]
 
-PREFETCHED_CLASSES = 5
-PREFETCHED_LAYERS = 2  # up and down
-PAINT_EVERY = 0.1  # seconds between two estimates that are painted
-REST = 0.15  # seconds without a change before prefetching begins
+BASE_SIDE = 448  # pixels of the input's longer side in the browser; more would make every draw slower than a frame
+BYTE_LIMIT = 4_000_000  # of frames; an Explorer that is left alone keeps no more than two of these
+VECTOR = 12  # values shown of an attribution that is no map, the largest first
+CLASSES = 5  # whose maps are prefetched
+MENU = {"width": "auto", "margin": "0 2px 4px 2px", "min_width": "0"}
+NEIGHBOURS = 2  # layers up and down whose maps are prefetched
 
 
-@dataclass
-class _Refinement:
-    """An attribution on its way: it goes on while the view changes in other respects."""
+class AttributionView(SessionView):
+    """The map of the chosen method, and the controls of that method.
 
-    view: View
-    stream: Iterator[Attribution]
-    started: float = field(default_factory=time.perf_counter)
-    painted: float = 0.0
+    ``follows_layer`` says whether the map belongs to the layer that is looked at.
+    """
 
+    watches = ("trace", "layer", "target", "explainer", "at_layer")
+    follows_layer = t.Bool(False)
 
-class AttributionView:
-    """Draws the attribution's map and keeps the browser supplied with the maps beside it."""
+    def build(self) -> list[widgets.Widget]:
+        """A column with the picture, and the row of parameters."""
+        methods = [(kind.title, name) for name, kind in EXPLAINERS.items()]
+        self.method = Menu(options=methods, value=methods[0][1], label="method", layout={**MENU, "flex": "2 1 0%"})
+        self.method.groups = {name: kind.family for name, kind in EXPLAINERS.items()}
+        self.method.unavailable = {name: "not installed" for name, kind in EXPLAINERS.items() if kind.missing()}
+        colours = [(name, name) for name in SEQUENTIAL]
+        self.colormap = Menu(options=colours, value=colours[0][1], label="colours", layout={**MENU, "flex": "1 1 0%"})
+        self.picture = Picture(size=240, byte_limit=BYTE_LIMIT)
+        self._bars: Tiles | None = None
+        self.opacity = Slider(label="opacity", value=0.6, step=0.01, layout={"width": "auto"})
+        self.parameters = Parameters()
+        choice = widgets.HBox([self.method, self.colormap])
+        self._column = widgets.VBox(
+            [choice, self.picture, self.opacity], layout={"width": "248px", "overflow": "hidden"}
+        )
+        return [self._column, self.parameters.root]
 
-    def __init__(self, panel: Panel, session: Session, channels: ChannelView, worker: Worker) -> None:
-        self._panel = panel
-        self._session = session
-        self._channels = channels
-        self._worker = worker
-        self._view: View | None = None
-        self._outline: Outline | None = None
-        self._refining: _Refinement | None = None
-        self.finding: Finding | None = None  # what is wrong with the map that is shown
-        self._stopped: View | None = None  # whose refinement the user has stopped
+    def bind(self) -> None:
+        """Method and parameters set the explainer; colours are the view's own."""
+        self.on(self.method, "value", self._choose_method)
+        self.on(self.colormap, "value", lambda _name: self._colour())
+        self.on(self.parameters.at_layer, "value", lambda value: self.session.set_trait("at_layer", value))
+        self.parameters.on_change(lambda name, value: self.act(lambda: self._choose_parameter(name, value)))
+        self.picture.on_need(lambda _row, _column: self.draw_again())
+        self.listen(self.bar, "waiting", lambda change: self.show_busy(busy=change["new"]))
 
-    def stop(self) -> None:
-        """Refine no more what is being refined; what is on the screen stays."""
-        self._stopped = self._view
+    def link(self) -> None:
+        """The opacity needs no kernel."""
+        self.links.one_way((self.opacity, "value"), (self.picture, "opacity"))
 
-    def draw(self, view: View, outline: Outline) -> None:
-        """Show the map and the channels of a view, now or as soon as they are computed."""
-        self._view, self._outline = view, outline
-        if not view.same_map(self._stopped):
-            self._stopped = None
+    # The state
+
+    def resolve(self, session: Session) -> AttributionState:
+        """What is asked, with the map when it is known or costs nothing."""
+        trace, method, target = session.ready(), session.method, session.target
+        layer = session.layer if session.explains_layer() else ""
+        state = AttributionState(
+            recording=session.recordings,
+            layer=layer,
+            row=row_of(trace, layer) if layer else 0,
+            column=target if isinstance(target, int) else -1,
+            target=target,
+            explainer=method,
+            at_layer=session.at_layer,
+        )
         started = time.perf_counter()
-        here, ranked = bool(view.refusal) or self._session.is_cheap(), self._channels.ready(view)
-        if ranked:
-            self._channels.draw(view)
-        if here:
-            self._show(view, started, cached=True)
-        going = self._refining is not None and view.same_map(self._refining.view)
-        self._panel.set_busy(busy=not ((here and ranked) or view.same_map(self._stopped)), shown=going)
-        self._worker.submit(self._prefetch if here and ranked else self._compute)
-
-    def _compute(self) -> Iterator[None]:
-        started, view = time.perf_counter(), self._view
-        if view is None:
-            return
-        if view.explainer.refines and not view.refusal:
-            yield from self._refine(view)
-            if not self._channels.ready(view):
-                self._session.ready().gradient(view.layer, view.target)
-                yield
-            with TURN:
-                if view is self._view:
-                    self._channels.draw(view)
-            yield from self._prefetch()
-            return
-        if not view.refusal:
-            with contextlib.suppress(InterpError):  # raised again, and shown, when it is drawn
-                self._attribution(view)
-            yield
-        if not self._channels.ready(view):
-            self._session.ready().gradient(view.layer, view.target)
-            yield
-        with TURN:
-            current = view.same_method(self._view) and view.recording == self._session.recordings
-            if current and view is not self._view and not view.refusal:
-                with contextlib.suppress(InterpError):  # late: what was scrubbed over is shown on the way
-                    self._put(view.row, view.column, self._attribution(view), drafted=True)
-            elif current:
-                self._show(view, started, cached=False)
-                self._panel.set_busy(busy=False)
-                self._channels.draw(view)
-        yield from self._prefetch()
-
-    def _refine(self, view: View) -> Iterator[None]:
-        """Paint estimate after estimate, as long as the view asks for this map."""
-        if self._refining is None or not view.same_map(self._refining.view):
-            stream = self._session.stream(view.layer, view.target, view.explainer)
-            self._refining = _Refinement(view, stream)
-        run, unwanted = self._refining, partial(self._unwanted, view)
-        while not unwanted():
-            try:
-                with interruptible(unwanted):
-                    found = next(run.stream, None)
-            except Interrupted:
-                break
-            except InterpError as error:
-                with TURN:
-                    if not unwanted():
-                        self._refuse(str(error))
-                        self._panel.set_busy(busy=False)
-                break
-            if found is None:
-                break
-            with TURN:
-                if not unwanted():
-                    self._paint(view, found, run)
-            yield
-        self._refining = None
-
-    def _unwanted(self, view: View) -> bool:
-        return self._worker.closed or not view.same_map(self._view) or view.same_map(self._stopped)
-
-    def _paint(self, view: View, found: Attribution, run: _Refinement) -> None:
-        """An estimate: the first and the last at once, those between not more often than they can be seen."""
-        now, last = time.perf_counter(), found.done >= found.total
-        if not last and run.painted and now - run.painted < PAINT_EVERY:
-            return
-        run.painted = now
-        panel = self._panel
-        panel.show_attribution(found)
-        self._put(view.row, view.column, found, drafted=not last, anew=True)
-        with panel.attribution.hold_sync():
-            panel.attribution.label = f"{found.method} · {found.label}"
-            panel.attribution.alt = found.describe()
-        panel.set_busy(busy=not last, shown=True)
-        panel.status.text = self._progress(found, now - run.started)
-        if last:
-            self._advise(view, found)
-
-    def _progress(self, found: Attribution, seconds: float | None) -> str:
-        """How far a refinement is, how sure, and how long it will take, in words."""
-        sure = "" if found.error is None else f"; {found.error_name} {found.error:.1%}"
-        sure += f"; {found.additivity}" if found.additivity else ""
-        if seconds is None:
-            so_far = f"{found.total} evaluations, done before{sure}"
-        elif found.done < found.total:
-            so_far = f"{found.progress(seconds)}{sure}"
-        else:
-            so_far = f"{found.total} evaluations in {seconds:.1f} s{sure}"
-        return f"{found.method} for “{found.label}” at {found.layer}, score {found.score:.3g}; {so_far}"
-
-    def _attribution(self, view: View) -> Attribution:
-        """What the view asks for, whatever the session says by now."""
-        return self._session.attribution(view.layer, view.target, view.explainer)
-
-    def _show(self, view: View, started: float, *, cached: bool) -> None:
-        panel = self._panel
-        if view.refusal:
-            self._refuse(view.refusal)
-            return
         try:
-            found = self._attribution(view)
+            refusal = refusal_of(session)
+            found = session.attribution() if not refusal and session.is_cheap() else None
         except InterpError as error:
-            self._refuse(str(error))
-            return
-        panel.show_attribution(found)
-        self._put(view.row, view.column, found, drafted=not view.explainer.refines, anew=view.explainer.refines)
-        with panel.attribution.hold_sync():
-            panel.attribution.label = f"{found.method} · {found.label}"
-            panel.attribution.alt = found.describe()
-        panel.status.text = self._sentence(view, found, time.perf_counter() - started, cached=cached)
-        self._advise(view, found)
+            return replace(state, refusal=str(error))
+        finding = None if found is None or is_blank(found) else diagnose(trace, method, found)
+        seconds = time.perf_counter() - started
+        return replace(state, refusal=refusal, found=found, finding=finding, seconds=seconds, is_cached=True)
 
-    def _advise(self, view: View, found: Attribution) -> None:
-        """Say why a map says nothing, and offer the way out."""
-        self.finding = diagnose(self._session.ready(), view.explainer, found)
-        self._panel.offer(self.finding)
-        if self.finding is not None:
-            self._panel.status.text = f"{self.finding.reason}. {self._panel.status.text}"
+    def pending(self, state: AttributionState) -> bool:
+        """The map is computed, or getting better, or it is to be found out why it is blank."""
+        if state.refusal:
+            return False
+        if state.found is None or state.found.done < state.found.total:
+            return True
+        return is_blank(state.found) and state.finding is None
+
+    def takes_long(self, state: AttributionState) -> bool:
+        """Methods that refine run the model many times."""
+        return state.explainer.refines
+
+    def work(self, state: AttributionState) -> Iterator[AttributionState | None]:
+        """The map, or one estimate after another."""
+        started = time.perf_counter()
+        try:
+            if state.found is None and state.explainer.refines:
+                stream = self.session.stream(state.layer or None, state.target, state.explainer)
+                for found in self.jobs.refine(stream):
+                    seconds = time.perf_counter() - started
+                    yield None if found is None else self._with(state, found, seconds)
+                return
+            found = self._attribution(state, state.layer or None, state.target)
+        except InterpError as error:
+            yield replace(state, refusal=str(error))
+            return
+        yield self._with(state, found, time.perf_counter() - started)
+
+    def _attribution(self, state: AttributionState, layer: str | None, target: Any) -> Attribution:
+        """The state's method, whatever the session says by now."""
+        return self.session.attribution(layer, target, state.explainer)
+
+    def _with(self, state: AttributionState, found: Attribution, seconds: float) -> AttributionState:
+        is_last = found.done >= found.total
+        finding = diagnose(self.session.ready(), state.explainer, found) if is_last else None
+        if is_last and finding is None and is_blank(found):
+            finding = Finding("every value of the map is zero")
+        return replace(state, found=found, finding=finding, seconds=seconds, is_cached=False)
+
+    # The screen
+
+    def draw(self, state: AttributionState) -> None:
+        """The method's controls when it is another, the map under its key, the words below."""
+        last: AttributionState | None = self.drawn
+        if last is None or state.recording != last.recording:
+            self._show_input()
+        if not state.shares_frames(last):
+            self._show_method(state)
+        self.parameters.show(state.explainer, at_layer=state.at_layer)
+        self.follows_layer = state.explains_layer
+        mirror(self.picture, "row", state.row)
+        mirror(self.picture, "column", state.column)
+        if state is last:
+            return
+        if state.refusal:
+            self._refuse(state.refusal)
+        elif state.found is not None:
+            self._show_map(state, state.found)
+
+    def describe(self, state: AttributionState) -> str:
+        """The map in words."""
+        if state.found is None:
+            return state.refusal or "the map is being computed"
+        return state.found.describe()
+
+    @property
+    def bars(self) -> Tiles:
+        """The values of an attribution that is no map; made when there is one."""
+        if self._bars is None:
+            self._bars = Tiles(mode="bars", measure="value", layout={"width": "240px"})
+            self._column.children = [*self._column.children, self._bars]
+        return self._bars
+
+    def show_busy(self, *, busy: bool) -> None:
+        """Not over an estimate: that is there to be looked at."""
+        has_estimate = self.drawn is not None and self.drawn.found is not None and self.drawn == self._asked
+        self.picture.busy = self.bar.waiting or (busy and not has_estimate)
+
+    def late(self, state: AttributionState) -> None:
+        """What was scrubbed over is shown on the way."""
+        is_current = state.recording == self.session.recordings and state.shares_frames(self._asked)
+        if is_current and state.found is not None:
+            self._put(state.row, state.column, state.found, is_draft=True)
+
+    def _show_input(self) -> None:
+        """Another input, or the model has changed: everything drawn so far is out of date."""
+        self.picture.clear()
+        shown = self.session.picture()
+        if shown is not None:
+            self.picture.set_base(reduced(shown, BASE_SIDE))
+
+    def _show_method(self, state: AttributionState) -> None:
+        method, name = state.explainer, type(state.explainer).__name__
+        if name not in [value for _, value in self.method.options]:
+            with self.method.hold_sync():
+                self.method.groups = {**self.method.groups, name: method.family}
+                self.method.options = [*self.method.options, (method.title, name)]
+        self.method.value = name
+        self.picture.clear()
+        self.picture.signed = method.signed
+        self.parameters.show_baseline(self.session.baseline_picture())
+        options = DIVERGING if method.signed else SEQUENTIAL
+        if self.colormap.value not in options:
+            with self.colormap.hold_sync():
+                self.colormap.value = ""
+                self.colormap.options = [(name, name) for name in options]
+                self.colormap.value = default_colormap(signed=method.signed)
+        self._colour()
+
+    def _show_map(self, state: AttributionState, found: Attribution) -> None:
+        is_map = found.values.ndim == 2
+        self.picture.view = "overlay"
+        self.picture.layout.display = "" if is_map else "none"
+        if self._bars is not None:
+            self._bars.layout.display = "none" if is_map else ""
+        self.opacity.layout.visibility = "visible" if is_map else "hidden"
+        if is_map:
+            refines = state.explainer.refines
+            self._put(state.row, state.column, found, is_draft=not refines or self.pending(state), anew=refines)
+        else:
+            self._show_values(found)
+        self.picture.label = f"{found.method} · {found.label}"
+        self.picture.alt = found.describe()
+        self.picture.busy = self.bar.waiting
+        words = sentence(state, found, self.session)
+        self.bar.say(words if state.finding is None else f"{state.finding.reason}. {words}")
+        self._advise(state.finding)
+
+    def _show_values(self, found: Attribution) -> None:
+        """Bars for an attribution that is a list of values."""
+        values = found.array.ravel()
+        order = np.argsort(-np.abs(values), kind="stable")[:VECTOR]
+        captions = [f"{values[i]:.3g}" for i in order]
+        names = [found.names[i] for i in order] if found.names else []
+        self.bars.alt = found.describe()
+        self.bars.show_bars(values[order].tolist(), numbers=order.tolist(), captions=captions, names=names)
 
     def _refuse(self, reason: str) -> None:
         """The input alone, and why there is no map over it."""
-        self._panel.offer(None)
-        self._panel.status.text, self._panel.attribution.view = reason, "base"
-        self._panel.attribution.label = self._panel.attribution.alt = "no map: the line below says why"
+        self.bar.offer_nothing()
+        self.bar.say(reason)
+        self.picture.view = "base"
+        self.picture.label = self.picture.alt = "no map: the line below says why"
 
-    def _sentence(self, view: View, found: Attribution, seconds: float, *, cached: bool) -> str:
-        moved = view.at_layer and found.layer != view.layer
-        where = f"at {found.layer}" + (f" ({view.layer} has no maps)" if moved else "")
-        if found.values.ndim != 2:
-            where += ", values and no map"
-        elif not self._session.ready().is_spatial(found.layer):
-            where += ", a matrix and no map of the input"
-        if view.explainer.refines:
-            return self._progress(found, None)
-        source = "from the recording" if cached else "one backward pass"
-        return (
-            f"{found.method} for “{found.label}” {where}, score {found.score:.3g}; {source}, {seconds * 1000:.1f} ms "
-            f"(recording the input took {self._session.record_seconds * 1000:.0f} ms)"
-        )
-
-    def _put(self, row: int, column: int, found: Attribution, *, drafted: bool = False, anew: bool = False) -> None:
-        picture, values = self._panel.attribution, found.array
-        if values.ndim != 2 or (picture.resolution(row, column) == values.shape and not anew):
+    def _advise(self, finding: Finding | None) -> None:
+        """Offer the way out of a map that says nothing."""
+        if finding is None or not finding.remedy:
+            self.bar.offer_nothing()
             return
-        if anew or not (drafted and picture.has(row, column)):
+        words = finding.remedy[:1].upper() + finding.remedy[1:]
+        self.bar.offer(words, finding.reason, lambda: self.act(lambda: self._take_way_out(finding)))
+
+    def _put(self, row: int, column: int, found: Attribution, *, is_draft: bool = False, anew: bool = False) -> None:
+        """Hold a map in the browser; ``anew``: also where there is one, an earlier estimate."""
+        values = found.array
+        if values.ndim != 2 or (self.picture.resolution(row, column) == values.shape and not anew):
+            return
+        if anew or not (is_draft and self.picture.has(row, column)):
             low = float(values.min()) if found.signed else min(0.0, float(values.min()))
-            picture.put(row, column, draft(values) if drafted else values, lo=low, hi=float(values.max()))
+            self.picture.put(row, column, draft(values) if is_draft else values, lo=low, hi=float(values.max()))
 
-    def _prefetch(self) -> Iterator[None]:
-        """What was drafted; the layer's channels; maps of the top classes here, of this class at the layers beside."""
-        self._worker.pause(REST)
-        yield
-        view, outline = self._view, self._outline
-        if view is None or outline is None:
+    def _colour(self) -> None:
+        self.picture.colormap = self.colormap.value
+        self.picture.table = colour_table(self.colormap.value).tobytes()
+
+    # What may be asked for next
+
+    def prefetch(self, state: AttributionState) -> Iterator[Callable[[], object]]:
+        """The map itself where a draft is shown, this class at the layers beside, the likeliest classes here."""
+        if state.refusal or state.explainer.refines:
             return
-        for action in self._wishes(view, outline):
-            with contextlib.suppress(InterpError):  # a neighbour without maps is simply not prefetched
-                action()
-            yield
+        yield partial(self._fetch, state, state.row, state.layer, state.column)
+        rows = outline_of(self.session.ready()).rows
+        if state.explains_layer:
+            for step in range(1, NEIGHBOURS + 1):
+                for row in (state.row + step, state.row - step):
+                    if 0 <= row < len(rows):
+                        yield partial(self._fetch, state, row, rows[row], state.column)
+        probabilities = self.session.probabilities()
+        likeliest = [] if probabilities is None else np.argsort(-probabilities)[:CLASSES].tolist()
+        for index in likeliest:
+            yield partial(self._fetch, state, state.row, state.layer, index)
 
-    def _wishes(self, view: View, outline: Outline) -> Iterator[Callable[[], None]]:
-        if not view.refusal and not view.explainer.refines:
-            yield self._wish(view, view.row, view.column, view.layer)
-        yield self._channel_wish(view.layer_row, view.layer, view.channel)
-        yield lambda: self._channels.send_all(view)
-        rows = [view.layer_row + sign * step for step in range(1, PREFETCHED_LAYERS + 1) for sign in (1, -1)]
-        neighbours = [(row, outline.rows[row]) for row in rows if 0 <= row < len(outline.rows)]
-        if not view.refusal and not view.explainer.refines:
-            if view.at_layer:
-                yield from (self._wish(view, row, view.column, layer) for row, layer in neighbours)
-            yield from (self._wish(view, view.row, index, view.layer) for index in self._top_classes())
-        yield from (self._channel_wish(row, layer, view.channel) for row, layer in neighbours)
+    def _fetch(self, state: AttributionState, row: int, layer: str, column: int) -> None:
+        found = self._attribution(state, layer or None, column if column >= 0 else state.target)
+        with TURN:
+            # The session may have moved on meanwhile: the map belongs to the state it was computed for.
+            is_current = state.recording == self.session.recordings and not self.closed
+            if is_current and state.shares_frames(self._asked):
+                self._put(row, column, found)
 
-    def _wish(self, view: View, row: int, column: int, layer: str) -> Callable[[], None]:
-        def fetch() -> None:
-            target = column if column >= 0 else view.target
-            found = self._session.attribution(layer, target, view.explainer)
-            with TURN:
-                # The session may have moved on meanwhile: the map belongs to the view it was computed for.
-                if view.same_method(self._view) and view.recording == self._session.recordings:
-                    self._put(row, column, found)
+    # What the controls do
 
-        return fetch
+    def _choose_method(self, name: str) -> None:
+        if name and name != type(self.session.method).__name__:
+            self.session.explainer = name
 
-    def _channel_wish(self, row: int, layer: str, channel: int) -> Callable[[], None]:
-        return lambda: self._channels.send(row, layer, channel)
+    def _choose_parameter(self, name: str, value: Any) -> None:
+        self.session.explainer = dataclasses.replace(self.session.method, **{name: value})
 
-    def _top_classes(self) -> list[int]:
-        probabilities = self._session.probabilities()
-        return [] if probabilities is None else [int(i) for i in np.argsort(-probabilities)[:PREFETCHED_CLASSES]]
+    def _take_way_out(self, finding: Finding) -> None:
+        for name, value in finding.change.items():
+            setattr(self.session, name, value)

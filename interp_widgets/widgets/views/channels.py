@@ -1,117 +1,285 @@
-"""The Explorer's channel panel: one page of tiles or bars, the chosen channel large."""
+"""``ChannelsView``: one page of a layer's channels as tiles or bars, the chosen channel large."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, cast
+
+import ipywidgets as widgets
 import numpy as np
 
 from interp_widgets.inspectors.channels import (
+    Ranked,
     Ranking,
     channel_maps,
-    channel_scores,
     channel_values,
     draft,
     fit,
     quantise,
+    rank_channels,
 )
+from interp_widgets.inspectors.outline import outline_of, row_of, tail, times
+from interp_widgets.render.colours import colour_table
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
-from interp_widgets.widgets.views.panel import Panel
-from interp_widgets.widgets.views.view import View
+from interp_widgets.trace import Trace
+from interp_widgets.widgets.kit.heading import heading
+from interp_widgets.widgets.kit.links import mirror
+from interp_widgets.widgets.kit.menu import Menu
+from interp_widgets.widgets.kit.picture import Picture
+from interp_widgets.widgets.kit.slider import Slider
+from interp_widgets.widgets.kit.tiles import Tiles
+from interp_widgets.widgets.views.base import SessionView
 
-__all__ = ["ChannelView"]
+__all__ = ["ChannelsState", "ChannelsView"]
 
 TILES = 12  # on a page
 BARS = 22
 TILE_RESOLUTION = 24  # a page of tiles stays under 7 kB
+NEIGHBOURS = 2  # layers up and down whose channel is prefetched
 # Bytes of a layer's channels in the browser; a larger layer is averaged down there, the chosen channel is exact.
 STACK_BYTES = 1_000_000
+BYTE_LIMIT = 4_000_000  # of frames; an Explorer that is left alone keeps no more than two of these
+RANKINGS = [("by activation", "activation"), ("by contribution", "contribution"), ("by number", "number")]
 
 
-class ChannelView:
-    """Draws channels; knows nothing of targets but their contribution."""
+# The chosen channel on the left, the page of all beside it.
+GRID = {
+    "display": "grid",
+    "width": "100%",
+    "grid_template_areas": '"name name order" "picture tiles tiles" "slider tiles tiles" ". tiles tiles" "bar bar bar"',
+    "grid_template_columns": "auto minmax(0, 1fr) 124px",
+    "grid_template_rows": "auto auto auto 1fr auto",
+    "grid_gap": "0 8px",
+    "align_items": "flex-start",
+}
 
-    def __init__(self, panel: Panel, session: Session) -> None:
-        self._panel = panel
-        self._session = session
-        self._scores = np.zeros(0, dtype=np.float32)
-        self._order = np.zeros(0, dtype=np.intp)
-        self._drawn: View | None = None
 
-    def ready(self, view: View) -> bool:
-        """Whether ranking the channels needs no backward pass."""
-        return view.ranking != "contribution" or self._session.ready().has_gradient(view.layer, view.target)
+@dataclass(frozen=True)
+class ChannelsState:
+    """The channels of one layer.
 
-    def draw(self, view: View) -> None:
-        """Bring the panel to a view."""
-        before, self._drawn = self._drawn, view
-        if not view.same_channels(before):
-            self._rank(view)
-            self._panel.describe_layer(self._session.ready(), view.layer)
-            self._draw_page(view)
-        elif before is None or view.page != before.page:
-            self._draw_page(view)
-        self.serve(view)
+    Args:
+        recording: which pass of the model.
+        row: the layer's row in the ``Outline``; negative for the site of an operation that is no module's output.
+        target: what a contribution is a contribution to; ``None`` for the other rankings.
+        ranked: the channels in order, ``None`` when ranking them takes a backward pass.
+    """
+
+    recording: int
+    layer: str
+    row: int
+    channel: int
+    ranking: Ranking
+    page: int
+    target: Any
+    ranked: Ranked | None = field(default=None, compare=False)
+
+    def same_channels(self, other: ChannelsState | None) -> bool:
+        """Whether the other state ranks the same channels in the same way."""
+        if other is None:
+            return False
+        ours = (self.recording, self.layer, self.ranking, self.target)
+        return ours == (other.recording, other.layer, other.ranking, other.target)
+
+
+class ChannelsView(SessionView):
+    """Choose a channel: a tile, or a step of the slider; ranked by activation, contribution or number."""
+
+    watches = ("trace", "layer", "channel", "target")
+    box = GRID
+
+    def build(self) -> list[widgets.Widget]:
+        """The layer's name and the order; the chosen channel, its slider and the tiles."""
+        grey = colour_table("gray").tobytes()
+        self._page = 0
+        self.picture = Picture(
+            size=148,
+            byte_limit=BYTE_LIMIT,
+            view="map",
+            table=grey,
+            colormap="gray",
+            layout={"grid_area": "picture", "width": "156px"},
+        )
+        self.slider = Slider(
+            label="channel", max=0.0, readout=True, layout={"grid_area": "slider", "width": "156px", "height": "auto"}
+        )
+        self.tiles = Tiles(columns=3, tile_size=44, table=grey, layout={"grid_area": "tiles", "min_width": "0"})
+        self.ranking = Menu(
+            options=RANKINGS,
+            value="activation",
+            label="order of the channels",
+            layout={"grid_area": "order", "width": "auto", "margin": "0 2px 4px 2px", "min_width": "0"},
+        )
+        self.layer_name = heading("")
+        self.layer_name.layout.grid_area = "name"
+        self.bar.layout.grid_area = self.bar.layout.grid_area or "bar"
+        return [self.layer_name, self.ranking, self.picture, self.slider, self.tiles]
+
+    def bind(self) -> None:
+        """Tiles and slider set the channel; the order and the page are the view's own."""
+        self.on(self.tiles, "selected", self._choose)
+        self.on(self.slider, "value", self._choose)
+        self.on(self.tiles, "page", self._turn_page)
+        self.on(self.ranking, "value", lambda _name: self._turn_page(0))
+        self.picture.on_need(lambda _row, _column: self.draw_again())
+
+    def link(self) -> None:
+        """Dragging over channels needs no kernel."""
+        self.links.both_ways((self.tiles, "selected"), (self.slider, "value"))
+        self.links.one_way((self.slider, "value"), (self.picture, "column"))
+
+    def resolve(self, session: Session) -> ChannelsState:
+        """The layer, the channel and their order; another layer begins with its first page."""
+        trace, layer = session.ready(), session.layer
+        last: ChannelsState | None = self.drawn
+        ranking = cast("Ranking", self.ranking.value)
+        if session.target is None and ranking == "contribution":
+            ranking = "activation"
+        state = ChannelsState(
+            recording=session.recordings,
+            layer=layer,
+            row=row_of(trace, layer),
+            channel=session.channel,
+            ranking=ranking,
+            page=self._page if last is None or last.layer == layer else 0,
+            target=session.target if ranking == "contribution" else None,
+        )
+        if last is not None and last.ranked is not None and state.same_channels(last):
+            return replace(state, ranked=last.ranked)
+        if ranking == "contribution" and not trace.has_gradient(layer, state.target):
+            return state
+        return replace(state, ranked=rank_channels(trace, layer, ranking, state.target))
+
+    def pending(self, state: ChannelsState) -> bool:
+        """Contributions need a gradient."""
+        return state.ranked is None
+
+    def work(self, state: ChannelsState) -> Iterator[ChannelsState]:
+        """One backward pass."""
+        trace = self.session.ready()
+        yield replace(state, ranked=rank_channels(trace, state.layer, state.ranking, state.target))
+
+    def draw(self, state: ChannelsState) -> None:
+        """The tiles when they are others, the chosen channel when it is another."""
+        last: ChannelsState | None = self.drawn
+        trace = self.session.ready()
+        self._page = state.page
+        if last is None or state.recording != last.recording:
+            self._show_recording()
+        if last is None or (state.recording, state.layer) != (last.recording, last.layer):
+            self._show_layer(trace, state.layer)
+        with self.slider.hold_sync():
+            self.slider.max = trace.channels(state.layer) - 1
+            mirror(self.slider, "value", state.channel)
+        mirror(self.tiles, "selected", state.channel)
+        mirror(self.picture, "column", state.channel)
+        mirror(self.picture, "row", state.row)
+        is_shown = (
+            last is not None and last.ranked is not None and state.same_channels(last) and state.page == last.page
+        )
+        if state.ranked is not None and not is_shown:
+            self._show_page(trace, state, state.ranked)
+        self._show_channel(trace, state)
+
+    def describe(self, state: ChannelsState) -> str:
+        """The layer, its channels and the chosen one."""
+        return f"Channels of {state.layer}, by {state.ranking}; chosen: channel {state.channel}"
+
+    def prefetch(self, state: ChannelsState) -> Iterator[Callable[[], object]]:
+        """The chosen channel as it is, all others of the layer, the same channel of the layers beside it."""
+        yield partial(self._send_channel, state.row, state.layer, state.channel)
+        yield partial(self._send_all, state)
+        rows = outline_of(self.session.ready()).rows
+        for step in range(1, NEIGHBOURS + 1):
+            for row in (state.row + step, state.row - step):
+                if 0 <= row < len(rows):
+                    yield partial(self._send_channel, row, rows[row], state.channel)
 
     def strongest(self) -> int:
         """The channel that ranks first."""
-        return int(self._order[0]) if len(self._order) else 0
+        ranked = None if self.drawn is None else self.drawn.ranked
+        return 0 if ranked is None or not len(ranked.order) else int(ranked.order[0])
 
-    def _rank(self, view: View) -> None:
-        trace = self._session.ready()
-        measure: Ranking = "contribution" if view.ranking == "contribution" else "activation"
-        self._scores = channel_scores(trace, view.layer, measure, view.target)
-        natural = np.arange(len(self._scores))
-        self._order = natural if view.ranking == "number" else np.argsort(-self._scores, kind="stable")
-        self._panel.tiles.measure = "contribution" if view.ranking == "contribution" else "mean"
-        self._panel.tiles.alt = f"channels of {view.layer}, by {view.ranking}"
+    # Parts of drawing
 
-    def _draw_page(self, view: View) -> None:
-        trace = self._session.ready()
-        spatial = trace.is_spatial(view.layer)
-        size = TILES if spatial else BARS
-        pages = max(1, -(-len(self._order) // size))
-        page = min(view.page, pages - 1)
-        chosen = self._order[page * size : (page + 1) * size]
-        captions = [f"{self._scores[channel]:.3g}" for channel in chosen]
+    def _show_recording(self) -> None:
+        self.picture.clear()
+        shown = self.session.picture()
+        if shown is not None:
+            self.picture.base_size = (shown.shape[1], shown.shape[0])
+
+    def _show_layer(self, trace: Trace, layer: str) -> None:
+        """The heading, and whether there are maps."""
+        is_spatial = trace.is_spatial(layer)
+        size = times(trace.site(layer).shape[1:])
+        self.layer_name.value = f"{tail(layer, 23 - len(size))} · {size}" + ("" if is_spatial else " (no maps)")
+        self.layer_name.tooltip = layer
+        self.picture.layout.display = self.slider.layout.display = "" if is_spatial else "none"
+
+    def _show_page(self, trace: Trace, state: ChannelsState, ranked: Ranked) -> None:
+        is_spatial = trace.is_spatial(state.layer)
+        size = TILES if is_spatial else BARS
+        pages = max(1, -(-len(ranked.order) // size))
+        page = min(state.page, pages - 1)
+        chosen = ranked.order[page * size : (page + 1) * size]
+        captions = [f"{ranked.scores[channel]:.3g}" for channel in chosen]
         place = {"numbers": chosen.tolist(), "captions": captions, "page": page, "pages": pages, "offset": page * size}
-        if spatial:
-            maps = channel_maps(trace, view.layer)[chosen]
-            self._panel.tiles.show_tiles(quantise(fit(maps, TILE_RESOLUTION)), **place)
+        self.tiles.measure = "contribution" if state.ranking == "contribution" else "mean"
+        self.tiles.alt = f"channels of {state.layer}, by {state.ranking}"
+        if is_spatial:
+            maps = channel_maps(trace, state.layer)[chosen]
+            self.tiles.show_tiles(quantise(fit(maps, TILE_RESOLUTION)), **place)
         else:
-            values = self._scores if view.ranking == "contribution" else channel_values(trace, view.layer).numpy()
-            self._panel.tiles.show_bars(values[chosen].tolist(), limit=float(np.abs(values).max()), **place)
+            is_contribution = state.ranking == "contribution"
+            values = ranked.scores if is_contribution else channel_values(trace, state.layer).numpy()
+            self.tiles.show_bars(values[chosen].tolist(), limit=float(np.abs(values).max()), **place)
 
-    def serve(self, view: View) -> None:
-        """The chosen channel and its text alternative; a large one as a draft, ``send`` is for the rest."""
-        trace, picture = self._session.ready(), self._panel.channel
-        if not trace.is_spatial(view.layer):
+    def _show_channel(self, trace: Trace, state: ChannelsState) -> None:
+        """The chosen channel and its text alternative; a large one as a draft, the rest is prefetched."""
+        if not trace.is_spatial(state.layer):
             return
-        values = channel_maps(trace, view.layer)[view.channel].numpy()
-        if not picture.has(view.layer_row, view.channel):
-            picture.put(view.layer_row, view.channel, draft(values), lo=values.min(), hi=values.max())
-        low, high, mean = (float(number) for number in (values.min(), values.max(), values.mean()))
-        with picture.hold_sync():
-            picture.label = f"channel {view.channel}"
-            picture.alt = f"Channel {view.channel} of {view.layer}: values {low:.3g} to {high:.3g}, mean {mean:.3g}."
+        values = channel_maps(trace, state.layer)[state.channel].numpy()
+        low, high, mean = float(values.min()), float(values.max()), float(values.mean())
+        if not self.picture.has(state.row, state.channel):
+            self.picture.put(state.row, state.channel, draft(values), lo=low, hi=high)
+        self.picture.label = f"channel {state.channel}"
+        self.picture.alt = f"Channel {state.channel} of {state.layer}: values {low:.3g} to {high:.3g}, mean {mean:.3g}."
 
-    def send(self, row: int, layer: str, channel: int) -> None:
+    def _send_channel(self, row: int, layer: str, channel: int) -> None:
         """One channel of one layer as it is, a frame of the picture."""
-        trace, picture = self._session.ready(), self._panel.channel
+        trace = self.session.ready()
         if not trace.is_spatial(layer) or channel >= trace.channels(layer):
             return
         values = channel_maps(trace, layer)[channel].numpy()
         with TURN:
-            if picture.resolution(row, channel) != values.shape:
-                picture.put(row, channel, values)
+            is_current = trace is self.session.trace and not self.closed
+            if is_current and self.picture.resolution(row, channel) != values.shape:
+                self.picture.put(row, channel, values)
 
-    def send_all(self, view: View) -> None:
+    def _send_all(self, state: ChannelsState) -> None:
         """All channels of the layer in one message, so that dragging over them needs no kernel."""
-        trace, picture = self._session.ready(), self._panel.channel
-        if not trace.is_spatial(view.layer):
+        trace = self.session.ready()
+        if not trace.is_spatial(state.layer):
             return
-        maps = channel_maps(trace, view.layer)
+        maps = channel_maps(trace, state.layer)
         if maps.numel() > STACK_BYTES:
             maps = fit(maps, max(4, int((STACK_BYTES / maps.shape[0]) ** 0.5)))
         with TURN:
-            missing = [channel for channel in range(len(maps)) if not picture.has(view.layer_row, channel)]
-            picture.put_many([(view.layer_row, channel, maps[channel].numpy()) for channel in missing])
+            if trace is not self.session.trace or self.closed:
+                return
+            missing = [channel for channel in range(len(maps)) if not self.picture.has(state.row, channel)]
+            self.picture.put_many([(state.row, channel, maps[channel].numpy()) for channel in missing])
+
+    # What the controls do
+
+    def _choose(self, number: float) -> None:
+        channel = int(number)
+        if 0 <= channel < self.session.ready().channels(self.session.layer):
+            self.session.channel = channel
+
+    def _turn_page(self, page: int) -> None:
+        self._page = page
+        self.update()

@@ -20,7 +20,7 @@ from torch import nn
 from traitlets import TraitError
 
 from interp_widgets.errors import ClosedError, InputError, InterpError, LayerError, ParameterError, TargetError
-from interp_widgets.explainers import EXPLAINERS, GradCAM
+from interp_widgets.explainers import EXPLAINERS, Explainer, GradCAM
 from interp_widgets.inputs import Preprocess
 from interp_widgets.session import session as session_module
 from interp_widgets.session.session import Session
@@ -28,7 +28,7 @@ from interp_widgets.trace import Contrast
 from tests.widgets.models import Picky, cnn, images
 
 NAMES = ("ant", "bee", "cat", "dog", "eel")
-STATE = ("trace", "layer", "channel", "target", "explainer", "example", "follow")
+STATE = ("trace", "layer", "channel", "target", "explainer", "at_layer", "example", "follow")
 
 
 @pytest.fixture
@@ -102,27 +102,35 @@ def test_following_moves_the_target_with_the_input() -> None:
 # What it refuses
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "error", "sentence"),
-    [
-        ("layer", "2x", LayerError, "layer '2x' was not recorded"),
-        ("layer", 3, TraitError, "layer"),
-        ("channel", 16, ParameterError, r"channel must be in 0\.\.15 \('3' has 16 channels\), got 16"),
-        ("channel", -1, ParameterError, r"channel must be in 0\.\.15"),
-        ("channel", "two", TraitError, "channel"),
-        ("target", 5, TargetError, r"target must be in 0\.\.4 \(the model has 5 classes\), got 5"),
-        ("target", -1, TargetError, r"target must be in 0\.\.4"),
-        ("target", "bea", TargetError, "no class is named 'bea'; did you mean 'bee'"),
-        ("target", 1.5, TargetError, "target must be a class index"),
-        ("target", Contrast(0, 99), TargetError, r"target must be in 0\.\.4"),
-        ("explainer", "GradCam", ParameterError, "no explainer is named 'GradCam'; did you mean 'GradCAM'"),
-        ("explainer", None, ParameterError, "no explainer is named None"),
-        ("explainer", 3, ParameterError, "no explainer is named 3"),
-        ("example", 3, InputError, r"example must be in 0\.\.2 \(there are 3 inputs\), got 3"),
-        ("example", -1, InputError, r"example must be in 0\.\.2"),
-        ("follow", "sometimes", TraitError, "follow"),
-    ],
-)
+WRONG: list[tuple[str, object, type[Exception], str]] = [
+    ("trace", None, TraitError, 'The "trace" trait is read-only'),
+    ("trace", 3, TraitError, 'The "trace" trait is read-only'),
+    ("layer", "", LayerError, "layer '' is in the model but did not run"),
+    ("layer", None, TraitError, "layer"),
+    ("layer", "2x", LayerError, "layer '2x' was not recorded"),
+    ("layer", 3, TraitError, "layer"),
+    ("channel", 16, ParameterError, r"channel must be in 0\.\.15 \('\d' has 16 channels\), got 16"),
+    ("channel", -1, ParameterError, r"channel must be in 0\.\.15"),
+    ("channel", "two", TraitError, "channel"),
+    ("target", 5, TargetError, r"target must be in 0\.\.4 \(the model has 5 classes\), got 5"),
+    ("target", -1, TargetError, r"target must be in 0\.\.4"),
+    ("target", "bea", TargetError, "no class is named 'bea'; did you mean 'bee'"),
+    ("target", 1.5, TargetError, "target must be a class index"),
+    ("target", Contrast(0, 99), TargetError, r"target must be in 0\.\.4"),
+    ("explainer", "GradCam", ParameterError, "no explainer is named 'GradCam'; did you mean 'GradCAM'"),
+    ("explainer", None, ParameterError, "no explainer is named None"),
+    ("explainer", 3, ParameterError, "no explainer is named 3"),
+    ("example", 3, InputError, r"example must be in 0\.\.2 \(there are 3 inputs\), got 3"),
+    ("example", -1, InputError, r"example must be in 0\.\.2"),
+    ("explainer", Explainer, ParameterError, "no explainer is named"),
+    ("at_layer", "yes", TraitError, "at_layer"),
+    ("at_layer", None, TraitError, "at_layer"),
+    ("example", None, TraitError, "example"),
+    ("follow", "sometimes", TraitError, "follow"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "error", "sentence"), WRONG)
 def test_a_wrong_value_is_refused_with_a_sentence_and_nothing_changes(
     session: Session, name: str, value: object, error: type[Exception], sentence: str
 ) -> None:
@@ -132,6 +140,50 @@ def test_a_wrong_value_is_refused_with_a_sentence_and_nothing_changes(
         setattr(session, name, value)
     assert _state(session) == before
     assert changes == []
+
+
+def test_every_trait_is_tried_with_wrong_values() -> None:
+    assert {name for name, *_ in WRONG} == set(Session.class_trait_names()) == set(STATE)
+
+
+def _set_together(session: Session, values: dict[str, object], after: Callable[[], object] = lambda: None) -> None:
+    with session.hold_trait_notifications():
+        for name, value in values.items():
+            setattr(session, name, value)
+        after()
+
+
+@pytest.mark.parametrize(("name", "value", "error", "sentence"), WRONG)
+def test_a_wrong_value_among_right_ones_takes_them_all_back(
+    session: Session, name: str, value: object, error: type[Exception], sentence: str
+) -> None:
+    before, changes = _state(session), []
+    session.observe(changes.append)
+    right = {"layer": "2", "channel": 7, "target": 2, "explainer": "LayerCAM", "at_layer": True, "follow": False}
+    with pytest.raises(error, match=sentence):
+        _set_together(session, {**right, name: value})
+    assert _state(session) == before
+    assert changes == []
+    session.channel = 3  # and it goes on
+    assert [change["name"] for change in changes] == ["channel"]
+
+
+def test_right_values_are_taken_together(session: Session) -> None:
+    changes: list[Any] = []
+    session.observe(changes.append)
+    with session.hold_trait_notifications():
+        session.channel, session.layer, session.target = 7, "0", "bee"
+        assert changes == []
+    assert (session.layer, session.channel, session.target) == ("0", 7, 1)
+    assert {change["name"] for change in changes} >= {"layer", "channel"}
+
+
+def test_an_error_of_the_user_among_changes_takes_them_back(session: Session) -> None:
+    before = _state(session)
+    with pytest.raises(ZeroDivisionError, match="division"):
+        _set_together(session, {"layer": "0", "example": 2}, after=lambda: 1 / 0)
+    assert _state(session) == before
+    assert session.recordings == 1
 
 
 def test_an_unknown_option_is_named() -> None:
@@ -284,7 +336,7 @@ def test_an_added_input_is_looked_at_and_named(session: Session) -> None:
         (lambda _folder: huge_png(), r"500 megapixels|500000000 pixels.*at most 120 megapixels are read"),
         (lambda _folder: b"hello", "is not an image"),
         (lambda _folder: _png()[:60], "is broken and cannot be decoded|is not an image"),
-        (lambda _folder: 3.5, "an image must be a path, bytes, a PIL image or an array, got float"),
+        (lambda _folder: 3.5, "an image must be a path, bytes, a PIL image or an array, got 3.5"),
         (lambda folder: folder, "no image file at"),
     ],
     ids=["missing", "500 megapixels", "text", "truncated", "number", "folder"],

@@ -1,0 +1,103 @@
+"""``Agreement``: the difference of two maps, where all of them disagree, and how much each two do."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+
+import ipywidgets as widgets
+import numpy as np
+from numpy.typing import NDArray
+
+from interp_widgets.evaluation.agreement import disagreement, on_one_grid, rank_correlations, ranks
+from interp_widgets.render.colours import colour_table
+from interp_widgets.widgets.kit.menu import Menu
+from interp_widgets.widgets.kit.picture import Picture
+
+__all__ = ["Agreement"]
+
+Map = NDArray[np.float32]  # (h, w)
+
+
+class Agreement(widgets.HBox):
+    """All by rank, so that units do not matter.
+
+    Args:
+        titles: what the maps are called.
+        size: CSS pixels of a picture.
+    """
+
+    def __init__(self, titles: Sequence[str], size: int) -> None:
+        self._titles = list(titles)
+        self._maps: dict[int, Map] = {}
+        self.difference = _picture(size, "RdBu_r", "first less second", signed=True)
+        self.disagreement = _picture(size, "cividis", "disagreement of all")
+        self.matrix = widgets.HTML(layout={"min_width": "0", "flex": "1 1 0%", "overflow": "auto"})
+        names = [(title, str(place)) for place, title in enumerate(titles)]
+        growing = {"flex": "1 1 0%", "min_width": "0", "width": "auto"}
+        last = str(min(1, len(titles) - 1))
+        self.first = Menu(options=names, value="0", label="the map that the other is taken from", layout=growing)
+        self.second = Menu(options=names, value=last, label="the map that is taken off", layout=growing)
+        less = widgets.Label("less", layout={"flex": "0 0 auto"})
+        chosen = widgets.HBox([self.first, less, self.second], layout={"width": f"{2 * size + 8}px"})
+        beside = widgets.HBox([self.difference, self.disagreement], layout={"grid_gap": "8px"})
+        wrapped = {"width": "100%", "flex_flow": "row wrap", "grid_gap": "8px", "align_items": "flex-start"}
+        super().__init__([widgets.VBox([chosen, beside]), self.matrix], layout=wrapped)
+        for menu in (self.first, self.second):
+            menu.observe(lambda _change: self._subtract(), "value")
+
+    def show(self, maps: Mapping[int, Map]) -> None:
+        """Show how these maps agree, by their place among the titles; fewer than two leave everything as it is."""
+        if len(maps) < 2:
+            return
+        self._maps = dict(maps)
+        arrays = list(maps.values())
+        apart = disagreement(arrays)
+        correlations = rank_correlations(arrays)
+        self.disagreement.put(0, 0, apart, lo=0.0)
+        self.disagreement.alt = f"standard deviation of the ranks over {len(maps)} maps, mean {apart.mean():.2f}"
+        self.matrix.value = _table([self._titles[place] for place in maps], correlations)
+        self._subtract()
+
+    def _subtract(self) -> None:
+        first, second = (int(menu.value or 0) for menu in (self.first, self.second))
+        if first not in self._maps or second not in self._maps:
+            return
+        a, b = (ranks(each) for each in on_one_grid([self._maps[first], self._maps[second]]))
+        self.difference.put(0, 0, a - b)
+        self.difference.alt = (
+            f"{self._titles[first]} less {self._titles[second]}, by rank: {(a - b).min():.2f} to {(a - b).max():.2f}"
+        )
+
+
+def _picture(size: int, colours: str, label: str, *, signed: bool = False) -> Picture:
+    return Picture(
+        size=size,
+        view="map",
+        units="ranks",
+        label=label,
+        alt=f"{label}: not computed yet",
+        signed=signed,
+        colormap=colours,
+        table=colour_table(colours).tobytes(),
+    )
+
+
+def _table(titles: Sequence[str], correlations: NDArray[np.float64]) -> str:
+    """The matrix as an HTML table: numbers, and a shade for how large they are."""
+    head = "".join(f"<th scope='col'>{number + 1}</th>" for number in range(len(titles)))
+    rows = [
+        f"<tr><th scope='row' style='text-align:left;white-space:nowrap'>{number + 1} {html.escape(title)}</th>"
+        f"{''.join(map(_cell, row.tolist()))}</tr>"
+        for number, (title, row) in enumerate(zip(titles, correlations, strict=True))
+    ]
+    caption = "<caption style='text-align:left'>rank correlation of each two maps</caption>"
+    style = "line-height:1.4;border-spacing:2px;border-collapse:separate"
+    return f"<table style='{style}'>{caption}<tr><th></th>{head}</tr>{''.join(rows)}</table>"
+
+
+def _cell(correlation: float) -> str:
+    if np.isnan(correlation):
+        return "<td style='text-align:right'>none</td>"
+    shade = max(0.0, correlation) / 2
+    return f"<td style='text-align:right;background:rgba(33,113,181,{shade:.2f})'>{correlation:.2f}</td>"

@@ -1,0 +1,110 @@
+"""What an attribution's view shows: the question, the answer as far as it is known, and the line below in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from interp_widgets.evaluation import Finding
+from interp_widgets.explainers import Attribution, Explainer
+from interp_widgets.session.session import Session
+
+__all__ = ["AttributionState", "is_blank", "progress", "refusal_of", "sentence"]
+
+
+@dataclass(frozen=True)
+class AttributionState:
+    """One map: what is asked, and the answer as far as it is known.
+
+    Args:
+        recording: which pass of the model.
+        layer: the layer that is explained, as the session says it; empty when the input is explained.
+        row, column: key of the map in the browser: the layer's row (0 for the input) and the class (-1 for a target
+            that is no class).
+        at_layer: whether methods that have the choice explain the layer.
+        refusal: why there is no map; empty when there is one, or when one is on its way.
+        found: the map, or the estimate so far.
+        seconds: what it took.
+        finding: what is wrong with the map.
+        is_cached: whether the recording had what it takes.
+    """
+
+    recording: int
+    layer: str
+    row: int
+    column: int
+    target: Any
+    explainer: Explainer
+    at_layer: bool
+    refusal: str = field(default="", compare=False)
+    found: Attribution | None = field(default=None, compare=False)
+    finding: Finding | None = field(default=None, compare=False)
+    seconds: float = field(default=0.0, compare=False)
+    is_cached: bool = field(default=False, compare=False)
+
+    @property
+    def explains_layer(self) -> bool:
+        """Whether the map has the layer's resolution rather than the input's."""
+        return bool(self.layer)
+
+    def shares_frames(self, other: AttributionState | None) -> bool:
+        """Whether both maps can be in the browser at once, each under its key.
+
+        Targets that are no classes share one column, so only one of them can be there.
+        """
+        if other is None:
+            return False
+        ours = (self.recording, self.explainer, self.explains_layer)
+        if ours != (other.recording, other.explainer, other.explains_layer):
+            return False
+        return (self.column >= 0 and other.column >= 0) or self.target == other.target
+
+
+def refusal_of(session: Session) -> str:
+    """Why there can be no map of what the session asks for; empty when there can.
+
+    Raises:
+        LayoutError: the method needs maps, and there are none.
+    """
+    if session.target is None and session.ready().has_classes:
+        return "no target is chosen: choose a class to see what makes its score"
+    if session.target is None:
+        return "this model's output has no class scores to explain; its layers and channels are shown"
+    session.place()  # refuses a method that needs maps where there are none
+    return ""
+
+
+def is_blank(found: Attribution) -> bool:
+    """Whether every value is zero."""
+    return not bool(found.values.any())
+
+
+def sentence(state: AttributionState, found: Attribution, session: Session) -> str:
+    """What is shown and where, the score, and what it took."""
+    if state.explainer.refines:
+        return progress(found, None if state.is_cached else state.seconds)
+    where = f"at {found.layer}"
+    if state.layer and found.layer != state.layer:
+        where += f" ({state.layer} has no maps)"
+    if found.values.ndim != 2:
+        where += ", values and no map"
+    elif not session.ready().is_spatial(found.layer):
+        where += ", a matrix and no map of the input"
+    source = "from the recording" if state.is_cached else "one backward pass"
+    return (
+        f"{found.method} for “{found.label}” {where}, score {found.score:.3g}; "
+        f"{source}, {state.seconds * 1000:.1f} ms (recording the input took {session.record_seconds * 1000:.0f} ms)"
+    )
+
+
+def progress(found: Attribution, seconds: float | None) -> str:
+    """How far a refinement is, how sure, and how long it will take; ``seconds`` is ``None`` when it was done before."""
+    sure = "" if found.error is None else f"; {found.error_name} {found.error:.1%}"
+    sure += f"; {found.additivity}" if found.additivity else ""
+    if seconds is None:
+        so_far = f"{found.total} evaluations, done before{sure}"
+    elif found.done < found.total:
+        so_far = f"{found.progress(seconds)}{sure}"
+    else:
+        so_far = f"{found.total} evaluations in {seconds:.1f} s{sure}"
+    return f"{found.method} for “{found.label}” at {found.layer}, score {found.score:.3g}; {so_far}"

@@ -1,0 +1,60 @@
+"""``HistogramView``: how the values of the layer's activation are distributed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import ipywidgets as widgets
+
+from interp_widgets.inspectors.histogram import Histogram, histogram
+from interp_widgets.session.session import Session
+from interp_widgets.widgets.kit.tiles import Tiles
+from interp_widgets.widgets.views.base import SessionView
+
+__all__ = ["HistogramState", "HistogramView"]
+
+
+@dataclass(frozen=True)
+class HistogramState:
+    """The values of one layer for one input."""
+
+    recording: int
+    layer: str
+    values: Histogram = field(compare=False)
+
+
+class HistogramView(SessionView):
+    """One bar for each range of values of the layer that is looked at, called by its lower limit."""
+
+    watches = ("trace", "layer")
+
+    def build(self) -> list[widgets.Widget]:
+        """The bars."""
+        self.bars = Tiles(mode="bars", measure="number of values", layout={"width": "100%"})
+        return [self.bars]
+
+    def resolve(self, session: Session) -> HistogramState:
+        """Count the values."""
+        return HistogramState(session.recordings, session.layer, histogram(session.ready(), session.layer))
+
+    def draw(self, state: HistogramState) -> None:
+        """Replace the bars."""
+        if state == self.drawn:
+            return
+        edges = [f"{edge:.3g}" for edge in state.values.edges]
+        counts = state.values.counts.tolist()
+        self.bars.alt = self.describe(state)
+        self.bars.show_bars(
+            counts,
+            numbers=range(len(counts)),
+            captions=[f"{count}" for count in counts],
+            names=edges[:-1],
+        )
+
+    def describe(self, state: HistogramState) -> str:
+        """Range, mean, and how much of it is zero."""
+        values = state.values
+        return (
+            f"Values of {state.layer}: {values.counts.sum()} from {values.edges[0]:.3g} to {values.edges[-1]:.3g}, "
+            f"mean {values.mean:.3g}, {values.zeros:.0%} of them zero."
+        )

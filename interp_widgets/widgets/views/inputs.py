@@ -1,0 +1,116 @@
+"""``InputsView``: the inputs to choose from, and two ways to bring one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import ipywidgets as widgets
+
+from interp_widgets.errors import InterpError
+from interp_widgets.session.jobs import Rank, Steps
+from interp_widgets.session.session import Session
+from interp_widgets.session.turn import TURN
+from interp_widgets.widgets.kit.thumbnails import Thumbnails
+from interp_widgets.widgets.views.base import SessionView
+
+__all__ = ["InputsState", "InputsView"]
+
+
+@dataclass(frozen=True)
+class InputsState:
+    """What the inputs are called, and which of them is looked at."""
+
+    names: tuple[str, ...]
+    example: int
+
+
+class InputsView(SessionView):
+    """Choose an input: a thumbnail, an uploaded image, a path. Thumbnails are read when they come into sight."""
+
+    watches = ("trace", "example")
+    box: ClassVar[dict[str, str]] = {"width": "100%", "flex_flow": "row wrap", "align_items": "center"}
+
+    def build(self) -> list[widgets.Widget]:
+        """Thumbnails, upload and path in one row."""
+        self._wanted: list[int] = []  # thumbnails that are in sight
+        self.thumbnails = Thumbnails(layout={"flex": "1 1 0%", "min_width": "0"})
+        self.upload = widgets.FileUpload(
+            accept="image/*",
+            description="Image",
+            tooltip="look at an image of your own",
+            layout={"width": "116px", "flex": "0 0 auto"},
+        )
+        self.path = widgets.Text(
+            continuous_update=False,
+            description="or",
+            placeholder="path, then Enter",
+            tooltip="path of an image file",
+            style={"description_width": "16px"},
+            layout={"width": "180px", "flex": "0 0 auto"},
+        )
+        return [self.thumbnails, self.upload, self.path]
+
+    def bind(self) -> None:
+        """Each has the model run on another input."""
+        self.on(self.thumbnails, "selected", self._look_at)
+        self.on(self.upload, "value", self._take_upload)
+        self.on(self.path, "value", lambda text: self._take(text.strip()))
+        self.thumbnails.on_need(self._read)
+
+    def resolve(self, session: Session) -> InputsState:
+        """The names; no input is read."""
+        count = len(session.inputs)
+        return InputsState(tuple(session.name_of(place) for place in range(count)), session.example)
+
+    def draw(self, state: InputsState) -> None:
+        """The row of thumbnails; what was clicked stays the chosen one while it is on its way."""
+        if self.drawn is None or state.names != self.drawn.names:
+            self.thumbnails.expect(state.names)
+        if not self.runs_first("example"):
+            self.thumbnails.selected = state.example
+
+    def describe(self, state: InputsState) -> str:
+        """How many there are, and which is looked at."""
+        return f"{len(state.names)} inputs; looked at: {state.names[state.example]}"
+
+    def failed(self, _sentence: str) -> None:
+        """The thumbnail of what is looked at is the chosen one again."""
+        if not self.runs_first("example"):
+            self._drawing = True
+            self.thumbnails.selected = self.session.example
+            self._drawing = False
+
+    def _read(self, places: Sequence[int]) -> None:
+        """Read the inputs whose thumbnails have come into sight, one a step."""
+        with TURN:
+            self._wanted += [place for place in places if place not in self._wanted]
+        self.jobs.submit((self, "thumbnails"), self._read_wanted, on_error=self._fail_asked, rank=Rank.ASKED)
+
+    def _read_wanted(self) -> Steps:
+        while self._wanted and not self.closed:
+            place = self._wanted[0]
+            try:
+                picture = self.session.picture(place)
+            except InterpError:  # said when it is chosen
+                picture = None
+            with TURN:
+                self._wanted.remove(place)
+                if not self.closed:
+                    self.thumbnails.put(place, picture)
+            yield
+
+    def _look_at(self, example: int) -> None:
+        if example != self.session.example or self.runs_first("example"):
+            self.run_first(lambda: self.session.look_at(example), kind="example")
+
+    def _take_upload(self, files: Sequence[Any]) -> None:
+        if files:
+            name, content = files[-1]["name"], bytes(files[-1]["content"])
+            self.run_first(lambda: self.session.add(content, name))
+
+    def _take(self, path: str) -> None:
+        if path:
+            name = path.replace("\\", "/").rpartition("/")[2]
+            self.run_first(lambda: self.session.add(path, name))

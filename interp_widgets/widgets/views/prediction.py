@@ -1,0 +1,108 @@
+"""``PredictionView``: what the model says, and which part of it is explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from numpy.typing import NDArray
+
+from interp_widgets.session.session import Session
+from interp_widgets.widgets.kit.class_list import ClassList
+from interp_widgets.widgets.kit.goal import Goal
+from interp_widgets.widgets.kit.heading import heading
+from interp_widgets.widgets.kit.links import mirror
+from interp_widgets.widgets.views.base import SessionView
+
+__all__ = ["PredictionState", "PredictionView"]
+
+SAID = 3  # classes that the text alternative names
+
+
+@dataclass(frozen=True)
+class PredictionState:
+    """The classes with their probabilities, and the target.
+
+    Args:
+        recording: which pass of the model.
+        target: what is explained; ``selected`` is its class, -1 for a target that is none.
+        label: the true class, where known.
+        names, probabilities: of each class; empty for a model without classes.
+    """
+
+    recording: int
+    target: Any
+    selected: int
+    label: int | None
+    follow: bool
+    names: list[str] = field(compare=False)
+    probabilities: NDArray[np.float32] = field(compare=False)
+    target_name: str = field(compare=False)
+
+
+class PredictionView(SessionView):
+    """Choose what is explained: a class of the list, or the menu's contrasts, sums and units."""
+
+    watches = ("trace", "target", "follow")
+
+    def build(self) -> list[widgets.Widget]:
+        """The list of classes and the menu below it."""
+        self.classes = ClassList(limit=10, layout={"width": "100%"})
+        self.goal = Goal()
+        return [heading("Prediction"), self.classes, self.goal.root]
+
+    def bind(self) -> None:
+        """Each sets the target."""
+        self.on(self.classes, "selected", self._choose)
+        self.on(self.classes, "follow", self._follow)
+        self.goal.on_change(
+            lambda target: self.act(lambda: setattr(self.session, "target", target)),
+            lambda: (self.session.layer, self.session.channel),
+        )
+
+    def resolve(self, session: Session) -> PredictionState:
+        """What the recording says."""
+        target, probabilities = session.target, session.probabilities()
+        return PredictionState(
+            recording=session.recordings,
+            target=target,
+            selected=target if isinstance(target, int) else -1,
+            label=session.label_of(session.example),
+            follow=session.follow,
+            names=[] if probabilities is None else session.names_of_classes(),
+            probabilities=np.zeros(0, np.float32) if probabilities is None else probabilities,
+            target_name="" if target is None else session.name_of_target(),
+        )
+
+    def draw(self, state: PredictionState) -> None:
+        """Another recording replaces the list, another target is marked in it."""
+        last: PredictionState | None = self.drawn
+        if last is None or state.recording != last.recording:
+            markers = [] if state.label is None else [state.label]
+            if state.names:
+                self.classes.show(state.names, state.probabilities, selected=state.selected, markers=markers)
+            self.goal.offer(state.names, state.probabilities)
+            self.goal.show(state.target)
+        elif state.target != last.target:
+            self.goal.show(state.target)
+        mirror(self.classes, "selected", state.selected)
+        self.classes.follow = state.follow
+
+    def describe(self, state: PredictionState) -> str:
+        """The likeliest classes, and what is explained."""
+        if not state.names:
+            return "The model's output has no class scores."
+        order = np.argsort(-state.probabilities, kind="stable")[:SAID]
+        likeliest = ", ".join(f"{state.names[index]} {state.probabilities[index]:.0%}" for index in order)
+        return f"Prediction: {likeliest}. Explained: {state.target_name or 'nothing'}."
+
+    def _choose(self, index: int) -> None:
+        if index >= 0 and index != self.session.target:
+            self.session.target = index
+
+    def _follow(self, follow: bool) -> None:  # noqa: FBT001 - a trait's value
+        self.session.follow = follow
+        if follow:
+            self.session.target = self.session.ready().prediction
