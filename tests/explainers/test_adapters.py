@@ -96,10 +96,10 @@ def test_captums_methods_give_what_captum_gives(trace: iw.Trace) -> None:
         adapt(layer)(trace, 2)
 
 
-def test_pytorch_grad_cams_methods_give_what_it_gives(model: SmallNet, trace: iw.Trace) -> None:
+def test_pytorch_grad_cams_methods_give_what_it_gives(model: SmallNet) -> None:
     with OtherGradCAM(model.eval(), [model.conv1]) as cam:
         expected = cam(input_tensor=IMAGE, targets=[lambda output: output[2]])[0]
-        found = adapt(cam)(trace, 2)
+        found = adapt(cam)(iw.record(model.train(), IMAGE), 2)  # with its hooks, which are part of the model
     np.testing.assert_allclose(found.array, expected, atol=1e-6)
     assert not found.signed
 
