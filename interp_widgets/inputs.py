@@ -98,7 +98,7 @@ class Preprocess:
         fits = len(sides) == 2 and len(shorter) == (resize is not None)
         if not fits or not all(1 <= side <= MAX_SIDE for side in (*sides, *shorter)):
             raise ParameterError(
-                "size must be one number, or height and width, and size and resize in "
+                "size (one number, or height and width) and resize must be in "
                 f"1..{MAX_SIDE} pixels, got size={shown(size)}, resize={shown(resize)}"
             )
         means, stds = _numbers(mean, "mean"), _numbers(std, "std")
@@ -208,7 +208,9 @@ def load_image(source: Any) -> Image.Image:
     elif isinstance(source, (bytes, bytearray, memoryview)):
         image, name = _decode(bytes(source), "the uploaded file"), "the uploaded file"
     else:
-        raise InputError(f"an image must be a path, bytes, a PIL image or an array, got {shown(source)}")
+        raise InputError(
+            f"an image must be a path, bytes, a PIL image or an array, got {type(source).__name__} {shown(source)}"
+        )
     _check_size(image.width, image.height, name)
     return _flatten(_shrunk(image, name), name)
 

@@ -41,12 +41,7 @@ TORCH_NAMES = {"_buffers", "_is_view", "_parameters"}  # torch's, that classes o
 # Modules that import each other in a circle, for types at least.
 KNOWN_CIRCLES: tuple[tuple[str, ...], ...] = ()
 # How often each module reads a private attribute of a class that it does not define.
-KNOWN_FOREIGN_READS: dict[str, int] = {
-    "interp_widgets.propagation.biases": 2,
-    "interp_widgets.propagation.relevance": 7,
-    "interp_widgets.propagation.replay": 9,
-    "interp_widgets.propagation.rules": 3,
-}
+KNOWN_FOREIGN_READS: dict[str, int] = {}
 
 
 @dataclass(frozen=True)

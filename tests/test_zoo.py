@@ -227,6 +227,40 @@ def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         zoo.load("digits")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b"[]", b"3", b'{"digits": null}', b'{"digits": {}}', b'{"digits": []}', b'{"scenes": {}}'],
+)
+def test_a_damaged_manifest_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes) -> None:
+    shutil.copytree(shipped.FOLDER / "weights", tmp_path / "weights")
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    (tmp_path / "weights" / "manifest.json").write_bytes(content)
+    with pytest.raises(ZooError, match=r"manifest(\.json is damaged .*: reinstall| does not list 'digits')"):
+        zoo.load("digits")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[", b"3", b"[3]", b"[{}]", b'[{"image": "no.png", "mask": null}]', b'[{"image": 3}]', b"\xff"]
+)
+def test_damaged_examples_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes) -> None:
+    for part in ("weights", "cards", "examples"):
+        shutil.copytree(shipped.FOLDER / part, tmp_path / part)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    (tmp_path / "examples" / "digits" / "examples.json").write_bytes(content)
+    with pytest.raises(ZooError, match=r"examples\.json is damaged .*: reinstall interp-widgets"):
+        zoo.load("digits")
+
+
+def test_a_damaged_picture_of_an_example_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for part in ("weights", "cards", "examples"):
+        shutil.copytree(shipped.FOLDER / part, tmp_path / part)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    picture = tmp_path / "examples" / "digits" / "00.png"
+    picture.write_bytes(picture.read_bytes()[:40])
+    with pytest.raises(ZooError, match=r"examples\.json is damaged \(or its images: "):
+        zoo.load("digits")
+
+
 def test_all_shipped_files_stay_under_five_megabytes() -> None:
     files = [path for part in ("weights", "cards", "examples") for path in (shipped.FOLDER / part).rglob("*")]
     assert sum(path.stat().st_size for path in files if path.is_file()) < 5_000_000

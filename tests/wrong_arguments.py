@@ -305,6 +305,8 @@ def complaint(attempt: Attempt, kind: str) -> str:
     except InterpError as error:
         return "" if _names(str(error), wrong) else f"does not name the value: {type(error).__name__}: {error}"
     except Exception as error:  # noqa: BLE001 - these are what is looked for
+        if isinstance(wrong, nn.Module) and attempt.what.endswith(", function"):
+            return ""  # a model is a function, and what a user's function raises is the user's
         if any(note.startswith("interp_widgets: raised") for note in getattr(error, "__notes__", ())):
             return ""  # the model's own error, with a note that says where
         return f"leaks {type(error).__name__}: {str(error)[:120]}"
@@ -312,15 +314,24 @@ def complaint(attempt: Attempt, kind: str) -> str:
 
 
 def _names(sentence: str, wrong: Any) -> bool:
-    """Whether a sentence tells the value, its type or its shape."""
-    kinds = [type(wrong).__name__]
+    """Whether a sentence tells the value, its type, its shape, or what it lacks."""
+    told = [type(wrong).__name__, repr(wrong)[:60]]
     if isinstance(wrong, type):
-        kinds.append(wrong.__name__)
+        told.append(wrong.__name__)
     if isinstance(wrong, (torch.Tensor, np.ndarray)):
-        kinds += [str(tuple(wrong.shape)), str(wrong.shape), str(wrong.dtype)]
+        told += [str(tuple(wrong.shape)), str(wrong.dtype), "NaN"]
+    if isinstance(wrong, bytes):
+        told += [wrong.decode(), "uploaded file"]
+    if isinstance(wrong, dict):
+        told += [repr(value) for value in wrong.values()]
     if isinstance(wrong, (list, tuple, dict, set)) or (isinstance(wrong, np.ndarray) and wrong.dtype == object):
-        kinds += [repr(item) for item in wrong]
-    if isinstance(wrong, nn.Module) and "a target function must return" in sentence:
-        return True  # a model is a function too: what it returned is told
-    text = repr(wrong)
-    return text in sentence or text[:60] in sentence or any(each in sentence for each in kinds)
+        told += [repr(item) for item in wrong]
+    has_size = isinstance(wrong, (str, list, tuple, dict, np.ndarray))
+    is_empty = wrong is None or (has_size and len(wrong) == 0)
+    if isinstance(wrong, Iterator) or is_empty:
+        told += ["give ", "at least one", "'.'"]  # what is missing; an empty path is this folder
+    if isinstance(wrong, iw.Trace):
+        told.append("a trace has its inputs")
+    if isinstance(wrong, nn.Module):
+        told.append("a target function must return")  # a model is a function too: what it returned is told
+    return any(each in sentence for each in told)

@@ -1,4 +1,4 @@
-"""Do explanations of one input agree: on one grid, by rank."""
+"""How far several maps of one input agree, compared by the ranks of their positions on one grid."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def ranks(values: ArrayLike) -> NDArray[np.float64]:
     array = np.asarray(values)
     _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts + 1) / 2
-    found: NDArray[np.float64] = middle[inverse].reshape(array.shape) / max(1, array.size - 1)
-    return found
+    ranked: NDArray[np.float64] = middle[inverse].reshape(array.shape) / max(1, array.size - 1)
+    return ranked
 
 
 def rank_correlations(maps: Sequence[ArrayLike]) -> NDArray[np.float64]:
@@ -47,19 +47,19 @@ def rank_correlations(maps: Sequence[ArrayLike]) -> NDArray[np.float64]:
     Raises:
         InputError: as ``on_one_grid``.
     """
-    rows = np.stack([ranks(each).ravel() for each in on_one_grid(maps)])
+    rows = np.stack([ranks(each).ravel() for each in on_one_grid(maps)])  # (n, positions)
     rows -= rows.mean(axis=1, keepdims=True)
-    size = np.sqrt((rows**2).sum(axis=1))
-    size[size == 0] = np.nan
-    found: NDArray[np.float64] = np.clip(rows @ rows.T / np.outer(size, size), -1.0, 1.0)
-    return found
+    lengths = np.sqrt((rows**2).sum(axis=1))  # (n,)
+    lengths[lengths == 0] = np.nan
+    correlations: NDArray[np.float64] = np.clip(rows @ rows.T / np.outer(lengths, lengths), -1.0, 1.0)
+    return correlations
 
 
 def disagreement(maps: Sequence[ArrayLike]) -> NDArray[np.float64]:
-    """How far the ranks of a position are apart, ``(H, W)``: their standard deviation over the maps, 0..0.5.
+    """Where maps disagree, ``(H, W)``: the standard deviation of each position's rank over the maps, 0..0.5.
 
     Raises:
         InputError: as ``on_one_grid``.
     """
-    found: NDArray[np.float64] = np.stack([ranks(each) for each in on_one_grid(maps)]).std(axis=0)
-    return found
+    apart: NDArray[np.float64] = np.stack([ranks(each) for each in on_one_grid(maps)]).std(axis=0)
+    return apart

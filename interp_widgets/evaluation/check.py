@@ -1,4 +1,4 @@
-"""Before an explanation is believed: every method's own axioms, tried on this model and this input."""
+"""``check``: which methods can be believed on a model and an input, by trying each method's own promises there."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import html
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,18 +22,25 @@ from interp_widgets.inputs import record
 from interp_widgets.trace import ClassScore, TargetLike, Trace
 from interp_widgets.trace.arguments import as_list, is_name_of, shown
 
-__all__ = ["Check", "Report", "check"]
+__all__ = ["Check", "Report", "Verdict", "check"]
 
-GAP = 0.05  # of completeness: above it the map does not add up to what it is said to explain
-NOISE = 0.5  # standard error of the map over the map: above it the picture is more chance than answer
-ALIKE = 0.999  # correlation of the maps of two classes
+MOST_GAP = 0.05  # completeness gap: above it the map does not add up to what it is said to explain
+MOST_NOISE = 0.5  # standard error of the map over the map: above it the picture is more chance than answer
+ALIKE = 0.999  # correlation of the maps of two classes: above it they are the same
 
-Verdict = Literal["works", "careful", "wrong", "refuses"]
+
+class Verdict(StrEnum):
+    """Whether a method's maps can be believed on this model and input; the value is what the table says."""
+
+    WORKS = "works"
+    CAREFUL = "careful"
+    WRONG = "wrong"
+    REFUSES = "refuses"
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was found for one method."""
+    """The verdict on one method, why, and how long the method took."""
 
     method: str
     verdict: Verdict
@@ -48,26 +56,26 @@ class Report:
     checks: tuple[Check, ...]
 
     def __getitem__(self, method: str) -> Check:
-        for found in self.checks:
-            if found.method == method:
-                return found
+        for each in self.checks:
+            if each.method == method:
+                return each
         raise KeyError(method)
 
     def __iter__(self) -> Iterator[Check]:
         return iter(self.checks)
 
     def __str__(self) -> str:
-        wide = max(len(found.method) for found in self.checks)
+        width = max(len(each.method) for each in self.checks)
         lines = [
-            f"{each.method:<{wide}}  {each.verdict:<8} {each.seconds:7.2f} s  {each.reason}" for each in self.checks
+            f"{each.method:<{width}}  {each.verdict:<8} {each.seconds:7.2f} s  {each.reason}" for each in self.checks
         ]
         return "\n".join([f"explanations of {self.model}", *lines])
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{html.escape(found.method)}</td><td>{found.verdict}</td><td>{found.seconds:.2f} s</td>"
-            f"<td style='text-align:left'>{html.escape(found.reason)}</td></tr>"
-            for found in self.checks
+            f"<tr><td>{html.escape(each.method)}</td><td>{each.verdict}</td><td>{each.seconds:.2f} s</td>"
+            f"<td style='text-align:left'>{html.escape(each.reason)}</td></tr>"
+            for each in self.checks
         )
         head = "<tr><th>method</th><th>verdict</th><th>time</th><th style='text-align:left'>reason</th></tr>"
         return f"<table><caption>explanations of {html.escape(self.model)}</caption>{head}{rows}</table>"
@@ -78,10 +86,16 @@ def check(
 ) -> Report:
     """Try every method on a model and an input, and say which of them can be believed there.
 
-    Tried are: does it give a map at all; does the map add up to the score's change, where the method promises it
-    (``wrong`` above 5 %); is it the same when asked again (of a slow one: its second estimate); does it tell two
-    classes apart; is it blank or the same everywhere; is it more than the chance of its samples. A line says how far it
-    is; interrupt the kernel to give up.
+    Six questions are asked of each method, and the first that fails is the verdict:
+
+    - does it give a map at all?
+    - does the map add up to the score's change, where the method promises that? (``wrong`` above 5 %)
+    - is the map the same when it is asked for again? (of a slow method: its second estimate)
+    - does the map vary over the positions?
+    - is the map more than the chance of its samples?
+    - is the map of another class another one?
+
+    A line says how far the work is; interrupt the kernel to give up.
 
     Args:
         model: a module, or a trace.
@@ -109,13 +123,13 @@ def check(
 
 
 def _report(trace: Trace, target: TargetLike, names: list[str]) -> Report:
-    found = []
+    checks = []
     with progress_line() as tell:
         for number, name in enumerate(names, 1):
             tell_more = partial(tell, f"checking method {number} of {len(names)}, {name}")
             tell_more()
-            found.append(_check(trace, EXPLAINERS[name](), target, name, tell_more))
-    return Report(type(trace.model).__name__, tuple(found))
+            checks.append(_check(trace, EXPLAINERS[name](), target, name, tell_more))
+    return Report(type(trace.model).__name__, tuple(checks))
 
 
 def _check(trace: Trace, explainer: Explainer, target: TargetLike, name: str, tell: Callable[..., None]) -> Check:
@@ -125,9 +139,9 @@ def _check(trace: Trace, explainer: Explainer, target: TargetLike, name: str, te
         seconds = time.perf_counter() - started
         verdict, reason = _judge(trace, explainer, early, last)
     except InterpError as error:
-        return Check(name, "refuses", str(error), time.perf_counter() - started)
+        return Check(name, Verdict.REFUSES, str(error), time.perf_counter() - started)
     except Exception as error:  # noqa: BLE001 - somebody else's method, or package: the others are checked all the same
-        return Check(name, "wrong", f"{type(error).__name__}: {error}", time.perf_counter() - started)
+        return Check(name, Verdict.WRONG, f"{type(error).__name__}: {error}", time.perf_counter() - started)
     return Check(name, verdict, reason, seconds)
 
 
@@ -136,53 +150,64 @@ def _run(stream: Iterator[Attribution], tell: Callable[..., None]) -> tuple[Attr
     started = time.perf_counter()
     early = last = next(stream)
     for number, last in enumerate(stream):
-        early = early if number else last
+        if number == 0:
+            early = last
         tell(": ", last.progress(time.perf_counter() - started))
     return early, last
 
 
 def _early(stream: Iterator[Attribution]) -> Attribution:
     """The second estimate, or the only one: the first may be a draft by another method."""
-    *_, found = islice(stream, 2)
-    return found
+    *_, early = islice(stream, 2)
+    return early
 
 
 def _judge(trace: Trace, explainer: Explainer, early: Attribution, last: Attribution) -> tuple[Verdict, str]:
-    if last.error is not None and last.error_kind is ErrorKind.COMPLETENESS_GAP and last.error > GAP:
-        return "wrong", (
-            f"gap {last.error:.0%}: the map does not add up to the score's change from the baseline to the input; "
+    """The verdict on a method from two of its estimates, and why; each test below is cheaper than the next."""
+    error, kind = last.error, last.error_kind
+    if error is not None and kind is ErrorKind.COMPLETENESS_GAP and error > MOST_GAP:
+        return Verdict.WRONG, (
+            f"gap {error:.0%}: the map does not add up to the score's change from the baseline to the input; "
             "take more steps, or a baseline whose score differs more"
         )
-    if not torch.equal(_early(explainer.stream(trace, last.target)).values, early.values):
-        return "wrong", "asked again, it gives another map"
+    again = _early(explainer.stream(trace, last.target))
+    if not torch.equal(again.values, early.values):
+        return Verdict.WRONG, "asked again, it gives another map"
     finding = diagnose(trace, explainer, last)
     if finding is not None:
-        return "careful", finding.reason + (f": {finding.remedy}" if finding.remedy else "")
-    if last.error is not None and last.error_kind is ErrorKind.STANDARD_ERROR and last.error > NOISE:
-        return "careful", f"standard error {last.error:.0%} of the map: take more samples"
+        remedy = f": {finding.remedy}" if finding.remedy else ""
+        return Verdict.CAREFUL, finding.reason + remedy
+    if error is not None and kind is ErrorKind.STANDARD_ERROR and error > MOST_NOISE:
+        return Verdict.CAREFUL, f"standard error {error:.0%} of the map: take more samples"
     other = _another_class(trace, last)
     if other is not None and _same_for(trace, explainer, other, early, last):
-        return "careful", "the map is the same for another class: what the layer sees, not what speaks for the class"
-    told = "" if last.error is None else f"{last.error_name} {last.error:.1%}"
-    return "works", told
+        return Verdict.CAREFUL, (
+            "the map is the same for another class: what the layer sees, not what speaks for the class"
+        )
+    return Verdict.WORKS, "" if error is None else f"{last.error_name} {error:.1%}"
 
 
 def _same_for(trace: Trace, explainer: Explainer, other: ClassScore, early: Attribution, last: Attribution) -> bool:
-    """Whether another class has the same map; where early estimates differ already, the last are not computed."""
-    if _correlation(_early(explainer.stream(trace, other)).values, early.values) <= ALIKE:
-        return False
-    return early is last or _correlation(explainer(trace, other).values, last.values) > ALIKE
+    """Whether another class has the same map."""
+    early_of_other = _early(explainer.stream(trace, other))
+    if _correlation(early_of_other.values, early.values) <= ALIKE:
+        return False  # the last estimates, which may take a minute, need not be compared
+    if early is last:
+        return True
+    return _correlation(explainer(trace, other).values, last.values) > ALIKE
 
 
-def _another_class(trace: Trace, found: Attribution) -> ClassScore | None:
-    """The likeliest class beside the one explained."""
-    if not (isinstance(found.target, ClassScore) and trace.has_classes and trace.class_count > 1):
+def _another_class(trace: Trace, explained: Attribution) -> ClassScore | None:
+    """The likeliest class beside the one explained, ``None`` when no class is explained or there is no other."""
+    if not (isinstance(explained.target, ClassScore) and trace.has_classes and trace.class_count > 1):
         return None
     order = trace.probabilities[0].argsort(descending=True).tolist()
-    return ClassScore(next(index for index in order if index != found.target.index))
+    return ClassScore(next(index for index in order if index != explained.target.index))
 
 
-def _correlation(a: torch.Tensor, b: torch.Tensor) -> float:
-    if not (a.any() and b.any()):
+def _correlation(first: torch.Tensor, second: torch.Tensor) -> float:
+    """Pearson's correlation of two maps; 0 when one of them is zero everywhere."""
+    if not (first.any() and second.any()):
         return 0.0
-    return float(torch.corrcoef(torch.stack([a.flatten().double(), b.flatten().double()]))[0, 1])
+    rows = torch.stack([first.flatten(), second.flatten()]).cpu().double()  # (2, positions)
+    return float(torch.corrcoef(rows)[0, 1])

@@ -30,26 +30,28 @@ class Finding:
     change: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def diagnose(trace: Trace, explainer: Explainer, found: Attribution) -> Finding | None:
+def diagnose(trace: Trace, explainer: Explainer, attribution: Attribution) -> Finding | None:
     """What is wrong with an attribution of the first input, ``None`` when nothing is seen.
 
-    It looks at what the recording has; at most it takes one backward pass.
+    Read off the recording, by one backward pass at most.
     """
-    values = found.values
-    if values.numel() > 1 and values.any() and float(values.min()) == float(values.max()):
-        return Finding("the map has one value everywhere, so it does not tell where", *_other_layer(trace, found.layer))
+    values = attribution.values
+    is_constant = values.numel() > 1 and float(values.min()) == float(values.max())
+    if is_constant and values.any():
+        remedy = _other_layer(trace, attribution.layer)
+        return Finding("the map has one value everywhere, so it does not tell where", *remedy)
     if not values.any():
-        return _why_blank(trace, explainer, found)
-    if explainer.at_layer and trace.is_spatial(found.layer) and not trace.reads_positions(found.layer):
+        return _why_blank(trace, explainer, attribution)
+    if explainer.at_layer and trace.is_spatial(attribution.layer) and not trace.reads_positions(attribution.layer):
         return Finding(
             "the output reads one token or an average behind this layer, so the positions of its map mean little",
-            *_other_layer(trace, found.layer),
+            *_other_layer(trace, attribution.layer),
         )
     return None
 
 
-def _why_blank(trace: Trace, explainer: Explainer, found: Attribution) -> Finding:
-    layer, target = found.layer, found.target
+def _why_blank(trace: Trace, explainer: Explainer, attribution: Attribution) -> Finding:
+    layer, target = attribution.layer, attribution.target
     if getattr(explainer, "relu", False):
         signed = dataclasses.replace(explainer, relu=False)  # type: ignore[call-arg]  # it has that field
         if signed(trace, target, layer).values.any():

@@ -1,4 +1,4 @@
-"""One line that says how far long work is, where somebody reads along; gone when the work ends."""
+"""A line that says how far long work is, in a notebook or a terminal; it is gone when the work ends."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["progress_line"]
 
 @contextmanager
 def progress_line() -> Iterator[Callable[..., None]]:
-    """A function that shows its words in the place of those before: in a notebook's output, or in a terminal.
+    """A function that writes a line over the one it wrote before, in a notebook's output or in a terminal.
 
-    Nothing is written where the output goes to a file.
+    Where the output goes to a file nothing is written.
     """
     tell = _in_a_notebook() or _in_a_terminal() or (lambda *_words: None)
     try:

@@ -30,6 +30,7 @@ class _Borrowed(Explainer):
     input_only: ClassVar[bool] = True
     needs_gradient: ClassVar[bool] = False
     function: ClassVar[Function]
+    holds_model: ClassVar[bool] = False  # it runs the user's own model, whatever it is given
     has_sign: ClassVar[bool]
 
     @property
@@ -40,7 +41,7 @@ class _Borrowed(Explainer):
         target = question.target
         if not isinstance(target, ClassScore):
             raise TargetError(f"{type(self).title} explains classes only, got the target {target}: choose a class")
-        with question.trace.lent(question.example) as (model, image):
+        with question.trace.lent(question.example, itself=type(self).holds_model) as (model, image):
             relevance = type(self).function(model, image, target.index)
         if not isinstance(relevance, torch.Tensor):
             relevance = torch.from_numpy(np.asarray(relevance))
@@ -66,9 +67,9 @@ def from_callable(function: Function, *, title: str = "", signed: bool = True, s
 
     Args:
         function: ``function(model, input, class index)`` returns relevance: an array or tensor of the input's shape
-            ``(1, C, H, W)``, whose channels are summed, or a map ``(H, W)``. The model is in evaluation mode with its
-            parameters frozen, the input a copy; everything is put back afterwards. It is left in the middle of a pass
-            when nobody wants its result any more.
+            ``(1, C, H, W)``, whose channels are summed, or a map ``(H, W)``. The model is a copy that shares the memory
+            of its parameters, frozen and in evaluation mode; the input is a copy too. It is left in the middle of a
+            pass when nobody wants its result any more.
         title: what the menu says; by default the function's name.
         signed: whether values below zero mean evidence against the class.
 
@@ -77,8 +78,12 @@ def from_callable(function: Function, *, title: str = "", signed: bool = True, s
     >>> size(iw.record(torch.nn.Flatten(), torch.ones(1, 3, 4, 4)), target=0).values.shape
     torch.Size([4, 4])
     """
+    return _borrowed(function, title, summary, signed=signed)
+
+
+def _borrowed(function: Function, title: str, summary: str, *, signed: bool, holds_model: bool = False) -> Explainer:
     if isinstance(function, type) or not callable(function):
-        raise ParameterError(f"function must be callable, function(model, input, class), got {shown(function)}")
+        raise ParameterError(f"function must be callable, got {type(function).__name__} ({shown(function)})")
     title, summary = check_text(title, "title"), check_text(summary, "summary")
     named = title or getattr(function, "__name__", type(function).__name__)
     members = {
@@ -86,6 +91,7 @@ def from_callable(function: Function, *, title: str = "", signed: bool = True, s
         "summary": summary or f"{named}, given in Python",
         "function": staticmethod(function),
         "has_sign": signed,
+        "holds_model": holds_model,
     }
     name = "".join(letter for letter in named.title() if letter.isalnum()) or "Function"
     kind: type[Explainer] = type(name, (_Borrowed,), members)
@@ -118,7 +124,7 @@ def adapt(other: Any, *, title: str = "", **options: Any) -> Explainer:
             "use from_callable for a function of your own"
         )
     named = title or f"{type(other).__name__} ({library.replace('_', '-')})"
-    return from_callable(calls[library], title=named, signed=library != "pytorch_grad_cam")
+    return _borrowed(calls[library], named, "", signed=library != "pytorch_grad_cam", holds_model=True)
 
 
 def _of_class(values: Any, index: int, image: torch.Tensor) -> Any:

@@ -107,7 +107,7 @@ class Attribution:
         if size is None:
             height, width = values.shape if self.background is None else self.background.shape[-2:]
             size = (height, width)
-        table = colour_table(colormap or default_colormap(signed=self.signed))
+        table = colour_table(default_colormap(signed=self.signed) if colormap is None else colormap)
         return paint(values, size, table, colour_limits(values, signed=self.signed), alpha)
 
     def figure(self, colormap: str | None = None) -> Figure:
@@ -121,7 +121,7 @@ class Attribution:
             return bars_figure(self.array, self.names, title="\n".join(filter(None, (title, self.additivity))))
         self._map()
         title = f"{self.method} for {self.label}, at {self.layer} (score {self.score:.3g})"
-        chosen = colormap or default_colormap(signed=self.signed)
+        chosen = default_colormap(signed=self.signed) if colormap is None else colormap
         colour_table(chosen)  # refuses a name that matplotlib does not have, with a sentence
         return attribution_figure(self.array, self.picture, signed=self.signed, colormap=chosen, title=title)
 
@@ -137,21 +137,25 @@ class Attribution:
             return f"{subject}: zero everywhere."
         if array.min() == array.max():
             return f"{subject}: {array.max():.3g} everywhere."
-        place = self._place
-        sums = f" {self.additivity[:1].upper()}{self.additivity[1:]}." if self.additivity else ""
+        where = self._where
+        sums = ""
+        if self.additivity:
+            sums = f" {self.additivity[0].upper()}{self.additivity[1:]}."
         if self.signed:
-            return f"{subject}: {_evidence(array, place)}. Values {array.min():.3g} to {array.max():.3g}.{sums}"
+            return f"{subject}: {_evidence(array, where)}. Values {array.min():.3g} to {array.max():.3g}.{sums}"
         return (
-            f"{subject}: strongest {place(array, int(array.argmax()))}; half of the total lies in "
+            f"{subject}: strongest {where(array, int(array.argmax()))}; half of the total lies in "
             f"{_share_of_half(array)} of the {'area' if array.ndim == 2 else 'values'}. "
             f"Values {array.min():.3g} to {array.max():.3g}."
         )
 
-    def _place(self, array: NDArray[np.float32], position: int) -> str:
+    def _where(self, array: NDArray[np.float32], position: int) -> str:
         """A position in words."""
         if self.names:
             return f"at {self.names[position]}"
-        return (_region if self.background is not None and array.ndim == 2 else _index)(array, position)
+        if self.background is not None and array.ndim == 2:
+            return _region(array, position)
+        return _index(array, position)
 
     def _map(self) -> NDArray[np.float32]:
         if self.values.ndim != 2:
@@ -177,17 +181,17 @@ def _region(array: NDArray[np.float32], position: int) -> str:
     return f"in the {region} (row {row + 1} of {array.shape[0]}, column {column + 1} of {array.shape[1]})"
 
 
-def _evidence(array: NDArray[np.float32], place: Callable[[NDArray[np.float32], int], str]) -> str:
+def _evidence(array: NDArray[np.float32], where: Callable[[NDArray[np.float32], int], str]) -> str:
     """Evidence for and against the target: how much of each, and where each is strongest."""
     if array.min() >= 0:
-        return f"evidence for the target only, strongest {place(array, int(array.argmax()))}"
+        return f"evidence for the target only, strongest {where(array, int(array.argmax()))}"
     if array.max() <= 0:
-        return f"evidence against the target only, strongest {place(array, int(array.argmin()))}"
+        return f"evidence against the target only, strongest {where(array, int(array.argmin()))}"
     size = np.abs(array, dtype=np.float64)
     share = float(size[array > 0].sum() / size.sum())
     return (
-        f"{share:.0%} of the total is evidence for the target, strongest {place(array, int(array.argmax()))}; "
-        f"{1 - share:.0%} is evidence against it, strongest {place(array, int(array.argmin()))}"
+        f"{share:.0%} of the total is evidence for the target, strongest {where(array, int(array.argmax()))}; "
+        f"{1 - share:.0%} is evidence against it, strongest {where(array, int(array.argmin()))}"
     )
 
 

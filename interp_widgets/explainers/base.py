@@ -16,7 +16,7 @@ from interp_widgets.explainers.estimate import ErrorKind, Estimate
 from interp_widgets.explainers.hyper_parameters import allowed, is_allowed, limits
 from interp_widgets.explainers.question import Question, pick
 from interp_widgets.trace import Target, TargetLike, Trace
-from interp_widgets.trace.arguments import check_example, check_is
+from interp_widgets.trace.arguments import check_example, check_is, shown
 from interp_widgets.trace.target import Values, as_target
 
 __all__ = ["CAM", "Explainer", "limits"]
@@ -47,7 +47,9 @@ class Explainer(ABC):
             if convert is not None:
                 object.__setattr__(self, field.name, convert(value))
             elif not is_allowed(value, field):
-                raise ParameterError(f"{type(self).__name__}: {field.name} must be {allowed(field)}, got {value!r}")
+                raise ParameterError(
+                    f"{type(self).__name__}: {field.name} must be {allowed(field)}, got {shown(value)}"
+                )
 
     @classmethod
     def missing(cls) -> str:
@@ -162,6 +164,14 @@ class CAM(Explainer):
         """The map ``(H', W')`` from a layer's activation and gradient, both ``(C, H', W')``."""
 
 
+def _score(target: Target, trace: Trace, example: int) -> float:
+    """The score of one input of a batch, where the target is one whose score adds up over the batch."""
+    score = trace.score(target)  # refuses a wrong class and a score that is not finite
+    if target.adds_up and trace.examples > 1:
+        score = pick(target.each(Values(trace, trace.activation)), example)
+    return float(score)
+
+
 def _prediction(trace: Trace, example: int) -> int:
     return int(pick(trace.probabilities, example).argmax())
 
@@ -181,11 +191,3 @@ def _background(trace: Trace, example: int) -> torch.Tensor | None:
         if len(site.shape) == 3 and site.shape[0] in (1, 3) and site.dtype.is_floating_point:
             return trace.activation(name)
     return None
-
-
-def _score(target: Target, trace: Trace, example: int) -> float:
-    """The score of one input of a batch, where the target is one whose score adds up over the batch."""
-    score = trace.score(target)  # refuses a wrong class and a score that is not finite
-    if target.adds_up and trace.is_batch:
-        score = pick(target.each(Values(trace, trace.activation)), example)
-    return float(score)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from interp_widgets.errors import InputError, ParameterError
 from interp_widgets.explainers.hyper_parameters import limits
+from interp_widgets.trace.arguments import is_name_of, shown
 
 __all__ = [
     "BASELINES",
@@ -53,9 +54,9 @@ def as_baseline(baseline: str | torch.Tensor | Given) -> Baseline:
     """
     if isinstance(baseline, torch.Tensor):
         return Given(baseline.detach().clone())
-    if isinstance(baseline, Given) or baseline in BASELINES:
+    if isinstance(baseline, Given) or is_name_of(baseline, BASELINES):
         return baseline
-    raise ParameterError(f"baseline must be a tensor or one of {', '.join(BASELINES)}, got {baseline!r}")
+    raise ParameterError(f"baseline must be a tensor or one of {', '.join(BASELINES)}, got {shown(baseline)}")
 
 
 BASELINE_LIMITS = limits(options=tuple(BASELINES), help="what the input is compared with", convert=as_baseline)

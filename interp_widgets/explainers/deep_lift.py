@@ -109,7 +109,7 @@ class DeepLiftSHAP(Explainer):
             # as many as fit: a walk takes about as long for many as for one, and the draft is a picture already
             return question.batches(count, gradient=True, growing=False)
         # At a layer, what is lost on the way back is known for all rows together only.
-        return (range(place, place + 1) for place in range(count))
+        return (range(row, row + 1) for row in range(count))
 
     def _baselines(self, trace: Trace) -> list[tuple[Baseline, int]]:
         if self.baseline == "noise":

@@ -43,7 +43,7 @@ def is_allowed(value: Any, field: Field[Any]) -> bool:
     """Whether a hyper-parameter may have this value."""
     options = field.metadata.get("options")
     if options:
-        return value in options
+        return isinstance(value, tuple(map(type, options))) and value in options
     if isinstance(field.default, bool):
         return isinstance(value, bool)
     if not isinstance(field.default, (int, float)):

@@ -46,7 +46,7 @@ class _Covering(Explainer):
 
 @dataclass(frozen=True)
 class Occlusion(_Covering):
-    """What the score loses when a square of the image is covered, for each place of the square.
+    """What the score loses when a square of the image is covered, for each position of the square.
 
     Zeiler and Fergus 2014, arXiv:1311.2901, section 4.2. Deviations: the covering is a baseline instead of grey; a
     pixel has the mean over the squares that cover it (as in Captum), the last ones of a row or column are cut at the
@@ -71,7 +71,7 @@ class Occlusion(_Covering):
         side = max(1, round(self.patch * min(height, width)))
         step = max(1, round(self.stride * side))
         corners = list(product(_starts(height, side, step), _starts(width, side, step)))
-        corners = [corners[place] for place in spread(len(corners))]
+        corners = [corners[number] for number in spread(len(corners))]
         (whole,) = question.probe(image[None]).scores
         lost, times = torch.zeros(2, height, width, dtype=image.dtype, device=image.device)
         for part in question.batches(len(corners)):

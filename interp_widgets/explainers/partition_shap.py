@@ -70,10 +70,10 @@ class PartitionSHAP(Explainer):
         explainer = shap.PartitionExplainer(scores.of_channels_last, shap.maskers.Image(_channels_last(cover)))
         for count in _doubling(self.samples):
             with _ties(self.seed):  # so that a longer run begins with what a shorter one has asked
-                found = explainer(
+                explanation = explainer(
                     _channels_last(image)[None], max_evals=count, batch_size=ASKED_AT_ONCE, silent=True
-                ).values
-            values = torch.from_numpy(np.ascontiguousarray(found[0])).to(image)  # (H, W, C, outputs)
+                )
+            values = torch.from_numpy(np.ascontiguousarray(explanation.values[0])).to(image)  # (H, W, C, outputs)
             yield Estimate(values.reshape(*image.shape[1:], -1).sum(dim=-1), count, self.samples)
 
 
@@ -92,7 +92,7 @@ class _Scores:
     def __call__(self, images: torch.Tensor) -> list[float]:
         """The scores of images ``(B, C, H, W)`` on the CPU."""
         keys = [blake2b(image.contiguous().view(torch.uint8).numpy()).digest() for image in images]
-        fresh = {key: place for place, key in enumerate(keys) if key not in self._known}
+        fresh = {key: row for row, key in enumerate(keys) if key not in self._known}
         asked = images[list(fresh.values())]
         scores: list[float] = []
         for part in self._question.batches(len(asked), growing=False):

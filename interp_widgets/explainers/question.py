@@ -10,7 +10,7 @@ import torch
 from interp_widgets.errors import InputError
 from interp_widgets.explainers.baselines import Baseline, baselines_of
 from interp_widgets.trace import Target, Trace
-from interp_widgets.trace.trace import Probe
+from interp_widgets.trace.passes import Probe
 
 __all__ = ["Question", "pick", "precise"]
 
@@ -108,13 +108,13 @@ class Question:
 
         The scores ``(B,)`` and the gradients ``(B, *shape)`` are in single precision at least.
         """
-        found = self.trace.probe(self.layer, values, self.target, example=self.example, gradient=gradient)
-        return Probe(precise(found.scores), precise(found.gradients))
+        probe = self.trace.probe(self.layer, values, self.target, example=self.example, gradient=gradient)
+        return Probe(precise(probe.scores), precise(probe.gradients))
 
     def batches(self, count: int, *, gradient: bool = False, growing: bool = True) -> Iterator[range]:
         """``range(count)`` in parts that fit into memory, for ``probe`` at the layer; small ones first if ``growing``.
 
-        With gradients the whole pass is kept, so that a layer's place in the model does not matter.
+        With gradients the whole pass is kept, so that it does not matter how deep in the model the layer is.
         """
         layer = None if gradient else self.layer
         return self.trace.batches(count, gradient=gradient, layer=layer, growing=growing)

@@ -27,8 +27,9 @@ class Registry(Mapping[str, type[Explainer]]):
         self._all: dict[str, type[Explainer]] | None = None
 
     def __getitem__(self, name: str) -> type[Explainer]:
-        found = self._own.get(name)
-        return found if found is not None else self._with_plugins()[name]
+        if name in self._own:  # plug-ins are loaded only when somebody asks for one
+            return self._own[name]
+        return self._with_plugins()[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._with_plugins())

@@ -44,7 +44,7 @@ def _superpixels(image: torch.Tensor, count: int) -> torch.Tensor:
         from skimage.segmentation import slic  # noqa: PLC0415 - an optional dependency
     except ImportError as error:
         raise missing_extra("superpixels need scikit-image", "superpixels") from error
-    found: Any = slic(to_picture(image), n_segments=count, start_label=0)
-    _, numbers = torch.unique(torch.from_numpy(found), return_inverse=True)  # no number without a position
+    labels: Any = slic(to_picture(image), n_segments=count, start_label=0)  # (H, W)
+    _, numbers = torch.unique(torch.from_numpy(labels), return_inverse=True)  # no number without a position
     parts: torch.Tensor = numbers.reshape(1, *image.shape[-2:]).to(image.device)
     return parts

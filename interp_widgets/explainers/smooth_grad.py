@@ -123,10 +123,10 @@ class VarGrad(_Noisy):
 
 @dataclass(frozen=True)
 class ExpectedGradients(Explainer):
-    """Integrated gradients averaged over many baselines and places on the way, each drawn at random.
+    """Integrated gradients averaged over random baselines and random points on the way from them to the input.
 
     Expected Gradients, Erion et al. 2019, arXiv:1906.10670, eq. 2; shap and Captum call the same GradientSHAP. With
-    ``baseline="noise"`` each sample draws its own; with another there is one baseline and only the place is random.
+    ``baseline="noise"`` each sample draws its own; with another there is one baseline and only the point is random.
     ``noise`` adds noise to the input as Captum's ``stdevs`` does (a share of the input's range). Deviation: channels
     are summed. ``error`` is the standard error of the mean, relative to it. ``values`` is ``(H, W)`` for images and
     spatial layers, the input's shape without the batch otherwise; positive for evidence for the target; score units.
@@ -134,11 +134,11 @@ class ExpectedGradients(Explainer):
 
     family: ClassVar[str] = "Paths and noise"
     title: ClassVar[str] = "Expected Gradients"
-    summary: ClassVar[str] = "GradientSHAP: integrated gradients over random baselines and places"
+    summary: ClassVar[str] = "GradientSHAP: integrated gradients over random baselines and points"
     refines: ClassVar[bool] = True
     error_kind: ClassVar[ErrorKind | None] = ErrorKind.STANDARD_ERROR
 
-    samples: int = field(default=32, metadata=limits(2, 2000, help="random pairs of a baseline and a place"))
+    samples: int = field(default=32, metadata=limits(2, 2000, help="random pairs of a baseline and a point"))
     baseline: Baseline = field(default="noise", metadata=BASELINE_LIMITS)
     noise: float = field(default=0.0, metadata=limits(0.0, 2.0, help="on the input, as a share of its range"))
     seed: int = field(default=0, metadata=limits(0, 2**31 - 1, help="of everything drawn: the same seed, the same map"))
@@ -155,12 +155,12 @@ class ExpectedGradients(Explainer):
         for part in question.batches(self.samples, gradient=True):
             seeds = [self.seed + sample for sample in part]
             starts = question.baselines(self.baseline, seeds).to(value)  # (B, *shape); the same one but for noise
-            noise, places = [], []
+            noise, fractions = [], []
             for _ in part:  # one by one, so that a sample does not depend on how many fit into a batch
                 noise.append(torch.randn(value.shape, generator=generator))
-                places.append(torch.rand((), generator=generator))
+                fractions.append(torch.rand((), generator=generator))
             ends = value + deviation * torch.stack(noise).to(value)  # (B, *shape)
-            along = torch.stack(places).to(value).reshape(-1, *[1] * value.ndim)  # (B, 1, ...)
+            along = torch.stack(fractions).to(value).reshape(-1, *[1] * value.ndim)  # (B, 1, ...)
             gradients = question.probe(starts + along * (ends - starts), gradient=True).gradients
             products = gradients * (ends - starts)
             total += products.sum(dim=0)

@@ -31,8 +31,8 @@ def biases(trace: Trace) -> Iterator[tuple[str, torch.Tensor]]:
 
     A batch normalisation in evaluation mode adds ``bias - mean * weight / deviation``.
     """
-    names = {site.index: name for name, site in trace.sites.items()}
-    for operation in trace._tape:
+    names = trace.tape.names
+    for operation in trace.tape.operations:
         if operation.name in BIASED and operation.outputs[0] in names:
             constant = _bias(trace, operation)
             if constant is not None and bool(constant.any()):
@@ -42,7 +42,7 @@ def biases(trace: Trace) -> Iterator[tuple[str, torch.Tensor]]:
 def _bias(trace: Trace, operation: Operation) -> torch.Tensor | None:
     def given(name: str, place: int) -> Any:
         found = operation.args[place] if len(operation.args) > place else operation.kwargs.get(name)
-        return trace._value(found.index, name) if isinstance(found, Ref) else found
+        return trace.tape.value(found.index, name) if isinstance(found, Ref) else found
 
     weight_name, weight_place, bias_name, bias_place = BIASED[operation.name]
     bias, weight = given(bias_name, bias_place), given(weight_name, weight_place)

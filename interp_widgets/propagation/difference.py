@@ -94,11 +94,11 @@ def multipliers(trace: Trace, reference: Trace, layers: Sequence[str], target: T
 class _Walk:
     def __init__(self, trace: Trace, reference: Trace, wanted: set[int]) -> None:
         self._trace = trace
-        self._tape, self._values = trace._tape, trace._values
+        self._tape, self._values = trace.tape, trace.tape.values
         self._end, self._start = Replay(trace), Replay(reference)
         self._wanted = wanted
         self._steps: Found = {}
-        self._names = {site.index: name for name, site in trace.sites.items()}
+        self._names = trace.tape.names
         self._moving = self._moved()
         self._tolerance = self._worst = 0.0
         self.found: Found = {}
@@ -106,21 +106,13 @@ class _Walk:
 
     def _moved(self) -> set[int]:
         """The values that may differ between the two passes."""
-        made = {index for operation in self._tape for _, index in self._made(operation)}
+        made = {index for operation in self._tape.operations for _, index in self._tape.made_by(operation)}
         given = set(range(len(self._values))) - made
         moving = {index for index in given if not torch.equal(self._end[index], self._start[index])}
-        for operation in self._tape:
+        for operation in self._tape.operations:
             if any(ref.index in moving for ref in refs_in((operation.args, operation.kwargs))):
-                moving |= {index for _, index in self._made(operation)}
+                moving |= {index for _, index in self._tape.made_by(operation)}
         return moving
-
-    def _made(self, operation: Operation) -> list[tuple[int, int]]:
-        """Position and value of each output that the operation made; others it only handed through."""
-        return [
-            (position, index)
-            for position, index in enumerate(operation.outputs)
-            if self._values[index].operation is operation and self._values[index].output == position
-        ]
 
     def _numbers(self, indices: set[int]) -> list[int]:
         """Those values that are numbers and differ between the two passes."""
@@ -161,12 +153,16 @@ class _Walk:
     def back(self) -> None:
         """From the last operation to the one that made the first of the layers asked for."""
         unwanted = interruption()
-        makers = {index: place for place, operation in enumerate(self._tape) for _, index in self._made(operation)}
+        makers = {
+            index: place
+            for place, operation in enumerate(self._tape.operations)
+            for _, index in self._tape.made_by(operation)
+        }
         first = min((makers.get(index, -1) for index in self._wanted), default=-1)
-        for operation in reversed(self._tape[first + 1 :]):
+        for operation in reversed(self._tape.operations[first + 1 :]):
             if unwanted is not None and unwanted():
                 raise Interrupted
-            made = self._made(operation)
+            made = self._tape.made_by(operation)
             arrived = {position: self.found[index] for position, index in made if index in self.found}
             if any(bool(multiplier.any()) for multiplier in arrived.values()):
                 self._through(operation, arrived)

@@ -55,7 +55,7 @@ class Relevance:
         self._epsilon, self._plus = epsilon, plus
         self._replay = Replay(trace)
         self._found: Found = {}
-        self._names = {site.index: name for name, site in trace.sites.items()}
+        self._names = trace.tape.names
         self._gates = self._gated()
 
     def at(self, layer: str) -> torch.Tensor:
@@ -66,20 +66,16 @@ class Relevance:
             StaleError: a parameter changed since the recording.
         """
         trace, wanted = self._trace, self._trace.site(layer).index
-        trace._check_fresh("relevance")
+        trace.tape.check_fresh("relevance", read=trace.tape.memory)
         unwanted = interruption()
         with torch.inference_mode(mode=False), torch.enable_grad():
             self._seed()
-            for operation in reversed(trace._tape):
+            for operation in reversed(trace.tape.operations):
                 if unwanted is not None and unwanted():
                     raise Interrupted
-                if wanted in operation.outputs and trace._values[wanted].operation is operation:
+                if wanted in operation.outputs and trace.tape.values[wanted].operation is operation:
                     break
-                made = [
-                    (place, index)
-                    for place, index in enumerate(operation.outputs)
-                    if trace._values[index].operation is operation and index in self._found
-                ]
+                made = [(place, index) for place, index in trace.tape.made_by(operation) if index in self._found]
                 if made:
                     self._through(operation, {place: self._found.pop(index) for place, index in made})
                 for _, index in made:
@@ -102,7 +98,7 @@ class Relevance:
     def _gated(self) -> set[int]:
         """Values that weigh others, such as attention: they have no relevance of their own."""
         gates: set[int] = set()
-        for operation in self._trace._tape:
+        for operation in self._trace.tape.operations:
             name, refs = operation.name.strip("_"), refs_in((operation.args, operation.kwargs))
             moved = name in MOVES and refs and all(ref.index in gates for ref in refs)
             if name in GATES or operation.name in GATES or moved:
@@ -114,7 +110,7 @@ class Relevance:
 
     def _through(self, operation: Operation, arrived: Found) -> None:
         name = operation.name.strip("_")
-        values = self._trace._values
+        values = self._trace.tape.values
         followed = [
             ref.index for ref in refs_in((operation.args, operation.kwargs)) if values[ref.index].edge is not None
         ]
@@ -163,7 +159,7 @@ class Relevance:
         self._hand_back(points, results, arrived)
 
     def _through_alias(self, operation: Operation, arrived: Found) -> None:
-        sources = [index for index in self._replay.alias_sources(operation) if self._trace._values[index].edge]
+        sources = [index for index in self._replay.alias_sources(operation) if self._trace.tape.values[index].edge]
         points = self._points(list(dict.fromkeys(sources)))
         self._hand_back(points, self._replay.run_alias(operation, points), arrived)
 

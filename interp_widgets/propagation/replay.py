@@ -34,14 +34,14 @@ class Replay:
     """
 
     def __init__(self, trace: Trace) -> None:
-        self._trace = trace
-        self._values = trace._values
+        self._tape = trace.tape
+        self._values = trace.tape.values
         self._again: dict[int, torch.Tensor] = {}
 
     def __getitem__(self, index: int) -> torch.Tensor:
         value = self._values[index]
         if value.tensor is not None or value.operation is None:
-            return self._trace._value(index, f"value {index}")
+            return self._tape.value(index)
         if index not in self._again:
             with torch.no_grad():
                 self._again[index] = self.run(value.operation)[value.output]
@@ -145,14 +145,15 @@ def check_same_tape(trace: Trace, reference: Trace) -> None:
     """
     hint = "Choose another baseline, or a method that compares no two passes, such as Integrated Gradients"
     lead = "the model does not take the same way for the reference as for the input"
-    for place, (own, other) in enumerate(zip(trace._tape, reference._tape, strict=False)):
+    for place, (own, other) in enumerate(zip(trace.tape.operations, reference.tape.operations, strict=False)):
         if not _same(own, other):
-            names = {site.index: name for name, site in trace.sites.items()}
+            names = trace.tape.names
             where = next((repr(names[index]) for index in own.outputs if index in names), f"operation {place}")
             found = f"{own.name} with other arguments" if own.name == other.name else other.name
             raise GradientError(f"{lead}: at {where} it does {own.name}, and {found} for the reference. {hint}")
-    if (len(trace._tape), len(trace._values)) != (len(reference._tape), len(reference._values)):
-        counts = f"{len(trace._tape)} operations for the input, {len(reference._tape)} for the reference"
+    here, there = trace.tape, reference.tape
+    if (len(here.operations), len(here.values)) != (len(there.operations), len(there.values)):
+        counts = f"{len(here.operations)} operations for the input, {len(there.operations)} for the reference"
         raise GradientError(f"{lead}: {counts}. {hint}")
 
 

@@ -51,16 +51,8 @@ def ruled_gradient(
     """
     goal, site = as_target(target, trace), trace.site(layer)
     hook = _guided if rule == "guided" else _deconvnet
-    with trace._passing:
-        starts = [edge.node.node for edge, _ in trace._seed(goal)[1]]
-        handles = [
-            node.register_hook(hook) for node in _nodes(starts) if node.name().rstrip("0123456789") in ACTIVATIONS
-        ]
-        try:
-            return trace._backward(goal, [site])[site.index]
-        finally:
-            for handle in handles:
-                handle.remove()
+    with trace.gradients_of.hooked(goal, _activations, hook):
+        return trace.gradients_of.backward(goal, [site])[site.index]
 
 
 def _guided(given: Gradients, arrived: Gradients) -> Gradients:
@@ -69,6 +61,11 @@ def _guided(given: Gradients, arrived: Gradients) -> Gradients:
 
 def _deconvnet(given: Gradients, arrived: Gradients) -> Gradients:
     return (arrived[0].clamp(min=0), *given[1:])
+
+
+def _activations(starts: list[Any]) -> Iterator[Any]:
+    """The activation functions of the graph that some nodes lead to."""
+    return (node for node in _nodes(starts) if node.name().rstrip("0123456789") in ACTIVATIONS)
 
 
 def _nodes(starts: list[Any]) -> Iterator[Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from interp_widgets.errors import ParameterError
 from interp_widgets.render.blend import resample
+from interp_widgets.trace.arguments import check_number, is_name_of, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +27,6 @@ def default_colormap(*, signed: bool) -> str:
     return "RdBu_r" if signed else "viridis"
 
 
-@cache
 def colour_table(name: str) -> NDArray[np.uint8]:
     """The 256 colours of a matplotlib colour map, ``(256, 3)`` uint8.
 
@@ -34,9 +35,16 @@ def colour_table(name: str) -> NDArray[np.uint8]:
     """
     from matplotlib import colormaps  # noqa: PLC0415 - a third of a second, only when something is drawn
 
-    if name not in colormaps:
+    if not is_name_of(name, colormaps):
         listing = ", ".join(SEQUENTIAL + DIVERGING)
-        raise ParameterError(f"no colour map is named {name!r}; use one of {listing} or another of matplotlib's")
+        raise ParameterError(f"no colour map is named {shown(name)}; use one of {listing} or another of matplotlib's")
+    return _table(name)
+
+
+@cache
+def _table(name: str) -> NDArray[np.uint8]:
+    from matplotlib import colormaps  # noqa: PLC0415
+
     table = (colormaps[name](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
     table.setflags(write=False)
     return table
@@ -72,11 +80,13 @@ def paint(
     Raises:
         ParameterError: ``alpha`` outside 0..1; a size that is not two positive whole numbers, or above 100 megapixels.
     """
-    if not 0 <= alpha <= 1:
-        raise ParameterError(f"alpha must be in 0..1, got {alpha}")
-    height, width = size
-    if min(size) < 1 or height * width > MAX_PIXELS:
-        raise ParameterError(f"size must be (height, width), each 1 or more, {MAX_PIXELS:,} pixels at most, got {size}")
+    check_number(alpha, "alpha", 0, 1)
+    sides = [int(side) for side in size] if _is_size(size) else [0]
+    if min(sides) < 1 or math.prod(sides) > MAX_PIXELS:
+        raise ParameterError(
+            f"size must be (height, width), each 1 or more, {MAX_PIXELS:,} pixels at most, got {shown(size)}"
+        )
+    height, width = sides
     low, high = limits
     native = np.asarray(values, dtype=np.float64)
     places = (native - low) / (high - low) * 255 if high > low else np.zeros(native.shape)
@@ -88,3 +98,12 @@ def paint(
     # conversion cuts towards zero, which is the floor of whatever is not clipped
     pixels: NDArray[np.uint8] = np.take(words, rounded.astype(np.intp), mode="clip").view(np.uint8)
     return pixels.reshape(height, width, 4)
+
+
+def _is_size(size: Any) -> bool:
+    """Whether it is two whole numbers."""
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        return False
+    return all(
+        hasattr(side, "__index__") and np.ndim(side) == 0 and not isinstance(side, (bool, type)) for side in size
+    )

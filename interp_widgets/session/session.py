@@ -27,7 +27,7 @@ from interp_widgets.session.jobs import Jobs
 from interp_widgets.session.state import SessionState
 from interp_widgets.session.turn import TURN
 from interp_widgets.trace import ClassScore, Trace
-from interp_widgets.trace.arguments import as_bytes, as_names, plain_module
+from interp_widgets.trace.arguments import as_bytes, as_items, as_names, plain_module, shown
 from interp_widgets.trace.target import as_target
 
 __all__ = ["Session"]
@@ -36,6 +36,10 @@ MEMORY_BUDGET = 512 * 2**20
 """Bytes that the traces of all sessions of a kernel may keep; the one used longest ago lets go of its trace first."""
 
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+class WrongTypeError(ParameterError, t.TraitError):
+    """A trait of a ``Session`` was set to a value of another type; traitlets' own error too, as its users expect."""
 
 
 class _Take(NamedTuple):
@@ -89,7 +93,13 @@ class Session(SessionState):
         self.jobs = Jobs()  # slow work of everything that shows this session
         self.recordings = 0
         self.record_seconds = 0.0
-        self._inputs = Inputs(inputs, self.model, preprocess, names=names, labels=labels)
+        self._inputs = Inputs(
+            inputs,
+            self.model,
+            preprocess,
+            names=as_items(names, "names", str),
+            labels=as_items(labels, "labels", int),
+        )
         self._recorded = -1
         self._take: _Take | None = None
         self._closed = False
@@ -114,7 +124,10 @@ class Session(SessionState):
     def __setattr__(self, name: str, value: Any) -> None:
         """Traits change in one turn."""
         with TURN:
-            super().__setattr__(name, value)
+            try:
+                super().__setattr__(name, value)
+            except t.TraitError as error:  # a value of another type
+                raise WrongTypeError(f"{name} cannot be {shown(value)}: {error}") from error
 
     # Inputs
 
@@ -262,9 +275,11 @@ class Session(SessionState):
     def _validate_layer(self, proposal: dict[str, Any]) -> str:
         self._check_open()
         layer: str = proposal["value"]
-        if self.trace is not None:
-            self.trace.site(layer)
-        return layer
+        if self.trace is None:
+            return layer
+        site = self.trace.site(layer)
+        is_known = layer in self.trace.layers or layer in self.trace.sites
+        return layer if is_known else site.name  # a module at two places is shown at the first
 
     @t.validate("channel")
     def _validate_channel(self, proposal: dict[str, Any]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import torch
@@ -18,6 +18,7 @@ from interp_widgets.errors import CopyError, InputError, ModelError, ParameterEr
 
 __all__ = [
     "as_bytes",
+    "as_items",
     "as_kwargs",
     "as_list",
     "as_names",
@@ -25,6 +26,7 @@ __all__ = [
     "check_count",
     "check_example",
     "check_is",
+    "check_number",
     "check_tensor",
     "check_text",
     "check_whole",
@@ -184,6 +186,23 @@ def _in_order(names: Mapping[Any, Any], wanted: str) -> tuple[str, ...] | None:
     return tuple(str(numbered[index]) for index in range(len(numbered))) or None
 
 
+def as_items(given: Any, what: str, kind: type) -> list[Any]:
+    """A sequence whose items are of a kind, or ``None`` where they are not known.
+
+    Raises:
+        ParameterError: a text, no sequence, another kind of item.
+    """
+    if given is None:
+        return []
+    wanted = f"{what} must be a sequence of {kind.__name__} (None where unknown), got {shown(given)}"
+    if isinstance(given, (str, bytes, dict, type)) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) != 1:
+        raise ParameterError(wanted)
+    items = [item.item() if hasattr(item, "item") else item for item in given]  # numpy's and torch's numbers
+    if not all(item is None or (isinstance(item, kind) and not isinstance(item, bool)) for item in items):
+        raise ParameterError(wanted)
+    return items
+
+
 def check_count(class_names: Sequence[str] | None, output: Output) -> None:
     """Refuse class names that are not one per class of the output.
 
@@ -220,6 +239,18 @@ def as_bytes(limit: Any, what: str = "memory_limit") -> int | None:
     if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not math.isfinite(limit) or limit < 0:
         raise ParameterError(wanted)
     return int(limit)
+
+
+def check_number(number: Any, what: str, low: float, high: float) -> None:
+    """Refuse what is no number in ``low..high``.
+
+    Raises:
+        ParameterError: anything else.
+    """
+    is_scalar = type(number).__module__ == "numpy" and number.ndim == 0 and number.dtype.kind in "iuf"
+    is_number = is_scalar or (isinstance(number, (int, float)) and not isinstance(number, bool))
+    if not is_number or not low <= number <= high:
+        raise ParameterError(f"{what} must be in {low}..{high}, got {shown(number)}")
 
 
 def check_whole(number: Any, what: str, low: int) -> int:
@@ -265,9 +296,9 @@ def as_list(given: Any) -> list[Any]:
     return [given]
 
 
-def is_name_of(given: Any, known: Iterable[str]) -> bool:
+def is_name_of(given: Any, known: Container[str]) -> bool:
     """Whether it is one of some names; whatever is no text is none of them."""
-    return isinstance(given, str) and given in tuple(known)
+    return isinstance(given, str) and given in known
 
 
 def check_text(text: Any, what: str) -> str:

@@ -7,6 +7,8 @@ from functools import cached_property
 
 from torch import nn
 
+from interp_widgets.trace.names import SiteName
+
 __all__ = ["Calls"]
 
 
@@ -39,7 +41,9 @@ class Calls:
             return frozenset()
         needed = {outer for call in kept for outer in (call, *self.around(call))}
         return frozenset(
-            call for call in self._self_contained - needed if not _hooked(model.get_submodule(_path(call)))
+            call
+            for call in self._self_contained - needed
+            if not _hooked(model.get_submodule(SiteName.parse(call).path))
         )
 
     def outermost(self, calls: Iterable[str]) -> set[str]:
@@ -52,17 +56,13 @@ class Calls:
         """Calls of ``whole`` with no module in them that runs elsewhere too."""
         calls_of: dict[str, list[str]] = {}
         for call in self._outer:
-            calls_of.setdefault(_path(call), []).append(call)
+            calls_of.setdefault(SiteName.parse(call).path, []).append(call)
         around = {call: frozenset(self.around(call)) for call in self._outer}
         leaky = set()
         for calls in calls_of.values():
             for call in calls:
                 leaky |= {outer for outer in around[call] if any(outer not in around[other] for other in calls)}
         return self._whole - leaky
-
-
-def _path(call: str) -> str:
-    return call.partition(":")[0]
 
 
 def _hooked(module: nn.Module) -> bool:

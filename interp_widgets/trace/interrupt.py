@@ -78,12 +78,20 @@ class Undisturbed:
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run code that Ctrl-C may end at once."""
-        self._deliver()
+        self.open()
         try:
-            self._open = True
             return function(*args, **kwargs)
         finally:
-            self._open = False
+            self.shut()
+
+    def open(self) -> None:
+        """From here on Ctrl-C ends what runs at once."""
+        self._deliver()
+        self._open = True
+
+    def shut(self) -> None:
+        """From here on Ctrl-C waits."""
+        self._open = False
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
         if self._open:

@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from interp_widgets.trace.in_place import InPlace
 from interp_widgets.trace.interrupt import Interrupted, interruption
+from interp_widgets.trace.names import SiteName
 from interp_widgets.trace.shadow import Escaped, Shadow, run_module
 from interp_widgets.trace.values import (
     Edge,
@@ -36,7 +37,7 @@ from interp_widgets.trace.values import (
     window_of,
 )
 
-__all__ = ["Recorder", "main_tensor", "raw_name", "with_tensor"]
+__all__ = ["Recorder", "counted", "main_tensor", "with_tensor"]
 
 IN_PLACE_DUNDERS = frozenset(
     f"__{name}__"
@@ -169,7 +170,7 @@ class Recorder(TorchFunctionMode):
     ) -> None:
         super().__init__()
         # ready before the mode is on: making a leaf is nothing that the model did
-        self._edits = {raw_name(name): _as_leaf(value) for name, value in edits.items()}
+        self._edits = {counted(name): _as_leaf(value) for name, value in edits.items()}
         self.values: list[Value] = []
         self.tape: list[Operation] = []
         self.sites: dict[str, tuple[int, str | None, str]] = {}
@@ -409,6 +410,7 @@ class Recorder(TorchFunctionMode):
             Value(
                 shape=tuple(tensor.shape),
                 dtype=tensor.dtype,
+                device=tensor.device,
                 tensor=plain,
                 version=-1 if plain.is_inference() else plain._version,
                 edge=_quick_edge(tensor),
@@ -496,16 +498,16 @@ class Recorder(TorchFunctionMode):
         self._unsorted.clear()
 
     def _final_call(self, name: str) -> str:
-        return self._final_name(name, name.partition(":")[0] or None)
+        return self._final_name(name, SiteName.parse(name).path or None)
 
     def _final_name(self, name: str, path: str | None) -> str:
         first_of_several = path is not None and self._counts[path] > 1 and not name.startswith(f"{path}:")
         return f"{path}:0{name.removeprefix(path or '')}" if first_of_several else name
 
 
-def raw_name(site: str) -> str:
+def counted(site: str) -> str:
     """What a site is called while the pass runs, when nobody knows yet whether there will be a second call."""
-    return site.removesuffix(":0")
+    return str(SiteName.parse(site).counted)
 
 
 def main_tensor(found: list[tuple[str, torch.Tensor]]) -> str:
@@ -542,6 +544,8 @@ def _same_window(tensor: torch.Tensor, other: torch.Tensor) -> bool:
 def _quick_edge(tensor: torch.Tensor) -> Edge | None:
     """As ``edge_of``, which takes several times as long for the nodes that are not torch's own."""
     node: Any = tensor.grad_fn
+    if node is None and tensor._is_view() and not torch.is_grad_enabled():
+        return None  # on its way through an autograd function: it joins the graph when that returns
     if node is None or isinstance(node, torch._C._FunctionBase):
         return edge_of(tensor)
     return Edge(GradientEdge(node, tensor.output_nr))

@@ -15,12 +15,15 @@ from torch import nn
 from interp_widgets.errors import InputError, TargetError
 from interp_widgets.trace.arguments import as_bytes, as_kwargs, as_names, check_count, plain_module
 from interp_widgets.trace.calls import Calls
+from interp_widgets.trace.device import fitted
 from interp_widgets.trace.fingerprint import Fingerprint
 from interp_widgets.trace.in_place import InPlace, in_place
 from interp_widgets.trace.interrupt import Interruptible, Undisturbed, interruption
-from interp_widgets.trace.recorder import Recorder, main_tensor, raw_name, with_tensor
+from interp_widgets.trace.names import SiteName
+from interp_widgets.trace.recorder import Recorder, counted, main_tensor, with_tensor
 from interp_widgets.trace.shadow import Escaped, Shadow, run_module, shadow_of
 from interp_widgets.trace.state import RandomState, pass_state
+from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.trace import Recording, Trace
 from interp_widgets.trace.values import map_structure, tensors_in
 
@@ -48,8 +51,8 @@ def record(
         model: any ``nn.Module``; ``torch.compile``, ``DataParallel``, Lightning and Ultralytics wrappers are looked
             through. It is left as it was found.
         inputs: a tensor (``model(x)``), a tuple (``model(*inputs)``), a dict (``model(**inputs)``) or a list, given
-            whole
-            (``model(inputs)``, as torchvision's detectors want it).
+            whole (``model(inputs)``, as torchvision's detectors want it); brought to the model's device and floating
+            type.
         kwargs: further keyword arguments of the model.
         target_output: which tensor of the output holds the class scores: a key, an index, or a function of the
             output. By
@@ -84,7 +87,7 @@ def record(
     names = {"class_names": as_names(class_names), "feature_names": as_names(feature_names, "feature_names")}
     modes = None if evaluation else {path: module.training for path, module in model.named_modules()}
     run = Pass(model, options, target_output, modes, limit, names, Stage(model))
-    trace = run.record(inputs, run.kwargs)
+    trace = run.record(fitted(inputs, model), fitted(run.kwargs, model))
     check_count(trace.class_names, trace)
     return trace
 
@@ -178,17 +181,19 @@ class Pass:
         slots = iter(names)
         arguments = map_structure(lambda _tensor: Slot(next(slots)), (inputs, dict(kwargs)))
         recording = Recording(
-            model=self.model,
-            values=recorder.values,
-            tape=recorder.tape,
-            sites=recorder.sites,
-            layers=recorder.layers,
+            tape=Tape(
+                self.model,
+                recorder.values,
+                recorder.tape,
+                made=recorder.sites,
+                layers=recorder.layers,
+                inputs=names,
+                fingerprint=Fingerprint(shadow),
+            ),
             calls=Calls(recorder.outer, recorder.whole, stateful=bool(shadow.stored)),
-            inputs=names,
             output=plain,
             output_sites=output_sites,
             logits=logits,
-            fingerprint=Fingerprint(shadow, dict(shadow.copy.named_parameters())),
             again=replace(self, arguments=arguments),
         )
         return Trace(recording, memory_limit=self.memory_limit, **self.names)
@@ -226,11 +231,20 @@ class Pass:
         return found
 
     @contextmanager
-    def lend(self, inputs: Mapping[str, torch.Tensor]) -> Iterator[tuple[nn.Module, Any]]:
-        """The model as a pass would find it, and the first of its arguments, for code that runs it by itself."""
+    def lend(self, inputs: Mapping[str, torch.Tensor], *, itself: bool) -> Iterator[tuple[nn.Module, Any]]:
+        """The model as a pass would find it, and the first of its arguments, for code that runs it by itself.
+
+        Args:
+            itself: the user's own model, for code that holds on to it, and not its shadow.
+        """
         args, _ = map_structure(lambda slot: inputs[slot.name].clone(), self.arguments, Slot)
-        with self._running(args, None, draws=True) as (_gate, model):
-            yield model, args
+        lender = replace(self, stage=Stage(self.model, escapes=True)) if itself else self
+        with lender._running(args, None, draws=True) as (gate, model):
+            gate.open()
+            try:
+                yield model, args
+            finally:
+                gate.shut()
 
     @contextmanager
     def _running(
@@ -273,10 +287,10 @@ class Watcher:
     found: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._edited = {raw_name(site): value for site, value in self.edits.items()}
-        self._read = {raw_name(site): site for site in self.wanted}
-        self._known = {raw_name(site): value for site, value in self.known.items()}
-        self._paths = {name.partition(":")[0] for name in (*self._edited, *self._read, *self._known)}
+        self._edited = {counted(site): value for site, value in self.edits.items()}
+        self._read = {counted(site): site for site in self.wanted}
+        self._known = {counted(site): value for site, value in self.known.items()}
+        self._paths = {SiteName.parse(name).path for name in (*self._edited, *self._read, *self._known)}
         self._calls: Counter[str] = Counter()
 
     def call(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

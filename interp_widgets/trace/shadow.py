@@ -26,6 +26,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from interp_widgets.trace.checksum import checksums
 from interp_widgets.trace.contents import Contents, Table
 
 __all__ = ["Escaped", "Observer", "Shadow", "run_module", "shadow_of", "version_of"]
@@ -91,7 +92,9 @@ class Shadow:
         self._alive = copier.alive  # so that the ids stay theirs
         self._theirs = [tensor for tensor in self._alive.values() if isinstance(tensor, torch.Tensor)]
         self._counted = [tensor for pair in copier.cloned for tensor in pair]
+        self._user_clones = [theirs for theirs, _ in copier.cloned]
         self._versions = self._tensor_state()
+        self._sums = checksums(self._user_clones)
         self._lock = threading.RLock()
         self._observer: Observer | None = None
         for path, module in self.modules.items():
@@ -106,11 +109,24 @@ class Shadow:
     @property
     def fits(self) -> bool:
         """Whether the user's model holds what was copied, and no pass has written into the copy's own tensors."""
-        return not self._held.changes(self.stored) and self._tensor_state() == self._versions
+        return (
+            not self._held.changes(self.stored)
+            and self._tensor_state() == self._versions
+            and checksums(self._user_clones) == self._sums
+        )
 
     def _tensor_state(self) -> tuple[list[int], list[int]]:
         """Where the user's tensors lie, and how often those were written into that are not shared, on both sides."""
         return list(map(torch.Tensor.data_ptr, self._theirs)), list(map(version_of, self._counted))
+
+    def _written(self) -> set[str]:
+        """Names of the buffers of the copy that a pass has written into."""
+        now = list(map(version_of, self._counted[1::2]))
+        if now == self._versions[1][1::2]:
+            return set()
+        names = {id(buffer): name for name, buffer in self.model.named_buffers()}
+        pairs = zip(self._user_clones, now, self._versions[1][1::2], strict=True)
+        return {names.get(id(theirs), "") for theirs, present, before in pairs if present != before}
 
     @contextmanager
     def running(self, observer: Observer | None, modes: Mapping[str, bool] | None = None) -> Iterator[nn.Module]:
@@ -130,7 +146,7 @@ class Shadow:
                 yield self.copy
             finally:
                 self._observer = before
-                self.stored |= self._own.take_back()
+                self.stored |= self._own.take_back() | self._written()
 
 
 def version_of(tensor: torch.Tensor) -> int:

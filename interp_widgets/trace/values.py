@@ -81,6 +81,7 @@ class Value:
 
     shape: tuple[int, ...]
     dtype: torch.dtype
+    device: torch.device
     tensor: torch.Tensor | None
     version: int
     edge: Edge | None

@@ -23,7 +23,7 @@ from interp_widgets.render.colours import colour_table, default_colormap
 from interp_widgets.session.jobs import Jobs, Rank, Steps
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
-from interp_widgets.trace.arguments import as_list, as_names, check_is, is_name_of, plain_module, shown
+from interp_widgets.trace.arguments import as_list, as_names, check_is, check_text, is_name_of, plain_module, shown
 from interp_widgets.widgets.kit.agreement import Agreement
 from interp_widgets.widgets.kit.browser_widget import close_whole
 from interp_widgets.widgets.kit.links import BrowserLinks
@@ -261,7 +261,7 @@ def compare(  # noqa: PLR0913 - what can vary
         raise ParameterError("give either model or models")
     given = [model] if model is not None else as_list(models)
     chosen = dict(models) if isinstance(models, Mapping) else _named(given)
-    layers = None if layers is None else as_list(layers)
+    layers = None if layers is None else [check_text(layer, "a layer") for layer in as_list(layers)]
     targets = None if targets is None else as_list(targets)
     images = None if images is None else as_list(images)
     pictures: list[Any] = images or [inputs]
@@ -315,7 +315,7 @@ def _session(
     if not isinstance(model, str):
         module = plain_module(model)
         if inputs is None:
-            raise ParameterError("give an input: a path, image, array or tensor")
+            raise ParameterError("give an input: a path, image, array or tensor, got None")
         return Session(module, inputs, class_names=class_names, preprocess=preprocess)
     entry = zoo.load(model)
     if inputs is None and not entry.examples:

@@ -18,7 +18,7 @@ from interp_widgets.explainers import Attribution
 from interp_widgets.inputs import Preprocess
 from interp_widgets.render.snapshot import snapshot_png
 from interp_widgets.session.session import Session
-from interp_widgets.trace.arguments import as_names, check_is, plain_module
+from interp_widgets.trace.arguments import as_names, check_is, check_text, plain_module
 from interp_widgets.widgets.kit.browser_widget import close_whole
 from interp_widgets.widgets.kit.heading import heading
 from interp_widgets.widgets.kit.links import BrowserLinks
@@ -68,7 +68,7 @@ class Explorer(widgets.VBox):
         check_is(session, Session, "an Explorer shows a Session: iw.explore(model, inputs) makes both")
         self.session = session
         self._owned = owned
-        self._title = title or type(session.model).__name__
+        self._title = check_text(title, "title") or type(session.model).__name__
         self._bar = StatusBar()
         self._channels = ChannelsView(session, bar=self._bar)  # the first to send ahead what may be asked for next
         self._attribution = AttributionView(session, bar=self._bar)

@@ -278,6 +278,7 @@ class Ignored:
         pass
 
 
+@pytest.mark.slow
 def test_a_hyper_parameter_that_is_ignored_is_found(explainer: iw.Explainer, precise_trace: iw.Trace) -> None:
     for field in dataclasses.fields(explainer):
         kind = type(explainer)

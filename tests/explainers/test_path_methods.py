@@ -23,7 +23,6 @@ from interp_widgets.errors import InputError, LayerError, LayoutError, Parameter
 from interp_widgets.explainers.baselines import BASELINES, Baseline, as_baseline
 from interp_widgets.explainers.estimate import spread
 from interp_widgets.trace import Contrast, SiteScore
-from interp_widgets.trace import trace as trace_module
 from tests.explainers.subjects import SmallNet, image_for, subject
 
 STEPS = 8
@@ -609,12 +608,11 @@ def test_estimates_come_with_what_is_done_and_end_with_what_a_call_returns(name:
 
 @pytest.mark.parametrize("name", PATHS)
 def test_how_many_are_done_at_once_does_not_matter(
-    name: str, monkeypatch: pytest.MonkeyPatch, close: Callable[..., None]
+    name: str, take_one_at_a_time: Callable[[], None], close: Callable[..., None]
 ) -> None:
     _, _, trace = recorded()
     expected = PATHS[name](trace, TARGET)
-    monkeypatch.setattr(trace_module, "MOST_AT_ONCE", 1)
-    monkeypatch.setattr(trace_module, "MOST_WITH_GRADIENT", 1)
+    take_one_at_a_time()
     estimates = list(PATHS[name].stream(trace, TARGET))
     assert [estimate.done for estimate in estimates] == list(range(1, 12))
     close(estimates[-1].values, expected.values, DOUBLE)

@@ -594,12 +594,11 @@ def test_the_same_seed_gives_the_same_map_and_another_one_another(name: str) -> 
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_the_size_of_the_batches_does_not_matter(
-    name: str, monkeypatch: pytest.MonkeyPatch, close: Callable[..., None]
+    name: str, take_one_at_a_time: Callable[[], None], close: Callable[..., None]
 ) -> None:
     trace = iw.record(small_net(), picture(9, 12))
     together = RANDOM[name](3)(trace, 1)
-    monkeypatch.setattr("interp_widgets.trace.trace.MOST_AT_ONCE", 1)
-    monkeypatch.setattr("interp_widgets.trace.trace.MOST_WITH_GRADIENT", 1)
+    take_one_at_a_time()
     estimates = list(RANDOM[name](3).stream(trace, 1))
     assert len(estimates) > 2
     close(estimates[-1].values, together.values, ROUNDING)

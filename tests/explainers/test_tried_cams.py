@@ -250,7 +250,6 @@ def test_ablation_cam_runs_only_what_is_behind_the_layer(
     name: str, layer: str, before: list[str], behind: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, image, target = of(name, (64, 96))
-    trace = iw.record(model, image)
     calls: dict[str, int] = {}
     for path in (*before, *behind):
         module = model.get_submodule(path)
@@ -260,6 +259,8 @@ def test_ablation_cam_runs_only_what_is_behind_the_layer(
             return forward(*args)
 
         monkeypatch.setattr(module, "forward", counted)
+    trace = iw.record(model, image)
+    calls.clear()
     iw.AblationCAM()(trace, target, layer)
     assert [calls.get(path, 0) for path in before] == [0] * len(before)
     assert min(calls.get(path, 0) for path in behind) > 1
@@ -275,13 +276,12 @@ def test_one_of_a_batch_is_explained_as_alone(explainer: iw.Explainer, close: Ca
 
 @pytest.mark.parametrize("explainer", [iw.ScoreCAM(), iw.AblationCAM()])
 def test_channels_are_tried_from_the_strongest_on_and_the_last_estimate_has_all(
-    explainer: iw.Explainer, monkeypatch: pytest.MonkeyPatch, close: Callable[..., None]
+    explainer: iw.Explainer, take_one_at_a_time: Callable[[], None], close: Callable[..., None]
 ) -> None:
     model, image = small_net(), picture()
     trace = iw.record(model, image)
     together = explainer(trace, 1, "conv2")
-    monkeypatch.setattr("interp_widgets.trace.trace.MOST_AT_ONCE", 1)
-    monkeypatch.setattr("interp_widgets.trace.trace.MOST_WITH_GRADIENT", 1)
+    take_one_at_a_time()
     estimates = list(explainer.stream(trace, 1, "conv2"))
     close(estimates[-1].values, together.values, ROUNDING)
     assert (estimates[-1].done, estimates[-1].total) == (8, 8)
@@ -329,7 +329,7 @@ def test_finer_cam_with_one_class_has_the_target_of_pytorch_grad_cam(close: Call
 
 def test_finer_cam_compares_with_the_classes_there_are() -> None:
     trace = iw.record(small_net(), picture())
-    assert sorted(iw.FinerCAM(classes=20).similar(trace, 2, 0)) == [0, 1, 3, 4]
+    assert sorted(iw.FinerCAM(classes=20).similar(Question(trace, iw.ClassScore(2), "conv1"), 2)) == [0, 1, 3, 4]
 
 
 def test_finer_cam_refuses_what_is_no_class() -> None:

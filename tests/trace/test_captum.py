@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from captum.attr import LayerActivation, LayerGradientXActivation, Saliency
@@ -23,7 +25,7 @@ def test_gradients_agree_with_captum(name: str) -> None:
     entry = iw.zoo.load(name)
     inputs = entry.inputs[:2]
     trace = iw.trace.record(entry.model, inputs)
-    model = without_in_place_writes(entry.model.eval())
+    model = without_in_place_writes(copy.deepcopy(entry.model).eval())
     leaf = inputs.clone().requires_grad_()
     for target in (0, trace.prediction):
         expected = Saliency(model).attribute(leaf, target=target, abs=False)

@@ -581,7 +581,7 @@ def test_a_script_module_is_refused_with_the_way_out() -> None:
 
 
 def test_what_is_not_a_model_or_not_an_input_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"model must be a torch.nn.Module, got function"):
+    with pytest.raises(ModelError, match=r"model must be a torch.nn.Module, got <function .* \(function\)"):
         record(total, image())
     with pytest.raises(InputError, match="inputs must hold at least one tensor, got dict"):
         record(conv(), {"path": "cat.png"})

@@ -341,7 +341,7 @@ def test_a_cached_gradient_overwritten_by_the_user_is_not_handed_out_again(image
 def test_a_closed_trace_frees_its_memory_and_says_that_it_is_closed(image: torch.Tensor) -> None:
     with record(small(), image) as trace:
         trace.gradient("1", 0)
-        values = [weakref.ref(value.tensor) for value in trace._values if value.tensor is not None]
+        values = [weakref.ref(value.tensor) for value in trace.tape.values if value.tensor is not None]
         assert not trace.closed
     assert trace.closed
     assert trace.nbytes == 0
@@ -364,7 +364,7 @@ def test_a_trace_that_is_dropped_leaves_nothing_behind(image: torch.Tensor) -> N
     trace = record(small(), image)
     trace.gradient("1", 0)
     gone = weakref.ref(trace)
-    values = [weakref.ref(value.tensor) for value in trace._values if value.tensor is not None]
+    values = [weakref.ref(value.tensor) for value in trace.tape.values if value.tensor is not None]
     del trace
     gc.collect()
     assert gone() is None

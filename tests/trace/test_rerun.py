@@ -19,7 +19,7 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.errors import GradientError, InputError, LayerError, StaleError, TargetError
 from interp_widgets.trace import Contrast, SiteScore, memory
-from interp_widgets.trace import trace as trace_module
+from interp_widgets.trace import passes as passes_module
 from interp_widgets.trace.interrupt import Interrupted, interruptible, interruption
 from interp_widgets.trace.shadow import shadow_of
 from tests.explainers.subjects import SmallNet, image_for, subject
@@ -730,32 +730,32 @@ def test_parts_respect_the_memory_of_a_pass(monkeypatch: pytest.MonkeyPatch) -> 
     model = small("SmallNet")
     image = torch.randn(1, 3, 6, 8)
     trace, batch = iw.record(model, image), iw.record(model, image.expand(4, -1, -1, -1))
-    monkeypatch.setattr(trace_module, "batch_bytes", lambda: 6 * trace.nbytes)
-    monkeypatch.setattr(trace_module, "MOST_AT_ONCE", 99)
-    monkeypatch.setattr(trace_module, "MOST_WITH_GRADIENT", 99)
-    assert max(map(len, trace.batches(99))) == 6 / trace_module.KEPT
+    monkeypatch.setattr(passes_module, "batch_bytes", lambda _device: 6 * trace.nbytes)
+    monkeypatch.setattr(passes_module, "MOST_AT_ONCE", 99)
+    monkeypatch.setattr(passes_module, "MOST_WITH_GRADIENT", 99)
+    assert max(map(len, trace.batches(99))) == 6 / passes_module.KEPT
     assert max(map(len, trace.batches(99, gradient=True))) == 3
-    assert max(map(len, batch.batches(99))) == 6 / trace_module.KEPT  # four inputs have four times the values
-    assert max(map(len, trace.batches(99, layer="conv2"))) > 6 / trace_module.KEPT
-    monkeypatch.setattr(trace_module, "batch_bytes", lambda: trace.nbytes // 8)
+    assert max(map(len, batch.batches(99))) == 6 / passes_module.KEPT  # four inputs have four times the values
+    assert max(map(len, trace.batches(99, layer="conv2"))) > 6 / passes_module.KEPT
+    monkeypatch.setattr(passes_module, "batch_bytes", lambda _device: trace.nbytes // 8)
     assert {len(part) for part in trace.batches(5)} == {1}
 
 
 def test_what_is_free_sets_the_size_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert memory.LEAST <= memory.batch_bytes() <= memory.MOST
+    assert memory.LEAST <= memory.batch_bytes(torch.device("cpu")) <= memory.MOST
     monkeypatch.setattr(memory, "_free_on_machine", lambda: 2**31)
     monkeypatch.setattr(memory, "_free_in_container", lambda: 2**30)
-    assert memory.batch_bytes() == 2**28  # a quarter of the smaller one
+    assert memory.batch_bytes(torch.device("cpu")) == 2**28  # a quarter of the smaller one
     monkeypatch.setattr(memory, "_free_in_container", lambda: 0)
-    assert memory.batch_bytes() == memory.LEAST
+    assert memory.batch_bytes(torch.device("cpu")) == memory.LEAST
     monkeypatch.setattr(memory, "_free_on_machine", lambda: None)
     monkeypatch.setattr(memory, "_free_in_container", lambda: None)
-    assert memory.batch_bytes() == memory.UNKNOWN
+    assert memory.batch_bytes(torch.device("cpu")) == memory.UNKNOWN
 
 
 def test_behind_a_late_layer_there_is_room_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, trace = recorded("SmallNet")
-    monkeypatch.setattr(trace_module, "batch_bytes", lambda: trace.nbytes)
+    monkeypatch.setattr(passes_module, "batch_bytes", lambda _device: trace.nbytes)
     sizes = [max(map(len, trace.batches(10**4, layer=layer))) for layer in ("input", "conv1", "conv2", "head")]
     assert sizes == sorted(sizes)
     assert sizes[0] == 4

@@ -63,7 +63,7 @@ def test_a_sum_takes_any_sequence_of_classes_and_is_a_key(classes: Any) -> None:
         (lambda: ClassScore(1.5), r"a class of ClassScore must be an index or a class name, got 1\.5"),
         (lambda: ClassScore(True), "must be an index or a class name, got True"),
         (lambda: ClassScore(None), "must be an index or a class name, got None"),
-        (lambda: Contrast(0, nn.ReLU), "a class of Contrast must be an index or a class name, got <class"),
+        (lambda: Contrast(0, nn.ReLU), "a class of Contrast must be an index or a class name, got the class ReLU"),
         (lambda: Contrast(0, 1, float("nan")), "the weight of a Contrast must be a finite number, got nan"),
         (lambda: Contrast(0, 1, "much"), "the weight of a Contrast must be a finite number, got 'much'"),
         (lambda: ClassSum(()), r"ClassSum needs at least one class, such as ClassSum\(\(3, 5\)\), got \(\)"),
@@ -73,7 +73,7 @@ def test_a_sum_takes_any_sequence_of_classes_and_is_a_key(classes: Any) -> None:
         (lambda: SiteScore(3), r"the site of a SiteScore is a name such as 'layer4\.2', got 3"),
         (lambda: SiteScore("conv1", "red"), "the channel of a SiteScore must be a whole number, got 'red'"),
         (lambda: OutputScore(3), "OutputScore takes a function of the model's output, got 3"),
-        (lambda: OutputScore(nn.ReLU), "OutputScore takes a function of the model's output, got <class"),
+        (lambda: OutputScore(nn.ReLU), "OutputScore takes a function of the model's output, got the class ReLU"),
     ],
 )
 def test_what_cannot_be_a_target_is_refused_when_it_is_made(make: Any, sentence: str) -> None:

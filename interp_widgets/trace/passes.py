@@ -1,0 +1,312 @@
+"""``Passes``: the recorded model again, with other values at its inputs, layers or sites."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple, Protocol, Self
+
+import torch
+from torch import nn
+
+from interp_widgets.errors import InputError
+from interp_widgets.trace.arguments import check_batches, check_example
+from interp_widgets.trace.axes.axes import Axes
+from interp_widgets.trace.calls import Calls
+from interp_widgets.trace.memory import batch_bytes, free_cached
+from interp_widgets.trace.names import SiteName
+from interp_widgets.trace.outputs import Outputs
+from interp_widgets.trace.tape import Tape
+from interp_widgets.trace.target import Recorded, Target, Values
+
+__all__ = ["Again", "Passes", "Probe"]
+
+# On few cores more at once is not faster, and cancelling waits for it. With gradients all values of a pass are kept.
+MOST_AT_ONCE, MOST_WITH_GRADIENT = 8, 4
+MOST_ON_DEVICE = 512  # a graphics card is busy long before
+KEPT = 0.25  # share of a pass's values that are there at a time when nobody wants gradients
+
+
+class Rerun(Recorded, Protocol):
+    """What is asked of another recording of the same model: a ``Trace``."""
+
+    def activation(self, layer: str) -> torch.Tensor:
+        """The value at a site."""
+
+    def gradient(self, layer: str, target: Target) -> torch.Tensor:
+        """The derivative of the target's score there."""
+
+    def __enter__(self) -> Self:
+        """Until the block ends it is open."""
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+
+
+class Again(Protocol):
+    """Runs the model again as it was run; see ``recording.Pass``."""
+
+    def rerun(self, inputs: Mapping[str, torch.Tensor], edits: Mapping[str, torch.Tensor]) -> Any:
+        """Record again, with other inputs."""
+
+    def forward(
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        edits: Mapping[str, torch.Tensor],
+        wanted: Mapping[str, str],
+        outputs: Mapping[str, str],
+        known: Mapping[str, torch.Tensor] = ...,
+    ) -> dict[str, torch.Tensor]:
+        """Run again without autograd and without a recording."""
+
+    def lend(
+        self, inputs: Mapping[str, torch.Tensor], *, itself: bool
+    ) -> AbstractContextManager[tuple[nn.Module, Any]]:
+        """The model and its arguments, for code that runs it by itself."""
+
+
+class Probe(NamedTuple):
+    """Scores ``(B,)`` at other values, and their gradients ``(B, ...)`` there; empty when they were not asked for."""
+
+    scores: torch.Tensor
+    gradients: torch.Tensor
+
+
+class Wanted(NamedTuple):
+    """What a pass that is not recorded reads: module paths and paths in the output, of the sites asked for."""
+
+    modules: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+class Passes:
+    """Further passes of one recording's model.
+
+    Args:
+        calls: which module ran in which.
+        again: how the model is run.
+    """
+
+    def __init__(self, tape: Tape, axes: Axes, outputs: Outputs, calls: Calls, again: Again) -> None:
+        self._tape = tape
+        self._axes = axes
+        self._outputs = outputs
+        self._calls = calls
+        self._again = again
+        self._in_full: set[str] = set()  # sites where a pass takes no short cut, because one failed
+        self._most: int | None = None  # values at once, once more of them did not fit into memory
+
+    def rerun(self, values: Mapping[str, torch.Tensor], example: int) -> Any:
+        """Record with other values; see ``Trace.rerun``."""
+        return self._again.rerun(*self._fed(values, example))
+
+    @contextmanager
+    def lent(self, example: int, *, itself: bool) -> Iterator[tuple[nn.Module, Any]]:
+        """The model and one recorded input, for code that runs it by itself; see ``Trace.lent``."""
+        self._tape.check_fresh("another pass", read=self._tape.memory)
+        inputs = {name: self._repeated(name, 1, example) for name in self._tape.inputs}
+        with self._again.lend(inputs, itself=itself) as found:
+            yield found
+
+    # Scores and gradients at other values
+
+    def probe(self, name: str, values: torch.Tensor, target: Target, *, example: int, gradient: bool) -> Probe:
+        """Scores and gradients at other values of a site; see ``Trace.probe``.
+
+        Values that do not fit into memory together are taken in halves, and no more at once from then on.
+        """
+        check_batches({name: values})
+        if len(values) > 1 and not (self._axes.is_batch and target.adds_up):  # it may read the first input only
+            return self._in_parts(name, torch.split(values, 1), target, example, gradient=gradient)
+        try:
+            return self._at_once(name, values, target, example, gradient=gradient)
+        except torch.OutOfMemoryError:
+            if len(values) == 1:
+                raise
+            self._most = max(1, len(values) // 2)
+        free_cached(values.device)
+        return self._in_parts(name, torch.split(values, self._most), target, example, gradient=gradient)
+
+    def _in_parts(
+        self, name: str, parts: Iterable[torch.Tensor], target: Target, example: int, *, gradient: bool
+    ) -> Probe:
+        probes = [self.probe(name, part, target, example=example, gradient=gradient) for part in parts]
+        return Probe(*(torch.cat(found) for found in zip(*probes, strict=True)))
+
+    def _at_once(self, name: str, values: torch.Tensor, target: Target, example: int, *, gradient: bool) -> Probe:
+        if not gradient:
+            return Probe(self._scores(name, values, target, example), values.new_zeros(0))
+        arranged = self._arranged(name, values)
+        if arranged is not values and name not in self._in_full:
+            try:
+                return self._with_gradients(name, arranged, target, example)
+            except torch.OutOfMemoryError:
+                raise
+            except (RuntimeError, Warning):  # a warning where warnings are errors
+                self._in_full.add(name)
+        return self._with_gradients(name, values, target, example)
+
+    def _with_gradients(self, name: str, values: torch.Tensor, target: Target, example: int) -> Probe:
+        other: Rerun
+        with self.rerun({name: values}, example) as other:
+            scores = target.each(Values(other, other.activation))
+            return Probe(scores.detach(), other.gradient(name, target).reshape(values.shape).contiguous())
+
+    def _arranged(self, name: str, values: torch.Tensor) -> torch.Tensor:
+        """A batch of images with its channels last in memory, which convolutions on a CPU are faster with.
+
+        A model that takes a ``view`` of what a convolution returns may refuse it.
+        """
+        images = name in self._tape.inputs and values.ndim == 4 and values.shape[1] > 1 and len(values) > 1
+        if images and self._device(name).type == "cpu":
+            return values.contiguous(memory_format=torch.channels_last)
+        return values
+
+    def _device(self, name: str) -> torch.device:
+        return self._tape.values[self._tape.sites[name].index].device
+
+    def _scores(self, name: str, values: torch.Tensor, target: Target, example: int) -> torch.Tensor:
+        """The scores alone: without a recording where what the target asks for can be read off the modules."""
+        wanted = self._wanted(target)
+        exchanged = name in self._tape.inputs or (
+            self._tape.sites[name].module is not None and SiteName.parse(name).is_output
+        )
+        if wanted is None or not exchanged:
+            other: Rerun
+            with self.rerun({name: values}, example) as other:
+                return target.each(Values(other, other.activation)).detach()
+        if name not in self._in_full:
+            try:
+                return self._quick_scores(name, self._arranged(name, values), target, example, wanted)
+            except torch.OutOfMemoryError:
+                raise
+            except (RuntimeError, Warning):  # a warning where warnings are errors
+                self._in_full.add(name)
+        inputs, edits = self._fed({name: values}, example)
+        return self._read(target, self._again.forward(inputs, edits, *wanted))
+
+    def _wanted(self, target: Target) -> Wanted | None:
+        """What must be read to tell a target's score; ``None`` where no module or output gives it out."""
+        needed: set[str] = set()
+
+        def note(site: str) -> torch.Tensor:
+            found = self._tape.site(site)
+            needed.add(found.name)
+            return self._tape.value(found.index, found.name)
+
+        target.each(Values(self._outputs, note))
+        outputs = {path: site for path, site in self._outputs.sites.items() if site in needed}
+        modules = {}
+        for site in needed - set(outputs.values()):
+            module = self._tape.sites[site].module
+            if module is None or not SiteName.parse(site).is_output:
+                return None
+            modules[site] = module
+        return Wanted(modules, outputs)
+
+    def _read(self, target: Target, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return target.each(Values(self._outputs, lambda site: found[self._tape.site(site).name])).detach()
+
+    def _quick_scores(
+        self, name: str, values: torch.Tensor, target: Target, example: int, wanted: Wanted
+    ) -> torch.Tensor:
+        """The scores from a pass that begins behind the layer.
+
+        Raises:
+            RuntimeError: the model writes into what modules hand out, or views it in a way that this order forbids.
+        """
+        inputs, edits = self._fed({name: values}, example)
+        known = self._known(edits, wanted.modules, example)
+        rest = {site: value for site, value in edits.items() if site not in known}
+        found = self._again.forward(inputs, rest, *wanted, known)
+        if len(values) > 1 and any(value._version for site, value in known.items() if site not in edits):
+            raise RuntimeError("one memory for all values was written into")
+        return self._read(target, found)
+
+    def _known(self, edits: Mapping[str, torch.Tensor], asked: Iterable[str], example: int) -> dict[str, torch.Tensor]:
+        """Recorded outputs of modules that ran before the edit, and the edit itself: these modules are skipped."""
+        if not (edits and self._axes.is_batch):
+            return {}
+        (layer, edit), *_ = edits.items()
+        names = list(self._tape.sites)
+        before = names[: names.index(layer) + 1]
+        calls = self._calls.replaceable(self._tape.model, asked)
+        axes = {name: self._axes.batch_axis(name) for name in before if name in calls}
+        known: dict[str, torch.Tensor] = {}
+        for name in self._calls.outermost(name for name, axis in axes.items() if axis >= 0 or name == layer):
+            if name == layer:
+                known[name] = edit.clone()  # the next operation may write into it
+                continue
+            value = self._tape.value(self._tape.sites[name].index, name).narrow(axes[name], example, 1).clone()
+            sizes = [len(edit) if place == axes[name] else size for place, size in enumerate(value.shape)]
+            known[name] = value.expand(sizes)
+        return known
+
+    # What a pass is given
+
+    def _fed(
+        self, values: Mapping[str, torch.Tensor], example: int
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """All inputs, and the values at other sites, for a pass over a batch."""
+        self._tape.check_fresh("another pass", read=self._tape.memory)
+        named = {self._tape.site(layer).name: value for layer, value in check_batches(values).items()}
+        example = check_example(example, self._axes.examples)
+        counts = {len(value) for value in named.values()}
+        if len(counts) != 1:
+            raise InputError(f"values must be batches of one length, got lengths {sorted(counts)}")
+        (count,) = counts
+        for name, value in named.items():
+            named[name] = self._fitting(name, value)
+        if not self._axes.is_batch:
+            if count != 1:
+                raise InputError("this model's inputs have no batch axis: give a batch of one value")
+            named = {name: value[0] for name, value in named.items()}
+        inputs = {name: named.pop(name) if name in named else None for name in self._tape.inputs}
+        filled = {
+            name: self._repeated(name, count, example) if value is None else value for name, value in inputs.items()
+        }
+        return filled, named
+
+    def _fitting(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        """A batch of values for a site, on its device and of its type."""
+        site = self._tape.sites[name]
+        shape = site.shape[1 if self._axes.is_batch else 0 :]
+        if value.shape[1:] != shape:
+            wanted = ", ".join(("B", *map(str, shape)))
+            raise InputError(f"values for {name!r} must have shape ({wanted}), got {tuple(value.shape)}")
+        return value.to(device=self._device(name), dtype=site.dtype)
+
+    def _repeated(self, name: str, count: int, example: int) -> torch.Tensor:
+        value = self._tape.value(self._tape.sites[name].index, name)
+        return value[example : example + 1].expand(count, *value.shape[1:]) if self._axes.is_batch else value
+
+    # How much at once
+
+    def batches(
+        self, count: int, nbytes: Callable[[], int], *, gradient: bool, layer: str | None, growing: bool
+    ) -> Iterator[range]:
+        """``range(count)`` in parts that fit into memory; see ``Trace.batches``.
+
+        Args:
+            nbytes: of the recorded values.
+        """
+        device = self._device(self._tape.inputs[0])
+        whole = max(1, nbytes() // self._axes.examples) * (2 if gradient else KEPT)
+        share = 1.0 if layer is None else self._share_behind(layer)
+        on_cpu = MOST_WITH_GRADIENT if gradient else MOST_AT_ONCE
+        limit = on_cpu if device.type == "cpu" else MOST_ON_DEVICE
+        most = max(1, int(min(limit, batch_bytes(device) / whole) / share))
+        start, size = 0, 1 if growing else most
+        while start < count:
+            if self._most is not None:  # a pass before this one did not fit
+                most = min(most, self._most)
+            stop = min(count, start + min(size, most))
+            yield range(start, stop)
+            start, size = stop, min(most, 2 * size)
+
+    def _share_behind(self, layer: str) -> float:
+        """The share of the recorded numbers that belongs to a layer and to what comes after it."""
+        first = self._tape.site(layer).index
+        sizes = [math.prod(value.shape) for value in self._tape.values]
+        return max(1 / 32, sum(sizes[first:]) / max(1, sum(sizes)))

@@ -1,0 +1,604 @@
+"""The model is run in its shadow: nothing of it changes, nobody else sees a pass, and a changed model is noticed."""
+
+from __future__ import annotations
+
+import _thread
+import copy
+import functools
+import gc
+import random
+import signal
+import threading
+import time
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+from torch.utils.checkpoint import CheckpointFunction, checkpoint
+
+import interp_widgets as iw
+from interp_widgets.errors import StaleError
+from interp_widgets.trace.in_place import InPlace
+from interp_widgets.trace.interrupt import Undisturbed
+from interp_widgets.trace.shadow import Shadow, shadow_of
+from tests.trace.reference import relative_error
+
+ROUNDING = 1e-5  # of the largest value: single precision, the same operations on the same memory format
+
+
+def image(count: int = 2) -> torch.Tensor:
+    return torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+
+
+def plain() -> nn.Sequential:
+    torch.manual_seed(3)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5)),
+        *(nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.Flatten()), nn.Linear(144, 5)),
+    )
+
+
+# What torch says of the old kind of backward hooks, also without a recording.
+pytestmark = pytest.mark.filterwarnings("ignore:Using a non-full backward hook")
+
+
+# Kinds of models that a pass could leave a mark on
+
+
+class Remembers(nn.Module):
+    """Stores what it computes, counts its calls, keeps a list and a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(144, 5)
+        self.last: torch.Tensor | None = None
+        self.calls = 0
+        self.log: list[torch.Tensor] = []
+        self.seen: dict[str, int] = {"calls": 0}
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.last = self.conv(x)
+        self.calls += 1
+        self.log.append(self.last)
+        self.seen["calls"] += 1
+        self.count += 1
+        self.count = self.count * 1
+        return self.head(self.last.flatten(1))
+
+
+class Draws(nn.Module):
+    """Draws from every generator there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = plain()
+        self.own = torch.Generator().manual_seed(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        noise = torch.rand_like(x[:1]) + np.random.rand() + random.random()  # noqa: NPY002
+        return self.body(x + 1e-3 * noise + 1e-3 * torch.rand(1, generator=self.own))
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.LSTM(24, 6, batch_first=True), nn.Linear(6, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x.flatten(2).transpose(1, 2).reshape(len(x), -1, 24))[0][:, -1])
+
+
+class HiddenParts(nn.Module):
+    """Modules in a plain list and in a mapping that only ``deepcopy`` knows to copy; a weak reference to a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Conv2d(3, 4, 3), nn.Linear(144, 5)
+        self.hidden = [nn.Conv2d(4, 4, 1), nn.ReLU()]
+        self.named = defaultdict(list, {"head": [self.head]})
+        self.weak = weakref.ref(self.first.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert self.weak() is self.first.weight
+        assert self.named["head"][0] is self.head
+        for part in (self.first, *self.hidden):
+            x = part(x)
+        return self.head(x.flatten(1))
+
+
+class Locked(nn.Module):
+    """Holds what cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.lock, self.ready = plain(), threading.Lock(), threading.Event()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with self.lock:
+            return self.body(x)
+
+
+class Captured(nn.Module):
+    """Its work is done by closures that hold on to the module itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = plain()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.work = lambda x: self.body(x) * self.scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        try:
+            return self.work(x)
+        except Exception:  # noqa: BLE001 - a model may catch all
+            return x.flatten(1)[:, :5]
+
+
+def hooked(kind: str) -> nn.Module:
+    model = plain()
+    if kind == "backward hook":
+        model[1].register_full_backward_hook(lambda _module, given, _arrived: (given[0] * 2,))
+    elif kind == "backward hook of a container":
+        model.register_full_backward_hook(lambda _module, _given, _arrived: None)
+    elif kind == "backward pre-hook":
+        model[5].register_full_backward_pre_hook(lambda _module, arrived: (arrived[0] * 3,))
+    elif kind == "both backward hooks":
+        model[5].register_full_backward_hook(lambda _module, given, _arrived: (given[0] * 2,))
+        model[5].register_full_backward_pre_hook(lambda _module, arrived: (arrived[0] * 3,))
+    else:
+        model[0].register_backward_hook(lambda _module, _given, _arrived: None)
+    return model
+
+
+BACKWARD_HOOKS = (
+    "backward hook",
+    "backward hook of a container",
+    "backward pre-hook",
+    "both backward hooks",
+    "old backward hook",
+)
+
+
+def of_inference_mode() -> nn.Module:
+    with torch.inference_mode():
+        return plain()
+
+
+def pruned() -> nn.Module:
+    model = plain()
+    prune.l1_unstructured(model[0], "weight", 0.5)
+    return model
+
+
+def weight_normed(*, old: bool) -> nn.Module:
+    model = plain()
+    with pytest.warns(FutureWarning) if old else _nothing():
+        (nn.utils.weight_norm if old else nn.utils.parametrizations.weight_norm)(model[5])
+    return model
+
+
+class _nothing:  # noqa: N801 - stands in for a context manager
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_error: object) -> None: ...
+
+
+def with_shared_buffer() -> nn.Module:
+    model = plain()
+    model[1].register_buffer("part", model[1].running_mean[:2])
+    return model
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "plain": plain,
+    **{kind: functools.partial(hooked, kind) for kind in BACKWARD_HOOKS},
+    "inference mode": of_inference_mode,
+    "pruned": pruned,
+    "old weight norm": functools.partial(weight_normed, old=True),
+    "weight norm": functools.partial(weight_normed, old=False),
+    "spectral norm": lambda: nn.Sequential(nn.Flatten(), nn.utils.parametrizations.spectral_norm(nn.Linear(192, 5))),
+    "remembers": Remembers,
+    "draws": Draws,
+    "recurrent": Recurrent,
+    "hidden parts": HiddenParts,
+    "locked": Locked,
+    "captured": Captured,
+    "shared buffer": with_shared_buffer,
+}
+
+
+def everything(model: nn.Module) -> list[Any]:
+    """All that must be as it was, to the bit: what modules hold by identity, versions, numbers, random states."""
+    held = []
+    for module in model.modules():
+        for name, value in vars(module).items():
+            held.append((name, id(value), _inside(value)))
+    tensors = [
+        value for module in model.modules() for value in vars(module).values() if isinstance(value, torch.Tensor)
+    ]
+    tensors += [*model.parameters(), *model.buffers()]
+    numbers = [
+        (
+            id(each),
+            -1 if each.is_inference() else each._version,
+            each.requires_grad,
+            None if not each.is_leaf else id(each.grad),
+            each.detach().clone().numpy().tobytes(),
+        )
+        for each in tensors
+    ]
+    states = (torch.get_rng_state().numpy().tobytes(), random.getstate(), np.random.get_state()[1].tobytes())  # noqa: NPY002
+    own = [module.own.get_state().numpy().tobytes() for module in model.modules() if isinstance(module, Draws)]
+    flags = (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), "apply" in vars(CheckpointFunction))
+    return [held, numbers, states, own, flags, torch.overrides._get_current_function_mode_stack()]
+
+
+def _inside(value: Any) -> Any:
+    if isinstance(value, dict):
+        return [(key, id(item)) for key, item in value.items()]
+    return list(map(id, value)) if isinstance(value, (list, tuple, set)) else None
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("kind", MODELS)
+def test_nothing_of_a_model_changes(kind: str, training: bool) -> None:
+    model = MODELS[kind]().train(training)
+    before = everything(model)
+    trace = iw.record(model, image())
+    layer = trace.layers[0]
+    trace.gradient(layer, 1)
+    iw.IntegratedGradients(steps=3)(trace, 1)
+    trace.probe("input", image(), 1)
+    with trace.rerun({"input": image()}) as other:
+        other.score(1)
+    assert everything(model) == before
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MODELS if kind != "draws"])
+def test_what_is_recorded_is_what_the_model_computes(kind: str) -> None:
+    model = MODELS[kind]().eval()
+    trace = iw.record(model, image())
+    with torch.no_grad():
+        expected = model(image())
+    assert torch.equal(trace.output, expected)
+
+
+@pytest.mark.parametrize("kind", BACKWARD_HOOKS)
+def test_gradients_are_those_of_plain_autograd_with_the_users_backward_hooks(kind: str) -> None:
+    model = hooked(kind).eval()
+    trace = iw.record(model, image())
+    seen: list[torch.Tensor] = []
+    handle = model[0].register_forward_hook(lambda _module, _args, output: seen.append(output))
+    leaf = image().requires_grad_()
+    expected = torch.autograd.grad(model(leaf)[:, 1].sum(), [leaf, seen[0]])
+    handle.remove()
+    again = iw.record(model, image())
+    del trace
+    assert relative_error(again.gradient("input", 1), expected[0]) < ROUNDING
+    assert relative_error(again.gradient("0", 1), expected[1]) < ROUNDING
+
+
+def test_the_shadow_shares_the_parameters_and_nothing_else() -> None:
+    model = plain()
+    shadow = Shadow(model)
+    for theirs, own in zip(model.parameters(), shadow.copy.parameters(), strict=True):
+        assert own is not theirs
+        assert own.data_ptr() == theirs.data_ptr()
+        assert not own.requires_grad
+        with torch.no_grad():
+            theirs.mul_(1)
+        assert own._version == theirs._version
+    for theirs, own in zip(model.buffers(), shadow.copy.buffers(), strict=True):
+        assert own.data_ptr() != theirs.data_ptr()
+
+
+def test_buffers_of_one_memory_are_of_one_memory_in_the_shadow() -> None:
+    copied = Shadow(with_shared_buffer()).copy
+    copied[1].running_mean.fill_(7)
+    assert copied[1].part.tolist() == [7, 7]
+
+
+def test_a_shadow_is_kept_while_the_model_holds_what_it_held() -> None:
+    model = plain()
+    first = iw.record(model, image())
+    shadow = shadow_of(model)
+    with iw.record(model, image()):
+        assert shadow_of(model) is shadow
+    with torch.no_grad():
+        model[0].weight.mul_(2)  # the same memory
+    assert shadow_of(model) is shadow
+    model[1].running_mean.data.add_(1)  # the shadow has its own
+    assert shadow_of(model) is not shadow
+    assert torch.equal(iw.record(model, image()).output, model.eval()(image()))
+    del first
+
+
+def test_a_shadow_goes_with_its_last_trace() -> None:
+    model = plain()
+    trace = iw.record(model, image())
+    gone = weakref.ref(shadow_of(model))
+    del trace
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_closure_that_holds_on_to_the_model_is_run_in_place() -> None:
+    model = Captured()
+    trace = iw.record(model, image())
+    assert isinstance(trace._passes._again.stage.shadow, InPlace)
+    assert "body.0" in trace.layers
+    assert torch.equal(trace.output, model.eval()(image()))
+
+
+def test_in_place_another_thread_is_not_recorded() -> None:
+    model, inside, go_on = Captured(), threading.Event(), threading.Event()
+    asked: list[int] = []
+
+    class Waits(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            asked.append(threading.get_ident())
+            if asked[0] == threading.get_ident() and len(asked) == 1:
+                inside.set()
+                assert go_on.wait(20)
+            return x
+
+    model.body.insert(3, Waits())
+    found: list[iw.Trace] = []
+    thread = threading.Thread(target=lambda: found.append(iw.record(model, image())))
+    thread.start()
+    assert inside.wait(20)
+    with torch.no_grad():
+        model(image() * 5)
+    go_on.set()
+    thread.join(20)
+    alone = iw.record(model, image())
+    for layer in alone.layers:
+        assert torch.equal(found[0].activation(layer), alone.activation(layer)), layer
+
+
+# A changed model
+
+
+CHANGES: dict[str, Callable[[nn.Sequential], object]] = {
+    "stride": lambda model: setattr(model[0], "stride", (2, 2)),
+    "eps": lambda model: setattr(model[1], "eps", 0.1),
+    "forward hook": lambda model: model[2].register_forward_hook(lambda _module, _args, output: output * 2),
+    "forward pre-hook": lambda model: model[2].register_forward_pre_hook(lambda _module, args: args),
+    "backward hook": lambda model: model[2].register_full_backward_hook(lambda *_: None),
+    "forward": lambda model: setattr(model[2], "forward", torch.tanh),
+    "another module": lambda model: model.__setitem__(2, nn.Tanh()),
+    "another parameter": lambda model: setattr(model[5], "bias", nn.Parameter(torch.ones(5))),
+    "other data": lambda model: setattr(model[5].bias, "data", torch.ones(5)),
+    "step": lambda model: model[5].bias.detach().mul_(2),
+}
+UNCOUNTED: dict[str, Callable[[nn.Sequential], object]] = {
+    "data": lambda model: model[5].weight.data.mul_(-2),
+    "numpy": lambda model: model[5].weight.detach().numpy().__setitem__((0, 0), 5.0),
+    "a bias by numpy": lambda model: model[0].bias.detach().numpy().__imul__(2),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_model_makes_a_trace_stale(change: str) -> None:
+    model = plain().eval()
+    trace = iw.record(model, image())
+    assert not trace.stale
+    CHANGES[change](model)
+    assert trace.stale
+    with pytest.raises(StaleError, match="has changed since the recording"):
+        trace.gradient("0", 1)
+    with pytest.raises(StaleError, match="has changed since the recording"):
+        trace.probe("input", image(), 1)
+    expected = model(image())
+    assert torch.equal(iw.record(model, image()).output, expected)
+
+
+@pytest.mark.parametrize("change", UNCOUNTED)
+def test_a_write_that_torch_does_not_count_is_noticed_when_a_pass_is_taken(change: str) -> None:
+    model = plain().eval()
+    trace = iw.record(model, image())
+    UNCOUNTED[change](model)
+    for ask in (lambda: trace.gradient("input", 1), lambda: trace.probe("input", image(), 1)):
+        with pytest.raises(StaleError, match=r"'\d\.(weight|bias)' has changed since the recording"):
+            ask()
+    assert torch.equal(iw.record(model, image()).output, model(image()))
+
+
+def test_a_write_before_the_layer_leaves_the_gradient_there_as_it_is() -> None:
+    model = plain().eval()
+    trace = iw.record(model, image())
+    expected = iw.record(model, image()).gradient("4", 1)
+    model[0].weight.data.mul_(2)
+    assert torch.equal(trace.gradient("4", 1), expected)
+
+
+def test_modes_and_what_forward_stores_make_no_trace_stale() -> None:
+    model = Remembers().eval()
+    trace = iw.record(model, image())
+    model.train()
+    model.eval()
+    assert not trace.stale
+    trace = iw.record(model, image())
+    model.last, model.calls = torch.ones(1), 9
+    model.log.append(torch.ones(1))
+    assert not trace.stale
+    trace.probe("input", image(), 1)
+
+
+# Threads
+
+
+def losses(model: nn.Module, steps: int, meanwhile: Callable[[], object] = lambda: None) -> list[float]:
+    """The losses of a training run with dropout and batch norm."""
+    torch.manual_seed(11)
+    model.train()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.05)
+    found = []
+    for step in range(steps):
+        optimiser.zero_grad()
+        data = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(step))
+        loss = nn.functional.cross_entropy(model(data), torch.arange(4))
+        loss.backward()
+        optimiser.step()
+        found.append(float(loss.detach()))
+        meanwhile()
+    return found
+
+
+def in_a_thread(work: Callable[[], object]) -> Iterator[list[BaseException]]:
+    """Do something again and again while the caller goes on; what it raised."""
+    stop, errors = threading.Event(), []
+
+    def run() -> None:
+        while not stop.is_set():
+            try:
+                work()
+            except StaleError:
+                continue  # the weights moved on
+            except BaseException as error:  # noqa: BLE001 - reported to the test
+                errors.append(error)
+                return
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield errors
+    finally:
+        stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def explain(model: nn.Module) -> None:
+    with iw.record(model, image()) as trace:
+        trace.gradient("0", 1)
+        trace.probe("input", image(), 1, gradient=True)
+        iw.Occlusion()(trace, 1)
+
+
+@pytest.mark.parametrize("steps", [10, pytest.param(200, marks=pytest.mark.slow)])
+def test_a_training_loop_beside_recordings_is_as_if_alone(steps: int) -> None:
+    alone = losses(plain(), steps)
+    model = plain()
+    for errors in in_a_thread(lambda: explain(model)):
+        beside = losses(model, steps, lambda: time.sleep(0))
+        assert not errors
+    assert beside == alone
+
+
+@pytest.mark.parametrize("seconds", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["plain", "remembers", "recurrent", "weight norm", "hidden parts"])
+def test_a_trace_beside_calls_of_the_model_is_as_if_alone(kind: str, seconds: int) -> None:
+    model = MODELS[kind]().eval()
+    alone = iw.record(model, image())
+    expected = {layer: alone.activation(layer) for layer in alone.layers}
+    gradient = alone.gradient("input", 1)
+
+    def call() -> None:
+        with torch.no_grad():
+            model(torch.rand(3, 3, 8, 8))
+
+    until = time.monotonic() + seconds
+    for errors in in_a_thread(call):
+        while time.monotonic() < until:
+            trace = iw.record(model, image())
+            assert {*trace.layers} == {*expected}
+            for layer, value in expected.items():
+                assert torch.equal(trace.activation(layer), value), layer
+            assert torch.equal(trace.gradient("input", 1), gradient)
+        assert not errors
+
+
+def test_checkpoints_of_another_thread_stay_checkpoints() -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Waits(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            inside.set()
+            assert go_on.wait(20)
+            return x * 2
+
+    thread = threading.Thread(target=lambda: iw.record(Waits(), torch.ones(1, 2)))
+    thread.start()
+    assert inside.wait(20)
+    calls = []
+
+    def block(x: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return x.exp()
+
+    for reentrant in (True, False):
+        calls.clear()
+        checkpoint(block, torch.ones(2, requires_grad=True), use_reentrant=reentrant).sum().backward()
+        assert len(calls) == 2, "a checkpointed block runs again on the way back"
+    go_on.set()
+    thread.join(20)
+    assert "apply" not in vars(CheckpointFunction)
+
+
+# Ctrl-C
+
+
+def test_an_interrupt_waits_for_what_must_not_be_disturbed() -> None:
+    done = []
+
+    def undisturbed(*, in_the_gate: bool) -> None:
+        with Undisturbed() as gate:
+            (gate.call if in_the_gate else functools.partial)(signal.raise_signal, signal.SIGINT)()
+            done.append(in_the_gate)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        undisturbed(in_the_gate=False)
+    assert done == [False], "it goes on to the end"
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        undisturbed(in_the_gate=True)
+    assert done == [False], "it ends at once"
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+ASKS: dict[str, Callable[[nn.Module, iw.Trace], object]] = {
+    "record": lambda model, _trace: iw.record(model, image()).close(),
+    "rerun": lambda _model, trace: trace.rerun({"input": image()}).close(),
+    "probe": lambda _model, trace: trace.probe("input", image(), 1, gradient=True),
+    "guided": lambda _model, trace: iw.GuidedBackprop()(trace, 1),
+    "occlusion": lambda _model, trace: iw.Occlusion()(trace, 1),
+    "integrated gradients": lambda _model, trace: iw.IntegratedGradients(steps=4)(trace, 1),
+    "DeepLift": lambda _model, trace: iw.DeepLift()(trace, 1),
+}
+
+
+@pytest.mark.parametrize("kind", ["plain", "captured", "remembers", "draws"])
+@pytest.mark.parametrize("times", [12, pytest.param(500, marks=pytest.mark.slow)])
+def test_interrupts_at_random_moments_leave_nothing_behind(kind: str, times: int) -> None:
+    """2,000 in the slow tests, 500 for each of four models."""
+    model = MODELS[kind]().train()
+    trace = iw.record(model, image())
+    before, expected = everything(model), iw.Gradient()(trace, 1).values
+    moments = random.Random(4)
+    asks = [ask for name, ask in ASKS.items() if kind != "draws" or name in ("record", "rerun", "probe")]
+    hit = 0
+    for turn in range(times):
+        ask = asks[turn % len(asks)]
+        started = time.perf_counter()
+        ask(model, trace)
+        timer = threading.Timer(moments.random() * 1.2 * (time.perf_counter() - started), _thread.interrupt_main)
+        try:
+            timer.start()
+            ask(model, trace)
+            timer.join()
+            time.sleep(0)  # an interrupt that came late is delivered here
+        except KeyboardInterrupt:
+            hit += 1
+        timer.join()
+        assert everything(model) == before
+        if kind != "draws":
+            assert torch.equal(iw.Gradient()(iw.record(model, image()), 1).values, expected)
+    assert hit >= times // 3
+    assert copy.copy(signal.getsignal(signal.SIGINT)) is signal.default_int_handler
