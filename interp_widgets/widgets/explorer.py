@@ -214,7 +214,7 @@ class Explorer(widgets.VBox):
         for view in (self._prediction, self._channels):
             view.layout.width, view.layout.min_width, view.layout.overflow = "auto", "0", "hidden"
         for view in (self._inputs, self._attribution, self._network):
-            view.layout.display = "contents"
+            view.layout.display, view.layout.overflow = "contents", "visible"
         return [head, self._attribution, self._prediction, self._channels, self._network, self._bar]
 
     def _link(self) -> None:

@@ -40,7 +40,7 @@ def test_twenty_explorers_on_a_slow_page_are_all_drawn_without_an_error_and_hear
         seconds=240,
     )
     assert sum(received) / MANY < MOST_BYTES
-    notebook.execute("for each in explorers: each._panel.status.text = 'heard'", seconds=240)
+    notebook.execute("for each in explorers: each._bar.say('heard')", seconds=240)
     notebook.wait(
         "count => [...document.querySelectorAll('.iw-status')].filter(e => e.textContent === 'heard').length === count",
         MANY,

@@ -336,7 +336,7 @@ def test_an_added_input_is_looked_at_and_named(session: Session) -> None:
         (lambda _folder: huge_png(), r"500 megapixels|500000000 pixels.*at most 120 megapixels are read"),
         (lambda _folder: b"hello", "is not an image"),
         (lambda _folder: _png()[:60], "is broken and cannot be decoded|is not an image"),
-        (lambda _folder: 3.5, "an image must be a path, bytes, a PIL image or an array, got 3.5"),
+        (lambda _folder: 3.5, "an image must be a path, bytes, a PIL image or an array, got float 3.5"),
         (lambda folder: folder, "no image file at"),
     ],
     ids=["missing", "500 megapixels", "text", "truncated", "number", "folder"],

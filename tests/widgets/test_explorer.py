@@ -56,6 +56,7 @@ from tests.widgets.models import (
 )
 
 NAMES = ("ant", "bee", "cat", "dog", "eel")
+MANY = (*NAMES, *(f"class {index}" for index in range(5, 20)))  # of the gated model
 Open = Callable[..., Explorer]
 
 
@@ -932,7 +933,7 @@ def test_a_layer_without_maps_is_said_to_have_none(explorer: Explorer) -> None:
 
 def test_the_main_loop_is_not_blocked_by_a_slow_backward_pass(opened: Open) -> None:
     gate = Gate()
-    explorer = opened(GatedModel(backward=gate), images(), class_names=NAMES, target=0)
+    explorer = opened(GatedModel(backward=gate), images(), class_names=MANY, target=0)
     panel, session = panel_of(explorer), explorer.session
     gate.shut()
     _send(panel.classes, selected=3)
@@ -958,7 +959,7 @@ def test_the_main_loop_is_not_blocked_by_a_slow_backward_pass(opened: Open) -> N
 
 def test_ranking_by_contribution_does_not_block_the_main_loop(opened: Open) -> None:
     gate = Gate()
-    explorer = opened(GatedModel(backward=gate), images(), class_names=NAMES, target=0)
+    explorer = opened(GatedModel(backward=gate), images(), class_names=MANY, target=0)
     gate.shut()
     _send(explorer.controls["ranking"], value="contribution")
     _send(explorer.controls["classes"], selected=3)
@@ -970,7 +971,7 @@ def test_ranking_by_contribution_does_not_block_the_main_loop(opened: Open) -> N
 
 def test_the_main_loop_is_not_blocked_while_another_input_is_recorded_and_the_last_click_wins(opened: Open) -> None:
     gate = Gate()
-    explorer = opened(GatedModel(forward=gate), images(4), class_names=NAMES)
+    explorer = opened(GatedModel(forward=gate), images(4), class_names=MANY)
     panel, session = panel_of(explorer), explorer.session
     gate.shut()
     _send(panel.thumbnails, selected=1)
@@ -989,7 +990,7 @@ def test_the_main_loop_is_not_blocked_while_another_input_is_recorded_and_the_la
 
 def test_a_class_chosen_while_an_input_is_recorded_does_not_drop_the_input(opened: Open) -> None:
     gate = Gate()
-    explorer = opened(GatedModel(forward=gate), images(4), class_names=NAMES, target=0)
+    explorer = opened(GatedModel(forward=gate), images(4), class_names=MANY, target=0)
     panel = panel_of(explorer)
     gate.shut()
     _send(panel.thumbnails, selected=1)
@@ -1005,7 +1006,7 @@ def test_a_class_chosen_while_an_input_is_recorded_does_not_drop_the_input(opene
 
 def test_a_click_back_on_the_input_that_is_shown_wins_too(opened: Open) -> None:
     gate = Gate()
-    explorer = opened(GatedModel(forward=gate), images(4), class_names=NAMES)
+    explorer = opened(GatedModel(forward=gate), images(4), class_names=MANY)
     gate.shut()
     for example in (1, 2, 0):
         _send(explorer.controls["thumbnails"], selected=example)
@@ -1018,7 +1019,7 @@ def test_a_click_back_on_the_input_that_is_shown_wins_too(opened: Open) -> None:
 def test_an_input_that_arrives_late_does_not_take_the_place_of_a_newer_click(opened: Open) -> None:
     """Otherwise the browser would show it as chosen, and choosing it once more would be no event."""
     gate = Gate()
-    explorer = opened(GatedModel(forward=gate), images(4), class_names=NAMES)
+    explorer = opened(GatedModel(forward=gate), images(4), class_names=MANY)
     thumbnails, seen = explorer.controls["thumbnails"], []
     gate.shut()
     _send(thumbnails, selected=1)
@@ -1036,7 +1037,7 @@ def test_an_input_that_arrives_late_does_not_take_the_place_of_a_newer_click(ope
 def test_all_that_is_touched_while_a_sleeping_explorer_wakes_up_counts(opened: Open, asleep: str) -> None:
     gate = Gate()
     model = GatedModel(forward=gate)
-    explorer = opened(model, images(2), class_names=NAMES, target=0)
+    explorer = opened(model, images(2), class_names=MANY, target=0)
     panel, session = panel_of(explorer), explorer.session
     if asleep == "released":
         session.release()
@@ -1058,7 +1059,7 @@ def test_all_that_is_touched_while_a_sleeping_explorer_wakes_up_counts(opened: O
 
 def test_stop_gives_up_what_is_being_computed(opened: Open) -> None:
     gate = Gate()
-    explorer = opened(GatedModel(backward=gate), images(), class_names=NAMES, target=0)
+    explorer = opened(GatedModel(backward=gate), images(), class_names=MANY, target=0)
     panel = panel_of(explorer)
     assert panel.stop.layout.visibility == "hidden"
     gate.shut()
@@ -1078,7 +1079,7 @@ def test_stop_gives_up_what_is_being_computed(opened: Open) -> None:
 
 def test_closing_while_the_model_runs_leaves_nothing(opened: Open) -> None:
     gate = Gate()
-    explorer = opened(GatedModel(forward=gate), images(2), class_names=NAMES)
+    explorer = opened(GatedModel(forward=gate), images(2), class_names=MANY)
     gate.shut()
     _send(explorer.controls["thumbnails"], selected=1)
     assert gate.entered.wait(20)

@@ -159,16 +159,25 @@ class AttributionView(SessionView):
             self._show_input()
         if not state.shares_frames(last):
             self._show_method(state)
-        self.parameters.show(state.explainer, at_layer=state.at_layer)
+        if last is None or (state.explainer, state.at_layer) != (last.explainer, last.at_layer):
+            self.parameters.show(state.explainer, at_layer=state.at_layer)
         self.follows_layer = state.explains_layer
-        mirror(self.picture, "row", state.row)
-        mirror(self.picture, "column", state.column)
         if state is last:
             return
         if state.refusal:
             self._refuse(state.refusal)
         elif state.found is not None:
             self._show_map(state, state.found)
+
+    def place(self, state: AttributionState, last: AttributionState | None) -> None:
+        """The key of the map in the browser; menu and parameters."""
+        if last is None or state.row != last.row:
+            mirror(self.picture, "row", state.row)
+        if last is None or state.column != last.column:
+            mirror(self.picture, "column", state.column)
+        if last is None:
+            self.method.value = type(state.explainer).__name__
+            self.parameters.show(state.explainer, at_layer=state.at_layer)
 
     def describe(self, state: AttributionState) -> str:
         """The map in words."""

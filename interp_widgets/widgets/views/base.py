@@ -82,6 +82,12 @@ class SessionView(widgets.VBox, metaclass=_ViewMeta):
     def draw(self, state: Any) -> None:
         """Write a state to the widgets: what differs from ``drawn``, and nothing to the session."""
 
+    def place(self, _state: Any, _last: Any) -> None:
+        """Put the controls where the state says, where that differs from ``last``; everywhere when that is ``None``.
+
+        A control that is dragged in the browser may be further than is known here, so what has not changed stays.
+        """
+
     @abstractmethod
     def describe(self, state: Any) -> str:
         """The state in words: what somebody hears who sees no picture."""
@@ -208,6 +214,12 @@ class SessionView(widgets.VBox, metaclass=_ViewMeta):
             self._asked = None
             self.update()
 
+    def restore(self) -> None:
+        """Put the controls back to what is true."""
+        if self.drawn is not None and not self._closed:
+            with self._drawn_by_us():
+                self.place(self.drawn, None)
+
     def stop(self) -> None:
         """Give up what is being computed for this view; what is on the screen stays."""
         with TURN:
@@ -246,8 +258,8 @@ class SessionView(widgets.VBox, metaclass=_ViewMeta):
         try:
             action(value)
         finally:
-            if before is not None and self._asked is before and not self._closed:
-                self._draw(before)
+            if self._asked is before:
+                self.restore()
 
     def _end(self, key: Hashable) -> None:
         if not self.jobs.waits(key):  # a newer one of its kind
@@ -277,21 +289,24 @@ class SessionView(widgets.VBox, metaclass=_ViewMeta):
         self.jobs.submit(self, self._prefetch, on_error=self._fail_asked, rank=Rank.LATER)
 
     def _draw(self, state: Any) -> None:
-        with self._one_message():
-            self._drawing = True
-            try:
-                self.draw(state)
-            finally:
-                self._drawing = False
+        last = self.drawn
+        with self._drawn_by_us():
+            self.draw(state)
+            if last is None or state != last:
+                self.place(state, last)
         self.drawn = state
 
     @contextmanager
-    def _one_message(self) -> Iterator[None]:
-        """One message per widget for everything that is changed inside."""
-        with ExitStack() as stack:
-            for widget in self._held:
-                stack.enter_context(widget.hold_sync())
-            yield
+    def _drawn_by_us(self) -> Iterator[None]:
+        """What changes inside was not moved by a hand, and is one message per widget."""
+        self._drawing = True
+        try:
+            with ExitStack() as stack:
+                for widget in self._held:
+                    stack.enter_context(widget.hold_sync())
+                yield
+        finally:
+            self._drawing = False
 
     def _work(self, asked: Any) -> Steps:
         for state in self.work(asked):

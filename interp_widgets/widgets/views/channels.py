@@ -171,18 +171,22 @@ class ChannelsView(SessionView):
             self._show_recording()
         if last is None or (state.recording, state.layer) != (last.recording, last.layer):
             self._show_layer(trace, state.layer)
-        with self.slider.hold_sync():
-            self.slider.max = trace.channels(state.layer) - 1
-            mirror(self.slider, "value", state.channel)
-        mirror(self.tiles, "selected", state.channel)
-        mirror(self.picture, "column", state.channel)
-        mirror(self.picture, "row", state.row)
         is_shown = (
             last is not None and last.ranked is not None and state.same_channels(last) and state.page == last.page
         )
         if state.ranked is not None and not is_shown:
             self._show_page(trace, state, state.ranked)
         self._show_channel(trace, state)
+
+    def place(self, state: ChannelsState, last: ChannelsState | None) -> None:
+        """Tiles, slider and picture say which channel it is."""
+        if last is None or (state.layer, state.channel) != (last.layer, last.channel):
+            self.slider.max = self.session.ready().channels(state.layer) - 1
+            mirror(self.slider, "value", state.channel)
+            mirror(self.tiles, "selected", state.channel)
+            mirror(self.picture, "column", state.channel)
+        if last is None or state.row != last.row:
+            mirror(self.picture, "row", state.row)
 
     def describe(self, state: ChannelsState) -> str:
         """The layer, its channels and the chosen one."""

@@ -65,9 +65,12 @@ class InputsView(SessionView):
         return InputsState(tuple(session.name_of(place) for place in range(count)), session.example)
 
     def draw(self, state: InputsState) -> None:
-        """The row of thumbnails; what was clicked stays the chosen one while it is on its way."""
+        """A place for each input; pictures come when they are seen."""
         if self.drawn is None or state.names != self.drawn.names:
             self.thumbnails.expect(state.names)
+
+    def place(self, state: InputsState, _last: InputsState | None) -> None:
+        """What was clicked stays the chosen one while it is on its way."""
         if not self.runs_first("example"):
             self.thumbnails.selected = state.example
 
@@ -77,10 +80,7 @@ class InputsView(SessionView):
 
     def failed(self, _sentence: str) -> None:
         """The thumbnail of what is looked at is the chosen one again."""
-        if not self.runs_first("example"):
-            self._drawing = True
-            self.thumbnails.selected = self.session.example
-            self._drawing = False
+        self.restore()
 
     def _read(self, places: Sequence[int]) -> None:
         """Read the inputs whose thumbnails have come into sight, one a step."""

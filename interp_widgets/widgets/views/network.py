@@ -52,14 +52,17 @@ class NetworkView(SessionView):
         return NetworkState(outline, session.layer, outline.row(session.layer))
 
     def draw(self, state: NetworkState) -> None:
-        """Another network is drawn whole, another layer is marked."""
+        """Another network is drawn whole."""
         if self.drawn is None or state.outline is not self.drawn.outline:
             self.depth.max = float(max(0, len(state.outline.rows) - 1))
             self.strip.show(state.outline, state.layer)
             nodes = _nodes(state.outline)
             if self.tree.nodes != nodes:
                 self.tree.nodes = nodes
-        if state.row >= 0:
+
+    def place(self, state: NetworkState, last: NetworkState | None) -> None:
+        """All three say which layer it is."""
+        if state.row >= 0 and (last is None or state.row != last.row):
             mirror(self.depth, "value", state.row)
         self.strip.selected = self.tree.selected = state.layer
 

@@ -77,7 +77,7 @@ class PredictionView(SessionView):
         )
 
     def draw(self, state: PredictionState) -> None:
-        """Another recording replaces the list, another target is marked in it."""
+        """Another recording replaces the list; the menu says what the target is."""
         last: PredictionState | None = self.drawn
         if last is None or state.recording != last.recording:
             markers = [] if state.label is None else [state.label]
@@ -87,7 +87,11 @@ class PredictionView(SessionView):
             self.goal.show(state.target)
         elif state.target != last.target:
             self.goal.show(state.target)
-        mirror(self.classes, "selected", state.selected)
+
+    def place(self, state: PredictionState, last: PredictionState | None) -> None:
+        """The class in the list, and the check box."""
+        if last is None or state.selected != last.selected:
+            mirror(self.classes, "selected", state.selected)
         self.classes.follow = state.follow
 
     def describe(self, state: PredictionState) -> str:
