@@ -6,10 +6,8 @@ from collections.abc import Iterable
 
 import torch
 
-from interp_widgets.trace.checksum import checksums
 from interp_widgets.trace.contents import Contents
-from interp_widgets.trace.in_place import InPlace
-from interp_widgets.trace.shadow import Shadow, version_of
+from interp_widgets.trace.subject import Subject, version_of
 
 __all__ = ["Fingerprint"]
 
@@ -23,50 +21,41 @@ class Fingerprint:
     prints what that costs).
 
     Args:
-        shadow: what was run.
+        subject: what was run.
     """
 
-    def __init__(self, shadow: Shadow | InPlace) -> None:
-        self._shadow = shadow
-        self._held = Contents(shadow.tables)
-        self._counted = {
-            f"{path}.{name}" if path else name: tensor
-            for path, table in shadow.tables
-            for name, tensor in (table.items() if isinstance(table, dict) else ())
-            if isinstance(tensor, torch.Tensor)
-        }
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._held = Contents(subject.tables)
         self._recorded = self._counters()
-        # The copy has buffers of its own, but a new pass would begin with the user's.
-        self._memory = {**dict(shadow.copy.named_parameters()), **dict(shadow.model.named_buffers())}
-        self._names = {id(tensor): name for name, tensor in shadow.copy.named_parameters()}
-        self._sums = dict(zip(self._memory, checksums(self._memory.values()), strict=True))
+        self._sums = dict(zip(self.names, subject.memory.sums(self.names), strict=True))
 
     @property
     def names(self) -> list[str]:
         """Names of the tensors whose memory can be looked through."""
-        return list(self._memory)
+        return self._subject.memory.names
 
     def name_of(self, tensor: torch.Tensor) -> str:
         """The name of a parameter that the pass has read, empty for any other tensor."""
-        return self._names.get(id(tensor), "")
+        return self._subject.name_of(tensor)
 
     def _counters(self) -> list[tuple[int, int]]:
-        return [(tensor.data_ptr(), version_of(tensor)) for tensor in self._counted.values()]
+        return [(tensor.data_ptr(), version_of(tensor)) for tensor in self._subject.tensors.values()]
 
     def changed(self) -> str | None:
         """The name of the first entry that is no longer what it was, such as ``layer1.0.conv1.weight``, or ``None``."""
         now = self._counters()
         if now != self._recorded:
-            pairs = zip(self._counted, now, self._recorded, strict=True)
+            pairs = zip(self._subject.tensors, now, self._recorded, strict=True)
             changed = (name for name, present, before in pairs if present != before)
-            found = next((name for name in changed if name not in self._shadow.stored), None)
+            found = next((name for name in changed if name not in self._subject.stored), None)
             if found is not None:
                 return found
-        changes = self._held.changes(self._shadow.stored)
+        changes = self._held.changes(self._subject.stored)
         return changes[0] if changes else None
 
     def written(self, names: Iterable[str]) -> str | None:
         """The first of some tensors that was written into uncounted, ``None`` if none was."""
         asked = list(names)
-        now = checksums(self._memory[name] for name in asked)
+        now = self._subject.memory.sums(asked)
         return next((name for name, found in zip(asked, now, strict=True) if found != self._sums[name]), None)

@@ -14,6 +14,7 @@ from torch import nn
 
 from interp_widgets.trace.contents import Contents, Table
 from interp_widgets.trace.shadow import Observer, run_module
+from interp_widgets.trace.subject import Subject
 
 __all__ = ["InPlace", "in_place"]
 
@@ -21,26 +22,15 @@ __all__ = ["InPlace", "in_place"]
 LOCK = threading.RLock()
 
 
-class InPlace:
+class InPlace(Subject):
     """A model that is run as it is: frozen, with copies of its buffers, hooked for the calling thread alone.
 
-    Has the attributes of a ``Shadow``. While a pass runs, another thread sees the model's modes and ``requires_grad``
-    switched; the recording itself never sees that thread's calls. Everything is put back afterwards.
+    While a pass runs, another thread sees the model's modes and ``requires_grad`` switched; the recording itself never
+    sees that thread's calls. Everything is put back afterwards.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.model = self.copy = model
-        self.modules = dict(model.named_modules())
-        self.aliases = frozenset(map(id, model.parameters()))
-        self.originals: frozenset[int] = frozenset()
-        self.tables = _tables(self.modules)
-        self.stored: frozenset[str] = frozenset()
-        self._held = Contents(self.tables)
-
-    @property
-    def fits(self) -> bool:
-        """Whether the model's modules are those that were looked at."""
-        return not self._held.changes(self.stored)
+        super().__init__(model, model, _tables(dict(model.named_modules())), dict(model.named_buffers()))
 
     @contextmanager
     def running(self, observer: Observer | None, modes: Mapping[str, bool] | None = None) -> Iterator[nn.Module]:

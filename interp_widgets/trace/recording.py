@@ -23,6 +23,7 @@ from interp_widgets.trace.names import SiteName
 from interp_widgets.trace.recorder import Recorder, counted, main_tensor, with_tensor
 from interp_widgets.trace.shadow import Escaped, Shadow, run_module, shadow_of
 from interp_widgets.trace.state import RandomState, pass_state
+from interp_widgets.trace.subject import Subject
 from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.trace import Recording, Trace
 from interp_widgets.trace.values import map_structure, tensors_in
@@ -156,7 +157,7 @@ class Pass:
     ) -> Trace:
         shadow = self.stage.ready()
         recorder = Recorder(shadow, evaluation=self.modes is None, edits=edits)
-        random = RandomState(self._devices(inputs))
+        random = RandomState(self._devices(shadow, inputs))
         names: list[str] = []
         with pass_state(), shadow.running(recorder, self.modes) as model:
             fed, fed_kwargs = _feed(recorder, inputs, kwargs, names)
@@ -251,21 +252,22 @@ class Pass:
         self, inputs: Any, watcher: Watcher | None, *, draws: bool = False
     ) -> Iterator[tuple[Undisturbed, nn.Module]]:
         unwanted = interruption()
-        random = RandomState(self._devices(inputs))
-        with (
-            Undisturbed() as gate,
-            pass_state(),
-            self.stage.ready().running(watcher, self.modes) as model,
-            nullcontext() if unwanted is None else Interruptible(unwanted),
-        ):
-            try:
-                yield gate, model
-            finally:
-                random.put_back(drawn=draws or self.stage.draws)
+        with Undisturbed() as gate:
+            subject = self.stage.ready()
+            random = RandomState(self._devices(subject, inputs))
+            with (
+                pass_state(),
+                subject.running(watcher, self.modes) as model,
+                nullcontext() if unwanted is None else Interruptible(unwanted),
+            ):
+                try:
+                    yield gate, model
+                finally:
+                    random.put_back(drawn=draws or self.stage.draws)
 
-    def _devices(self, inputs: Any) -> set[torch.device]:
-        held = (*self.model.parameters(), *self.model.buffers())
-        return {tensor.device for tensor in held} | {tensor.device for _, tensor in tensors_in(inputs)}
+    @staticmethod
+    def _devices(subject: Subject, inputs: Any) -> set[torch.device]:
+        return subject.devices | {tensor.device for _, tensor in tensors_in(inputs)}
 
 
 @dataclass

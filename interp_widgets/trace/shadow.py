@@ -26,10 +26,10 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from interp_widgets.trace.checksum import checksums
-from interp_widgets.trace.contents import Contents, Table
+from interp_widgets.trace.contents import Contents
+from interp_widgets.trace.subject import Subject, version_of
 
-__all__ = ["Escaped", "Observer", "Shadow", "run_module", "shadow_of", "version_of"]
+__all__ = ["Escaped", "Observer", "Shadow", "run_module", "shadow_of"]
 
 # Kinds of values that cannot change, or that the copy uses together with the original.
 SHARED = frozenset(
@@ -65,36 +65,22 @@ class Observer(Protocol):
         """Run a module's call with its hooks, ``module._call_impl(*args, **kwargs)``, or answer in its place."""
 
 
-class Shadow:
-    """A model's copy, and whether it may be used again.
-
-    Attributes:
-        model: the user's model; it is read and never written.
-        copy: what is run in its place.
-        modules: the copy's modules, by the paths of ``named_modules``.
-        aliases: ids of the copy's parameters.
-        originals: ids of the user's parameters; a pass that uses one of them has left the copy.
-        tables: what the user's modules hold.
-        stored: names of the attributes that the model's own ``forward`` stores, such as ``encoder.last_attention``.
-    """
+class Shadow(Subject):
+    """A model's copy, and whether it may be used again."""
 
     def __init__(self, model: nn.Module) -> None:
         copier = _Copier(model)
         with torch.inference_mode(mode=False), torch.no_grad():
-            self.copy = copier.copy_model()
-        self.model = model
-        self.modules = dict(self.copy.named_modules())
-        self.aliases = frozenset(id(alias) for alias in copier.aliases.values())
+            own = copier.copy_model()
+        names = {id(buffer): name for name, buffer in model.named_buffers()}
+        clones = {names.get(id(theirs), f"tensor {place}"): theirs for place, (theirs, _) in enumerate(copier.cloned)}
+        super().__init__(model, own, [(name, theirs) for name, theirs, _ in copier.tables], clones)
+        self.aliases |= {id(alias) for alias in copier.aliases.values()}  # those of modules in plain lists, too
         self.originals = frozenset(copier.aliases)
-        self.tables: list[Table] = [(name, theirs) for name, theirs, _ in copier.tables]
-        self.stored: frozenset[str] = frozenset()
-        self._held = Contents(self.tables)
         self._alive = copier.alive  # so that the ids stay theirs
         self._theirs = [tensor for tensor in self._alive.values() if isinstance(tensor, torch.Tensor)]
-        self._counted = [tensor for pair in copier.cloned for tensor in pair]
-        self._user_clones = [theirs for theirs, _ in copier.cloned]
+        self._cloned = dict(zip(clones, copier.cloned, strict=True))
         self._versions = self._tensor_state()
-        self._sums = checksums(self._user_clones)
         self._lock = threading.RLock()
         self._observer: Observer | None = None
         for path, module in self.modules.items():
@@ -109,24 +95,17 @@ class Shadow:
     @property
     def fits(self) -> bool:
         """Whether the user's model holds what was copied, and no pass has written into the copy's own tensors."""
-        return (
-            not self._held.changes(self.stored)
-            and self._tensor_state() == self._versions
-            and checksums(self._user_clones) == self._sums
-        )
+        return super().fits and self._tensor_state() == self._versions
 
-    def _tensor_state(self) -> tuple[list[int], list[int]]:
+    def _tensor_state(self) -> tuple[list[int], list[tuple[int, int]]]:
         """Where the user's tensors lie, and how often those were written into that are not shared, on both sides."""
-        return list(map(torch.Tensor.data_ptr, self._theirs)), list(map(version_of, self._counted))
+        written = [(version_of(theirs), version_of(own)) for theirs, own in self._cloned.values()]
+        return list(map(torch.Tensor.data_ptr, self._theirs)), written
 
     def _written(self) -> set[str]:
-        """Names of the buffers of the copy that a pass has written into."""
-        now = list(map(version_of, self._counted[1::2]))
-        if now == self._versions[1][1::2]:
-            return set()
-        names = {id(buffer): name for name, buffer in self.model.named_buffers()}
-        pairs = zip(self._user_clones, now, self._versions[1][1::2], strict=True)
-        return {names.get(id(theirs), "") for theirs, present, before in pairs if present != before}
+        """Names of the tensors of the copy that a pass has written into."""
+        pairs = zip(self._cloned.items(), self._versions[1], strict=True)
+        return {name for (name, (_, own)), (_, before) in pairs if version_of(own) != before}
 
     @contextmanager
     def running(self, observer: Observer | None, modes: Mapping[str, bool] | None = None) -> Iterator[nn.Module]:
@@ -147,11 +126,6 @@ class Shadow:
             finally:
                 self._observer = before
                 self.stored |= self._own.take_back() | self._written()
-
-
-def version_of(tensor: torch.Tensor) -> int:
-    """How often a tensor's memory was written through torch; -1 for one of inference mode, which is not counted."""
-    return -1 if tensor.is_inference() else tensor._version
 
 
 # The shadows that some trace still uses, by the id of the model.

@@ -1,0 +1,74 @@
+"""``Subject``: what is run for a model, and what of that model is looked at before each answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+import torch
+from torch import nn
+
+from interp_widgets.trace.checksum import Memory
+from interp_widgets.trace.contents import Contents, Table
+
+__all__ = ["Subject", "version_of"]
+
+
+class Subject:
+    """A model and what is run in its place; the base of ``Shadow`` and ``InPlace``.
+
+    All that a pass needs to know of the modules is found out once here.
+
+    Args:
+        model: the user's model.
+        copy: what is run.
+        tables: what the user's modules hold.
+        clones: tensors of the user's that the copy has clones of, by name.
+
+    Attributes:
+        modules: the modules that are run, by path.
+        aliases: ids of the parameters that are run.
+        originals: ids of the user's parameters, where a pass that uses one of them has left the copy.
+        stored: names of the attributes that the model's own ``forward`` stores, such as ``encoder.last_attention``.
+        tensors: the user's tensors among ``tables``, by name.
+        memory: the memory that a new pass would read.
+        devices: where tensors lie.
+    """
+
+    def __init__(
+        self, model: nn.Module, copy: nn.Module, tables: Sequence[Table], clones: Mapping[str, torch.Tensor]
+    ) -> None:
+        self.model = model
+        self.copy = copy
+        self.modules = dict(copy.named_modules())
+        self.tables = tables
+        self.stored: frozenset[str] = frozenset()
+        self.originals: frozenset[int] = frozenset()
+        parameters = dict(copy.named_parameters())
+        self.aliases = frozenset(map(id, parameters.values()))
+        self.tensors = {
+            f"{path}.{name}" if path else str(name): tensor
+            for path, table in tables
+            for name, tensor in (table.items() if isinstance(table, dict) else ())
+            if isinstance(tensor, torch.Tensor)
+        }
+        self.memory = Memory({**parameters, **clones})
+        self.devices = {tensor.device for tensor in chain(model.parameters(), model.buffers())}
+        self._names = {id(parameter): name for name, parameter in parameters.items()}
+        self._clones = list(clones)
+        self._sums = self.memory.sums(self._clones)
+        self._held = Contents(tables)
+
+    def name_of(self, tensor: torch.Tensor) -> str:
+        """The name of a parameter that is run, empty for any other tensor."""
+        return self._names.get(id(tensor), "")
+
+    @property
+    def fits(self) -> bool:
+        """Whether the user's model still holds what it held."""
+        return not self._held.changes(self.stored) and self.memory.sums(self._clones) == self._sums
+
+
+def version_of(tensor: torch.Tensor) -> int:
+    """How often a tensor's memory was written through torch; -1 for one of inference mode, which is not counted."""
+    return -1 if tensor.is_inference() else tensor._version
