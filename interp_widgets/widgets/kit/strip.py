@@ -197,7 +197,7 @@ class NetworkStrip(widgets.VBox):
         self._shown = ("", "")  # which block is framed, which is lit
         self._leave: Callable[[], None] = lambda: None
         self._surface = Surface(width, height)
-        self._about = widgets.Label("", layout={"height": "20px", "margin": "0"}, style={"font_size": "12px"})
+        self._about = widgets.Label("", layout={"height": "24px", "margin": "0"}, style={"font_size": "12px"})
         self._aid = CanvasAid()
         super().__init__(
             [self._surface.canvas, self._aid, self._about], layout={"overflow": "hidden", "width": f"{width + 4}px"}
