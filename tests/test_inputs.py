@@ -432,7 +432,8 @@ def test_a_large_photograph_is_scaled_down(kind: str) -> None:
     else:
         buffer = io.BytesIO()
         more = {"save_all": True, "append_images": [image.resize((70, 50))]} if kind == "MPO" else {}
-        image.save(buffer, kind, **more)
+        # Pillow's own choice of a palette for so many pixels is wrong (13.0: red becomes (10, 0, 0))
+        (image.convert("P") if kind == "GIF" else image).save(buffer, kind, **more)
         found = load_image(buffer.getvalue())
     assert found.size == (3500, 2500)
     assert found.mode == "RGB"

@@ -66,7 +66,7 @@ def test_what_is_no_map_and_what_is_no_class_is_refused(trace: iw.Trace) -> None
         from_callable(lambda *_: torch.ones(7), title="lines")(trace, 0)
     with pytest.raises(errors.TargetError, match="ones explains classes only"):
         from_callable(lambda *_: torch.ones(10, 14), title="ones")(trace, iw.Contrast(0, 1))
-    with pytest.raises(errors.ParameterError, match=r"must be callable, function\(model, input, class\), got 3"):
+    with pytest.raises(errors.ParameterError, match=r"function must be callable, got int \(3\)"):
         from_callable(3)  # type: ignore[arg-type]
     with pytest.raises(errors.ParameterError, match=r"adapt takes objects of captum, .*, got"):
         adapt(3)
