@@ -34,7 +34,7 @@ else
 endif
 
 quick: $(VENV)/.test
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not browser' $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --most-cpu 8 -m 'not slow and not browser' $(ARGS)
 
 lint: $(VENV)/.dev $(ESLINT)
 	$(BIN)/ruff check .

@@ -40,8 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--most-cpu",
         type=float,
-        default=LIMIT,
-        help=f"seconds of processor time that a test without the mark `slow` may take (default: {LIMIT:g})",
+        help=f"seconds of processor time that a test without the mark `slow` may take (`make quick`: {LIMIT:g})",
     )
 
 
@@ -51,7 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(config.option.threads or (1 if is_one_of_many else 2))
     if config.option.rounding == "plain":
         torch.backends.mkldnn.set_flags(False)
-    config.pluginmanager.register(CpuTime(config.option.most_cpu))
+    if config.option.most_cpu is not None:
+        config.pluginmanager.register(CpuTime(config.option.most_cpu))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""A quick run stays quick: a test that takes many seconds of processor time and is not marked ``slow`` fails.
+"""``make quick`` stays quick: there a test that takes many seconds of processor time and is not marked ``slow`` fails.
 
 Processor time and not the clock's: it counts all threads and the processes a test waited for, and a busy machine does
 not change it much. Marked is what takes more than ``SLOW`` seconds on the machine this was written on; the limit that

@@ -295,9 +295,9 @@ class Recorder(TorchFunctionMode):
         arguments = self._with_refs(args), {key: self._argument(value) for key, value in kwargs.items()}
         if written is not None:
             self._before_write(written)
+        if call.name in NOT_REPEATED and not self.drawn:  # known before Ctrl-C can come
+            self.drawn = _draws(call.name, args, kwargs)
         result = func(*args, **kwargs)
-        if call.name in NOT_REPEATED:
-            self.drawn = self.drawn or _draws(call.name, args, kwargs)
         return self._record(call.name, func, arguments, result, written)
 
     def _record(

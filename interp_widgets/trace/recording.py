@@ -156,6 +156,7 @@ class Pass:
         self, gate: Undisturbed, inputs: Any, kwargs: Mapping[str, Any], edits: Mapping[str, torch.Tensor]
     ) -> Trace:
         shadow = self.stage.ready()
+        fingerprint = Fingerprint(shadow)  # of before the pass: another thread may train the model meanwhile
         recorder = Recorder(shadow, evaluation=self.modes is None, edits=edits)
         random = RandomState(self._devices(shadow, inputs))
         names: list[str] = []
@@ -189,7 +190,7 @@ class Pass:
                 made=recorder.sites,
                 layers=recorder.layers,
                 inputs=names,
-                fingerprint=Fingerprint(shadow),
+                fingerprint=fingerprint,
             ),
             calls=Calls(recorder.outer, recorder.whole, stateful=bool(shadow.stored)),
             output=plain,

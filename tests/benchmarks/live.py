@@ -4,6 +4,8 @@
 A missed target is no failure: this is a measurement. A part that raises is reported and the others go on; then the exit
 code is 1. What each part measures:
 
+- shadow: looking over a kept shadow and putting it back, over a plain forward pass; looking through all weights for
+  writes that torch does not count; what the recorder does at each site.
 - cold: ``record`` and a first Grad-CAM, over a plain forward pass with a backward pass to the input.
 - warm: an answer that is in the recording's cache, each question asked once: a channel of some layer; another layer,
   method or class whose gradient was prefetched. The time is everything the kernel does: the map, its quantising to
@@ -36,6 +38,7 @@ from ipywidgets import Widget
 from torch import nn
 
 import interp_widgets as iw
+from interp_widgets.trace.shadow import Shadow, shadow_of
 from interp_widgets.widgets.kit.picture import Picture
 from tests.benchmarks.fresh import imports, memory
 from tests.benchmarks.measure import Parts, Row, describe_machine, interleaved, p95, parser_for, seconds, write_json
@@ -88,6 +91,38 @@ def cold(name: str, model: nn.Module, image: torch.Tensor, rounds: int) -> Itera
     yield Row("cold: record + first Grad-CAM, over plain", name, ratio, "x", 1.3, note=f"plain {plain * 1e3:.0f} ms")
     for other in times.keys() - {"plain", "ours"}:
         yield Row(f"cold: {other}, over plain", name, statistics.median(times[other]) / plain, "x")
+
+
+def shadow(name: str, model: nn.Module, image: torch.Tensor, rounds: int) -> Iterator[Row]:
+    """What it costs that a pass runs on a copy, and what the recorder does at each site."""
+    trace = iw.record(model, image)
+    subject = shadow_of(model)  # in use by the trace, so the next recordings run on it too
+
+    def stage(_: int) -> None:
+        if subject is not shadow_of(model):
+            raise RuntimeError("the shadow was not kept")
+        with subject.running(None):
+            pass
+
+    calls: dict[str, Callable[[int], object]] = {
+        "plain": lambda _: _forward(model, image),
+        "stage": stage,
+        "sums": lambda _: subject.memory.sums(subject.memory.names),
+        "make": lambda _: Shadow(model),
+        "record": lambda _: iw.record(model, image),
+    }
+    times = {call: statistics.median(measured) for call, measured in interleaved(calls, rounds).items()}
+    plain = times["plain"]
+    yield Row("shadow: kept, looked over and put back, over plain forward", name, times["stage"] / plain, "x", 0.1)
+    yield Row("shadow: made anew", name, times["make"] * 1e3, "ms")
+    yield Row("shadow: all weights looked through, over plain forward", name, times["sums"] / plain, "x")
+    each = (times["record"] - plain - times["stage"] - times["sums"]) / len(trace.sites)
+    yield Row("record: the recorder, per site", name, each * 1e6, "us", 60, note=f"{len(trace.sites)} sites")
+
+
+def _forward(model: nn.Module, image: torch.Tensor) -> torch.Tensor:
+    output: torch.Tensor = model(image)
+    return output
 
 
 def _first_map(model: nn.Module, image: torch.Tensor) -> iw.Attribution:
@@ -298,6 +333,7 @@ def widgets_of(widget: Widget) -> Iterator[Widget]:
 
 
 PARTS: dict[str, Callable[[str, nn.Module, torch.Tensor, argparse.Namespace], Iterator[Row]]] = {
+    "shadow": lambda name, model, image, options: shadow(name, model, image, options.rounds),
     "cold": lambda name, model, image, options: cold(name, model, image, options.rounds),
     "warm": lambda name, model, image, options: warm(
         name, model, image, 3 * options.rounds, max(1, options.rounds // 3)
