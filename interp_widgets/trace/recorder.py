@@ -9,14 +9,11 @@ Everything here is paid once per torch call: it notes what cannot be found out l
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.autograd.graph import GradientEdge
 from torch.overrides import TorchFunctionMode
@@ -25,6 +22,7 @@ from interp_widgets.trace.in_place import InPlace
 from interp_widgets.trace.interrupt import Interrupted, interruption
 from interp_widgets.trace.names import SiteName
 from interp_widgets.trace.shadow import Escaped, Shadow, run_module
+from interp_widgets.trace.torch_calls import NOT_REPEATED, VIEWING_ATTRIBUTES, draws, torch_call
 from interp_widgets.trace.values import (
     Edge,
     Operation,
@@ -39,109 +37,10 @@ from interp_widgets.trace.values import (
 
 __all__ = ["Recorder", "counted", "main_tensor", "with_tensor"]
 
-IN_PLACE_DUNDERS = frozenset(
-    f"__{name}__"
-    for name in (
-        *("iadd", "isub", "imul", "itruediv", "idiv", "ifloordiv", "imod", "ipow", "imatmul"),
-        *("iand", "ior", "ixor", "ilshift", "irshift", "setitem"),
-    )
-)
-# Calls that neither make nor change a value.
-NOT_OPERATIONS = frozenset(
-    """
-    requires_grad_ retain_grad __set__ __delete__ register_hook is_contiguous stride size dim numel nelement
-    is_floating_point is_complex element_size storage_offset data_ptr get_device item tolist untyped_storage
-    is_inference __len__ __bool__ __int__ __float__ __index__ __repr__ __format__ __hash__
-    """.split()  # noqa: SIM905 - a list of many names reads better as words
-)
-# Attributes of a tensor that are values made from it; those in the second line are values of their own.
-VIEWING_ATTRIBUTES = frozenset(("T", "mT", "H", "mH", "real", "imag", "data"))
-OTHER_TENSORS = frozenset(("grad", "_base"))
-# Operations that draw random numbers, some of them only in training.
-ALWAYS_RANDOM = frozenset(
-    """
-    rand randn randint randperm rand_like randn_like randint_like bernoulli multinomial normal poisson
-    uniform_ normal_ bernoulli_ exponential_ random_ gumbel_softmax native_dropout log_normal_ geometric_ cauchy_
-    """.split()  # noqa: SIM905
-)
-RANDOM_IN_TRAINING = frozenset(
-    """
-    dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout rrelu
-    scaled_dot_product_attention multi_head_attention_forward lstm gru rnn_tanh rnn_relu
-    """.split()  # noqa: SIM905
-)
-# These, and operations that cost too much to be done again or leave memory as it was.
-NOT_REPEATED = ALWAYS_RANDOM | RANDOM_IN_TRAINING | frozenset(("empty", "empty_like", "new_empty"))
-# Read off the code objects: `inspect.signature` would take longer than the rest of the import.
-INPLACE_POSITION: dict[Any, int] = {
-    function: function.__code__.co_varnames.index("inplace")
-    for function in vars(F).values()
-    if inspect.isfunction(function) and "inplace" in function.__code__.co_varnames[: function.__code__.co_argcount]
-}
 # Deeper chains of recomputation are cut by a clone.
 MAX_DEPTH = 4
 # Kinds of arguments that hold no tensor.
 PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device, torch.Size, slice, type(...)))
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What the name of a torch function tells of every call of it.
-
-    Args:
-        name: of the operation, for the tape.
-        ignored: it neither makes nor changes a value.
-        attribute: it reads an attribute of a tensor.
-        writes_first: it writes into its first argument.
-        inplace_position: where ``inplace`` stands among the positional arguments, -1 for nowhere.
-    """
-
-    name: str
-    ignored: bool
-    attribute: bool
-    writes_first: bool
-    inplace_position: int
-
-    @classmethod
-    def of(cls, func: Callable[..., Any]) -> Call:
-        """What is known of a function."""
-        name = getattr(func, "__name__", type(func).__name__)
-        attribute = name == "__get__"
-        if attribute:
-            name = getattr(getattr(func, "__self__", None), "__name__", "get")
-        return cls(
-            name=name,
-            ignored=name in (OTHER_TENSORS if attribute else NOT_OPERATIONS),
-            attribute=attribute,
-            writes_first=(name.endswith("_") and not name.endswith("__")) or name in IN_PLACE_DUNDERS,
-            inplace_position=INPLACE_POSITION.get(func, -1),
-        )
-
-    def written(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
-        """The tensor that a call is about to write into, ``None`` for one that makes new ones."""
-        target: Any = None
-        if kwargs.get("out") is not None:
-            target = kwargs["out"]
-        elif (
-            self.writes_first
-            or kwargs.get("inplace")
-            or (0 <= self.inplace_position < len(args) and args[self.inplace_position])
-        ):
-            target = args[0] if args else kwargs.get("input")
-        return target if isinstance(target, torch.Tensor) else None
-
-
-_CALLS: dict[Any, Call] = {}  # of torch's own functions
-
-
-def _call_of(func: Callable[..., Any]) -> Call:
-    try:
-        return _CALLS[func]
-    except (KeyError, TypeError):  # a function may be unhashable
-        found = Call.of(func)
-    if str(getattr(func, "__module__", "") or "torch").startswith("torch"):
-        _CALLS[func] = found
-    return found
 
 
 class Recorder(TorchFunctionMode):
@@ -283,7 +182,7 @@ class Recorder(TorchFunctionMode):
         if self._unwanted is not None:
             self._go_on()
         kwargs = kwargs or {}
-        call = _call_of(func)
+        call = torch_call(func)
         if call.ignored:
             return func(*args, **kwargs)
         if call.attribute:
@@ -296,7 +195,7 @@ class Recorder(TorchFunctionMode):
         if written is not None:
             self._before_write(written)
         if call.name in NOT_REPEATED and not self.drawn:  # known before Ctrl-C can come
-            self.drawn = _draws(call.name, args, kwargs)
+            self.drawn = draws(call.name, args, kwargs)
         result = func(*args, **kwargs)
         return self._record(call.name, func, arguments, result, written)
 
@@ -549,16 +448,3 @@ def _quick_edge(tensor: torch.Tensor) -> Edge | None:
     if node is None or isinstance(node, torch._C._FunctionBase):
         return edge_of(tensor)
     return Edge(GradientEdge(node, tensor.output_nr))
-
-
-def _draws(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a call draws random numbers: dropout and its kind do only where they are told to."""
-    if name in ALWAYS_RANDOM:
-        return True
-    if name == "scaled_dot_product_attention":
-        return bool(kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0))
-    flag = {"rrelu": 3}.get(name, 2)
-    given = args[flag] if len(args) > flag else True
-    if name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "multi_head_attention_forward"):
-        given = any(argument is True for argument in args)
-    return name in RANDOM_IN_TRAINING and bool(kwargs.get("training", given))

@@ -439,6 +439,7 @@ BESIDE = (
     *("hidden parts", "spectral norm", "pruned", "backward hook of a container", "shared buffer"),
 )
 
+
 def losses(model: nn.Module, steps: int, meanwhile: Callable[[], object] = lambda: None) -> list[float]:
     """The losses of a training run with dropout and batch norm."""
     torch.manual_seed(11)

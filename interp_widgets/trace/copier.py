@@ -1,0 +1,240 @@
+"""``Copier``: a copy of a module tree with all that hangs on it, sharing the parameters' memory."""
+
+from __future__ import annotations
+
+import copy
+import copyreg
+import functools
+import types
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+__all__ = ["Copier"]
+
+# Kinds of values that cannot change, or that the copy uses together with the original.
+SHARED = frozenset(
+    (
+        *(type(None), bool, int, float, complex, str, bytes, type, range, slice, type(...), type(NotImplemented)),
+        *(types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType, property),
+        *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
+    )
+)
+
+
+class _Uncopyable(Exception):  # noqa: N818 - never leaves this module
+    """Something that cannot be copied."""
+
+
+class Copier:
+    """Copies a module tree with all that hangs on it.
+
+    Parameters become detached aliases, other tensors clones. Modules and plain objects are copied attribute by
+    attribute without running their constructors; anything else as ``copy.deepcopy`` does it. What cannot be copied (a
+    lock, a file, a handle of C++) is used by both.
+
+    Attributes:
+        tables: each container that was copied: its name, the user's and the copy's.
+        aliases: the copy's parameters, by the ids of the user's.
+        cloned: each other tensor: the user's and the copy's.
+        alive: the user's objects, by id.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.tables: list[tuple[str, Any, Any]] = []
+        self.aliases: dict[int, nn.Parameter] = {}
+        self.cloned: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.alive: dict[int, Any] = {}
+        self._model = model
+        self._memo: dict[int, Any] = {}
+        self._paths = {id(module): path for path, module in model.named_modules()}
+        self._storages: dict[int, torch.UntypedStorage] = {}  # copies of memory that several buffers share
+        storages = [buffer.untyped_storage()._cdata for buffer in model.buffers() if _has_storage(buffer)]
+        self._shared_storages = {storage for storage in storages if storages.count(storage) > 1}
+
+    def copy_model(self) -> nn.Module:
+        """The copy of the whole tree."""
+        # First all modules, still empty, and all tensors: whoever copies an object that refers to one finds it then.
+        modules = list(self._model.modules())
+        for module in modules:
+            if not isinstance(module, torch.jit.ScriptModule):
+                self._known(module, _empty_like(module))
+        for module in modules:
+            if isinstance(module, torch.jit.ScriptModule):
+                continue
+            for tensor in (*module._parameters.values(), *module._buffers.values()):
+                self.copy(tensor, "")
+        for module in modules:
+            if id(module) in self._paths and not isinstance(module, torch.jit.ScriptModule):
+                self._fill_module(module, self._memo[id(module)], self._paths[id(module)])
+        found: nn.Module = self.copy(self._model, "")
+        return found
+
+    def copy(self, value: Any, name: str) -> Any:
+        """A value as the copy holds it, itself where it cannot be copied; ``name`` tells where it was found."""
+        kind = type(value)
+        if kind in SHARED:
+            return value
+        if id(value) in self._memo:
+            return self._memo[id(value)]
+        known, tables, cloned = len(self._memo), len(self.tables), len(self.cloned)
+        try:
+            return self._copy(value, name)
+        except _Uncopyable:  # an object with, say, a lock in it: used by both as a whole
+            for key in list(self._memo)[known:]:
+                del self._memo[key]
+            del self.tables[tables:], self.cloned[cloned:]
+            return self._known(value, value)
+
+    def _copy(self, value: Any, name: str) -> Any:
+        kind = type(value)
+        if kind in SHARED:
+            return value
+        if id(value) in self._memo:
+            return self._memo[id(value)]
+        self.alive[id(value)] = value
+        if isinstance(value, torch.Tensor):
+            return self._known(value, self._tensor(value))
+        if isinstance(value, torch.jit.ScriptModule):
+            return self._known(value, self._scripted(value))
+        if isinstance(value, nn.Module):
+            return self._fill_module(value, self._known(value, _empty_like(value)), name)
+        return self._known(value, self._other(value, kind, name))
+
+    def _known(self, value: Any, own: Any) -> Any:
+        self._memo[id(value)] = own
+        return own
+
+    def _other(self, value: Any, kind: type, name: str) -> Any:
+        for kinds, copied in self._ways.items():
+            if kind in kinds:
+                return copied(value, name)
+        if isinstance(value, weakref.ref):
+            target = value()
+            return weakref.ref(self.copy(target, name)) if isinstance(target, (torch.Tensor, nn.Module)) else value
+        if isinstance(value, torch.Generator):
+            return value.clone_state()
+        return self._object(value, name)
+
+    @functools.cached_property
+    def _ways(self) -> dict[tuple[type, ...], Callable[[Any, str], Any]]:
+        """How builtin kinds are copied."""
+        return {
+            (dict, OrderedDict): lambda value, name: self._fill(
+                value, self._known(value, type(value)()), name, self.copy
+            ),
+            (list, set, deque): self._items,
+            (tuple, frozenset): lambda value, name: type(value)(self.copy(item, name) for item in value),
+            (types.MethodType,): lambda value, name: types.MethodType(value.__func__, self.copy(value.__self__, name)),
+            (functools.partial,): lambda value, name: functools.partial(
+                self.copy(value.func, name), *self.copy(value.args, name), **self.copy(value.keywords, name)
+            ),
+        }
+
+    def _mapping(self, value: Any, name: str) -> Any:
+        return self._fill(value, self._known(value, type(value)()), name, self.copy)
+
+    def _items(self, value: Any, name: str) -> Any:
+        own = self._known(value, type(value)())
+        add = own.add if isinstance(own, set) else own.append
+        for item in value:
+            add(self.copy(item, name))
+        if not isinstance(value, deque):
+            self.tables.append((name, value, own))
+        return own
+
+    def _fill(
+        self, value: dict[Any, Any], own: dict[Any, Any], name: str, copied: Callable[[Any, str], Any]
+    ) -> dict[Any, Any]:
+        for key, item in value.items():
+            own[key] = copied(item, f"{name}.{key}" if name else str(key))
+        self.tables.append((name, value, own))
+        return own
+
+    def _fill_module(self, module: nn.Module, own: nn.Module, path: str) -> nn.Module:
+        attributes, copies = vars(module), vars(own)
+        compiled = "_orig_mod" in module._modules and "dynamo_ctx" in attributes
+        for key, item in attributes.items():
+            prefix = path if key in ("_parameters", "_buffers", "_modules") else f"{path}.{key}" if path else key
+            copies[key] = item if compiled and key != "_modules" else self.copy(item, prefix)
+        if compiled:  # run what torch.compile was given, not what it made
+            copies["forward"] = own._modules["_orig_mod"]
+        copies["_compiled_call_impl"] = None
+        self.tables.append((path, attributes, copies))
+        return own
+
+    def _scripted(self, module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+        own = copy.deepcopy(module)
+        tensors = zip((*module.parameters(), *module.buffers()), (*own.parameters(), *own.buffers()), strict=True)
+        self.cloned += tensors
+        for parameter in own.parameters():
+            parameter.requires_grad = False
+        return own
+
+    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        if isinstance(tensor, (UninitializedBuffer, UninitializedParameter)):
+            unfilled: torch.Tensor = copy.deepcopy(tensor)
+            return unfilled
+        if isinstance(tensor, nn.Parameter) and not tensor.is_inference():
+            alias = _alias(tensor)
+            self.aliases[id(tensor)] = alias
+            return alias
+        own = self._clone(tensor)
+        if isinstance(tensor, nn.Parameter):  # of inference mode: autograd may not keep it
+            own = self.aliases[id(tensor)] = nn.Parameter(own, requires_grad=False)
+        self.cloned.append((tensor, own))
+        return own
+
+    def _clone(self, tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage() if _has_storage(tensor) else None
+        if storage is None or storage._cdata not in self._shared_storages:
+            return tensor.detach().clone()
+        if storage._cdata not in self._storages:
+            copied: Any = storage.clone()  # type: ignore[no-untyped-call]  # torch has no type for it
+            self._storages[storage._cdata] = copied
+        own = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+        return own.set_(self._storages[storage._cdata], tensor.storage_offset(), tensor.shape, tensor.stride())
+
+    def _object(self, value: Any, name: str) -> Any:
+        """An object without a way of its own to be copied, attribute by attribute; others in their own way."""
+        kind = type(value)
+        try:
+            state = None if hasattr(kind, "__deepcopy__") else _plain_state(value)
+            if state is None:
+                return copy.deepcopy(value, self._memo)
+        except Exception as error:
+            raise _Uncopyable from error
+        own = self._known(value, object.__new__(kind))
+        self._fill(state, vars(own), name, self._copy)
+        return own
+
+
+def _plain_state(value: Any) -> dict[str, Any] | None:
+    """The attributes of an object that has nothing else, ``None`` for any other object."""
+    make, given, state, *items = value.__reduce_ex__(4)
+    plain = make is copyreg.__newobj__ and given == (type(value),) and not any(items)  # type: ignore[attr-defined]  # not in typeshed
+    return state if plain and state is not None and state is getattr(value, "__dict__", None) else None
+
+
+def _empty_like(module: nn.Module) -> nn.Module:
+    # Not by the class's own ``__new__``: that of a GraphModule makes a new class without the generated forward.
+    empty: nn.Module = object.__new__(type(module))
+    return empty
+
+
+def _alias(parameter: nn.Parameter) -> nn.Parameter:
+    """A frozen parameter with the memory and the version counter of another one."""
+    if type(parameter) is nn.Parameter:
+        return nn.Parameter(parameter.detach(), requires_grad=False)
+    alias: nn.Parameter = torch.Tensor._make_subclass(type(parameter), parameter.detach(), False)
+    vars(alias).update(vars(parameter))
+    return alias
+
+
+def _has_storage(tensor: torch.Tensor) -> bool:
+    return tensor.layout == torch.strided and not isinstance(tensor, (UninitializedBuffer, UninitializedParameter))

@@ -1,0 +1,61 @@
+"""``Watcher``: looks on a pass that is not recorded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from interp_widgets.trace.names import SiteName
+from interp_widgets.trace.recorder import counted, main_tensor, with_tensor
+from interp_widgets.trace.shadow import run_module
+from interp_widgets.trace.values import tensors_in
+
+__all__ = ["Watcher"]
+
+
+@dataclass
+class Watcher:
+    """Looks on a pass that is not recorded: reads and exchanges what modules return, or answers in their place.
+
+    Args:
+        edits: values that stand at the sites of modules.
+        wanted: module path of each site that is read, by its name.
+        known: what modules return that need not run.
+
+    Attributes:
+        found: the values read, by the names of their sites.
+    """
+
+    edits: Mapping[str, torch.Tensor]
+    wanted: Mapping[str, str]
+    known: Mapping[str, torch.Tensor]
+    found: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._edited = {counted(site): value for site, value in self.edits.items()}
+        self._read = {counted(site): site for site in self.wanted}
+        self._known = {counted(site): value for site, value in self.known.items()}
+        self._paths = {SiteName.parse(name).path for name in (*self._edited, *self._read, *self._known)}
+        self._calls: Counter[str] = Counter()
+
+    def call(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """See ``shadow.Observer``."""
+        if path not in self._paths:
+            return run_module(module, args, kwargs)
+        name = f"{path}:{self._calls[path]}" if self._calls[path] else path
+        self._calls[path] += 1
+        output = self._known[name] if name in self._known else run_module(module, args, kwargs)
+        tensors = list(tensors_in(output))
+        main = dict(tensors).get(main_tensor(tensors))
+        if main is None:
+            return output
+        if name in self._edited:
+            output, main = with_tensor(output, main, self._edited[name].clone()), self._edited[name]
+        if name in self._read:
+            self.found[self._read[name]] = main.clone()  # the next operation may write into it
+        return output
