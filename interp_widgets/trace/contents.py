@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import operator
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 __all__ = ["Contents", "Table"]
 
-Container = dict[Any, Any] | list[Any] | set[Any]
+Container = dict[Any, Any] | list[Any] | set[Any] | deque[Any]
 Table = tuple[str, Container]
 """A container and what it is called: ``layer1.0.conv1`` for the attributes of a module."""
 
@@ -22,7 +23,7 @@ class Contents:
     """What containers held when this was made: entries are compared by identity, numbers and words by value.
 
     Args:
-        tables: the containers to watch, dicts, lists or sets, each with its name.
+        tables: the containers to watch, dicts, lists, sets or deques, each with its name.
     """
 
     def __init__(self, tables: Sequence[Table]) -> None:
@@ -114,8 +115,8 @@ def _same(before: Any, now: Any) -> bool:
 
 
 def _fill(held: Container, before: Container) -> None:
-    if isinstance(held, list):
-        held[:] = before
-        return
     held.clear()
-    held.update(before)
+    if isinstance(held, (list, deque)):
+        held.extend(before)
+    else:
+        held.update(before)

@@ -7,10 +7,11 @@ import copyreg
 import functools
 import types
 import weakref
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
@@ -43,6 +44,9 @@ class Copier:
         aliases: the copy's parameters, by the ids of the user's.
         cloned: each other tensor: the user's and the copy's.
         alive: the user's objects, by id.
+        arrays: the user's arrays, by name.
+        is_opaque: whether there is something whose changes nobody can see: an array, a generator, an object that only
+            ``deepcopy`` knows to copy. What a pass does to it cannot be taken back.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -50,6 +54,8 @@ class Copier:
         self.aliases: dict[int, nn.Parameter] = {}
         self.cloned: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.alive: dict[int, Any] = {}
+        self.arrays: dict[str, np.ndarray[Any, Any]] = {}
+        self.is_opaque = False
         self._model = model
         self._memo: dict[int, Any] = {}
         self._paths = {id(module): path for path, module in model.named_modules()}
@@ -118,6 +124,7 @@ class Copier:
             target = value()
             return weakref.ref(self.copy(target, name)) if isinstance(target, (torch.Tensor, nn.Module)) else value
         if isinstance(value, torch.Generator):
+            self.is_opaque = True  # each pass begins with the user's state
             return value.clone_state()
         return self._object(value, name)
 
@@ -125,9 +132,10 @@ class Copier:
     def _ways(self) -> dict[tuple[type, ...], Callable[[Any, str], Any]]:
         """How builtin kinds are copied."""
         return {
-            (dict, OrderedDict): lambda value, name: self._fill(
-                value, self._known(value, type(value)()), name, self.copy
-            ),
+            (dict, OrderedDict, Counter): self._mapping,
+            (defaultdict,): self._defaultdict,
+            (types.SimpleNamespace,): self._namespace,
+            (np.ndarray,): self._array,
             (list, set, deque): self._items,
             (tuple, frozenset): lambda value, name: type(value)(self.copy(item, name) for item in value),
             (types.MethodType,): lambda value, name: types.MethodType(value.__func__, self.copy(value.__self__, name)),
@@ -139,14 +147,26 @@ class Copier:
     def _mapping(self, value: Any, name: str) -> Any:
         return self._fill(value, self._known(value, type(value)()), name, self.copy)
 
+    def _defaultdict(self, value: Any, name: str) -> Any:
+        return self._fill(value, self._known(value, defaultdict(value.default_factory)), name, self.copy)
+
     def _items(self, value: Any, name: str) -> Any:
-        own = self._known(value, type(value)())
+        own = self._known(value, deque(maxlen=value.maxlen) if type(value) is deque else type(value)())
         add = own.add if isinstance(own, set) else own.append
         for item in value:
             add(self.copy(item, name))
-        if not isinstance(value, deque):
-            self.tables.append((name, value, own))
+        self.tables.append((name, value, own))
         return own
+
+    def _namespace(self, value: types.SimpleNamespace, name: str) -> types.SimpleNamespace:
+        own = self._known(value, types.SimpleNamespace())
+        self._fill(vars(value), vars(own), name, self.copy)
+        return cast("types.SimpleNamespace", own)
+
+    def _array(self, value: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+        self.is_opaque = True  # a pass may write into its own
+        self.arrays[name] = value
+        return copy.deepcopy(value, self._memo)
 
     def _fill(
         self, value: dict[Any, Any], own: dict[Any, Any], name: str, copied: Callable[[Any, str], Any]
@@ -206,7 +226,9 @@ class Copier:
         try:
             state = None if hasattr(kind, "__deepcopy__") else _plain_state(value)
             if state is None:
-                return copy.deepcopy(value, self._memo)
+                own = copy.deepcopy(value, self._memo)
+                self.is_opaque = self.is_opaque or own is not value  # a member of an enumeration is its own copy
+                return own
         except Exception as error:
             raise _Uncopyable from error
         own = self._known(value, object.__new__(kind))

@@ -28,6 +28,7 @@ class Fingerprint:
         self._subject = subject
         self._held = Contents(subject.tables)
         self._recorded = self._counters()
+        self._kinds = subject.kinds_now()
         self._sums = dict(zip(self.names, subject.memory.sums(self.names), strict=True))
 
     @property
@@ -51,8 +52,14 @@ class Fingerprint:
             found = next((name for name in changed if name not in self._subject.stored), None)
             if found is not None:
                 return found
+        if self._subject.kinds_now() != self._kinds:
+            return "the class of a module"
         changes = self._held.changes(self._subject.stored)
         return changes[0] if changes else None
+
+    def take_back(self) -> None:
+        """Give the user's modules back what they held."""
+        self._held.take_back()
 
     def written(self, names: Iterable[str]) -> str | None:
         """The first of some tensors that was written into uncounted, ``None`` if none was."""

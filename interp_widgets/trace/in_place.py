@@ -30,7 +30,9 @@ class InPlace(Subject):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__(model, model, _tables(dict(model.named_modules())), dict(model.named_buffers()))
+        tables = _tables(dict(model.named_modules()))
+        parameters = dict(model.named_parameters())
+        super().__init__(model, model, tables, parameters=parameters, clones=dict(model.named_buffers()))
 
     @contextmanager
     def running(self, observer: Observer | None, modes: Mapping[str, bool] | None = None) -> Iterator[nn.Module]:

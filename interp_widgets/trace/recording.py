@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
-from interp_widgets.errors import InputError, TargetError
+from interp_widgets.errors import InputError, ModelError, TargetError
 from interp_widgets.trace.arguments import as_bytes, as_kwargs, as_names, check_count, plain_module
 from interp_widgets.trace.calls import Calls
 from interp_widgets.trace.device import fitted
@@ -78,6 +79,11 @@ def record(
     ['0', '1', '2', '3']
     """
     model = plain_module(model)
+    if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
+        raise ModelError(
+            f"this {type(model).__name__} has lazy modules and has not been run yet, so it has no weights to explain: "
+            "call it once on an input first"
+        )
     limit, options = as_bytes(memory_limit), as_kwargs(kwargs)
     if not any(True for _ in tensors_in((inputs, options))):
         raise InputError(
@@ -164,6 +170,9 @@ class Pass:
             try:
                 with recorder:
                     output = gate.call(_call, model, fed, fed_kwargs)
+            except Escaped:
+                fingerprint.take_back()  # what the closure did to the user's own modules
+                raise
             except Exception as error:
                 where = f"in layer {recorder.failed!r}" if recorder.failed else "in the model's own forward"
                 error.add_note(
@@ -173,6 +182,7 @@ class Pass:
             finally:
                 random.put_back(drawn=recorder.drawn)
             if recorder.escaped:  # and the model's code has caught the exception that said so
+                fingerprint.take_back()
                 raise Escaped
             recorder.number_first_calls()
             output_sites, logits = _outputs(recorder, output, self.target_output)

@@ -57,8 +57,14 @@ class Shadow(Subject):
             own = copier.copy_model()
         names = {id(buffer): name for name, buffer in model.named_buffers()}
         clones = {names.get(id(theirs), f"tensor {place}"): theirs for place, (theirs, _) in enumerate(copier.cloned)}
-        super().__init__(model, own, [(name, theirs) for name, theirs, _ in copier.tables], clones)
-        self.aliases |= {id(alias) for alias in copier.aliases.values()}  # those of modules in plain lists, too
+        parameters = dict(own.named_parameters())
+        known = set(map(id, parameters.values()))
+        hidden = [alias for alias in copier.aliases.values() if id(alias) not in known]  # of modules in plain lists
+        parameters |= {f"hidden parameter {place}": alias for place, alias in enumerate(hidden)}
+        tables = [(name, theirs) for name, theirs, _ in copier.tables]
+        super().__init__(model, own, tables, parameters=parameters, clones={**clones, **copier.arrays})
+        self._serves_once = copier.is_opaque
+        self._passes = 0
         self.originals = frozenset(copier.aliases)
         self._alive = copier.alive  # so that the ids stay theirs
         self._theirs = [tensor for tensor in self._alive.values() if isinstance(tensor, torch.Tensor)]
@@ -78,6 +84,8 @@ class Shadow(Subject):
     @property
     def fits(self) -> bool:
         """Whether the user's model holds what was copied, and no pass has written into the copy's own tensors."""
+        if self._serves_once and self._passes:  # what a pass has left inside such an object, nobody can see
+            return False
         return super().fits and self._tensor_state() == self._versions
 
     def _tensor_state(self) -> tuple[list[int], list[tuple[int, int]]]:
@@ -103,6 +111,7 @@ class Shadow(Subject):
                 mode = modes is not None and modes[path]
                 if module.training is not mode:
                     module.training = mode
+            self._passes += 1
             before, self._observer = self._observer, observer
             try:
                 yield self.copy

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import nn
 
-from interp_widgets.trace.checksum import Memory
+from interp_widgets.trace.checksum import Held, Memory
 from interp_widgets.trace.contents import Contents, Table
 
 __all__ = ["Subject", "version_of"]
@@ -23,7 +24,8 @@ class Subject:
         model: the user's model.
         copy: what is run.
         tables: what the user's modules hold.
-        clones: tensors of the user's that the copy has clones of, by name.
+        parameters: what of the copy shares its memory with the user's parameters, by name.
+        clones: tensors and arrays of the user's that the copy has clones of, by name.
 
     Attributes:
         modules: the modules that are run, by path.
@@ -36,7 +38,13 @@ class Subject:
     """
 
     def __init__(
-        self, model: nn.Module, copy: nn.Module, tables: Sequence[Table], clones: Mapping[str, torch.Tensor]
+        self,
+        model: nn.Module,
+        copy: nn.Module,
+        tables: Sequence[Table],
+        *,
+        parameters: Mapping[str, torch.Tensor],
+        clones: Mapping[str, Held],
     ) -> None:
         self.model = model
         self.copy = copy
@@ -44,7 +52,6 @@ class Subject:
         self.tables = tables
         self.stored: frozenset[str] = frozenset()
         self.originals: frozenset[int] = frozenset()
-        parameters = dict(copy.named_parameters())
         self.aliases = frozenset(map(id, parameters.values()))
         self.tensors = {
             f"{path}.{name}" if path else str(name): tensor
@@ -58,6 +65,12 @@ class Subject:
         self._clones = list(clones)
         self._sums = self.memory.sums(self._clones)
         self._held = Contents(tables)
+        self._modules = list(model.modules())
+        self.kinds = self.kinds_now()
+
+    def kinds_now(self) -> list[tuple[type, Any]]:
+        """The class of each of the user's modules, and that class's ``forward``."""
+        return [(type(module), getattr(type(module), "forward", None)) for module in self._modules]
 
     def name_of(self, tensor: torch.Tensor) -> str:
         """The name of a parameter that is run, empty for any other tensor."""
@@ -66,7 +79,11 @@ class Subject:
     @property
     def fits(self) -> bool:
         """Whether the user's model still holds what it held."""
-        return not self._held.changes(self.stored) and self.memory.sums(self._clones) == self._sums
+        return (
+            not self._held.changes(self.stored)
+            and self.kinds_now() == self.kinds
+            and self.memory.sums(self._clones) == self._sums
+        )
 
 
 def version_of(tensor: torch.Tensor) -> int:

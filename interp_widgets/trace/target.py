@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 import torch
+from torch import nn
 
 from interp_widgets.errors import TargetError, did_you_mean
 from interp_widgets.trace.arguments import shown
@@ -334,7 +335,7 @@ def _made_of(given: Any) -> Target:
         is_trace = hasattr(given, "logits_site")  # it has a score too, but is none
         if callable(getattr(given, "score", None)) and not is_trace:
             return ObjectScore(_hashable(given))
-        if callable(given):
+        if callable(given) and not isinstance(given, nn.Module):
             return OutputScore(given)
     raise TargetError(
         "target must be a class index, a class name, a target object or a function of the output, "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from interp_widgets import zoo
-from interp_widgets.errors import ParameterError
+from interp_widgets.errors import ParameterError, did_you_mean
 from interp_widgets.evaluation.agreement import disagreement, rank_correlations
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.inputs import Preprocess
@@ -298,11 +298,14 @@ def _named(models: Any) -> dict[str, nn.Module | str]:
     return found
 
 
-def _explainer(method: str | Explainer) -> Explainer:
+def _explainer(method: str | Explainer | type[Explainer]) -> Explainer:
     if isinstance(method, Explainer):
         return method
+    if isinstance(method, type) and issubclass(method, Explainer):
+        return method()
     if not is_name_of(method, EXPLAINERS):
-        raise ParameterError(f"no explainer is named {shown(method)}: {', '.join(EXPLAINERS)}")
+        close = did_you_mean(str(method), EXPLAINERS)
+        raise ParameterError(f"no explainer is named {shown(method)}{close}: {', '.join(EXPLAINERS)}")
     return EXPLAINERS[method]()
 
 

@@ -10,8 +10,9 @@ import random
 import signal
 import threading
 import time
+import types
 import weakref
-from collections import defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -429,6 +430,144 @@ def test_modes_and_what_forward_stores_make_no_trace_stale() -> None:
     model.log.append(torch.ones(1))
     assert not trace.stale
     trace.probe("input", image(), 1)
+
+
+# What a model may hold beside modules and tensors
+
+
+class Holds(nn.Module):
+    """Its output depends on something it holds, and changes it at each call."""
+
+    def __init__(self, held: Any, used: Callable[[Any], float]) -> None:
+        super().__init__()
+        self.body, self.held, self.used = plain(), held, used
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x) * self.used(self.held)
+
+
+def _counted(held: Any) -> float:
+    held["k"] += 1
+    return float(held["k"])
+
+
+def _appended(held: Any) -> float:
+    held.append(1)
+    return float(len(held))
+
+
+def _raised(held: Any) -> float:
+    held.k += 1
+    return float(held.k)
+
+
+def _summed(held: Any) -> float:
+    held += 1
+    return float(held[0])
+
+
+HELD: dict[str, tuple[Callable[[], Any], Callable[[Any], float]]] = {
+    "dict": (lambda: {"k": 1}, _counted),
+    "defaultdict": (lambda: defaultdict(int), _counted),
+    "Counter": (lambda: Counter(k=3), _counted),
+    "list": (list, _appended),
+    "deque": (lambda: deque(maxlen=9), _appended),
+    "namespace": (lambda: types.SimpleNamespace(k=1), _raised),
+    "array": (lambda: np.ones(3), _summed),
+    "torch generator": (lambda: torch.Generator().manual_seed(1), lambda held: float(torch.rand(1, generator=held))),
+    "numpy generator": (lambda: np.random.default_rng(2), lambda held: float(held.random())),
+}
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_each_pass_begins_with_what_the_model_holds_and_leaves_it(kind: str) -> None:
+    make, used = HELD[kind]
+    model = Holds(make(), used).eval()
+    before = copy.deepcopy(model.held)
+    trace = iw.record(model, image(1))
+    scores = [trace.probe("input", image(1), 1).scores for _ in range(3)]
+    assert [each.item() for each in scores] == pytest.approx([trace.score(1).item()] * 3)
+    assert torch.equal(iw.record(model, image(1)).output, trace.output)
+    assert _state(model.held) == _state(before)
+
+
+def _state(held: Any) -> Any:
+    if isinstance(held, torch.Generator):
+        return held.get_state().tolist()
+    if isinstance(held, np.random.Generator):
+        return held.bit_generator.state
+    return held.tolist() if isinstance(held, np.ndarray) else held
+
+
+EDITS: dict[str, tuple[Callable[[], Any], Callable[[Any], float], Callable[[Any], object]]] = {
+    "namespace": (lambda: types.SimpleNamespace(k=1), lambda held: held.k, lambda held: setattr(held, "k", 5)),
+    "array": (lambda: np.ones(3), lambda held: float(held[0]), lambda held: held.__setitem__(0, 5)),
+    "deque": (lambda: deque([1]), len, lambda held: held.append(2)),
+    "Counter": (lambda: Counter(k=1), lambda held: held["k"], lambda held: held.update(k=4)),
+    "defaultdict": (lambda: defaultdict(int, k=1), lambda held: held["k"], lambda held: held.update(k=4)),
+}
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_an_edit_inside_what_the_model_holds_is_seen(kind: str) -> None:
+    make, used, edit = EDITS[kind]
+    model = Holds(make(), used).eval()
+    trace = iw.record(model, image())
+    edit(model.held)
+    with pytest.raises(StaleError, match=r"'held.* has changed since the recording"):
+        trace.probe("input", image(), 1)
+    assert torch.equal(iw.record(model, image()).output, model(image()))
+
+
+def test_weights_that_are_shuffled_or_hidden_in_a_list_are_looked_through() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 64, 8), nn.Flatten(), nn.Linear(64, 64), nn.Linear(64, 5)).eval()
+    trace = iw.record(model, image())
+    model[2].weight.data.copy_(model[2].weight.data[torch.randperm(64)])
+    with pytest.raises(StaleError, match=r"'2\.weight' has changed"):
+        trace.gradient("input", 1)
+    hidden = HiddenParts().eval()
+    trace = iw.record(hidden, image())
+    hidden.hidden[0].weight.data.neg_()
+    with pytest.raises(StaleError, match="'hidden parameter 0' has changed"):
+        trace.gradient("input", 1)
+
+
+def test_another_class_of_a_module_is_seen() -> None:
+    class Doubled(nn.ReLU):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * 2
+
+    model = plain().eval()
+    trace = iw.record(model, image())
+    model[2].__class__ = Doubled
+    assert trace.stale
+    assert torch.equal(iw.record(model, image()).output, model(image()))
+
+
+def test_what_a_closure_did_to_the_model_before_it_was_noticed_is_taken_back() -> None:
+    class Counts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.calls = plain(), 0
+
+            def work(x: torch.Tensor) -> torch.Tensor:
+                self.calls += 1
+                return self.body(x) * self.calls
+
+            self.work = work
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.work(x)
+
+    model = Counts().eval()
+    trace = iw.record(model, image())
+    assert model.calls == 0
+    assert torch.equal(trace.output, model(image()))
+
+
+def test_a_lazy_model_must_be_run_once_first() -> None:
+    with pytest.raises(iw.InterpError, match="has not been run yet"):
+        iw.record(nn.Sequential(nn.Flatten(), nn.LazyLinear(5)), image())
 
 
 # Threads

@@ -19,6 +19,7 @@ from interp_widgets.errors import InterpError
 from interp_widgets.session.jobs import Jobs, Rank, Steps
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
+from interp_widgets.trace.arguments import check_is
 from interp_widgets.widgets.kit.browser_widget import close_whole
 from interp_widgets.widgets.kit.links import BrowserLinks, led_by
 from interp_widgets.widgets.views.status_bar import StatusBar, in_words
@@ -46,6 +47,9 @@ class SessionView(widgets.VBox, metaclass=_ViewMeta):
     _closed = True  # until it is made: ipywidgets closes what is half made, too
 
     def __init__(self, session: Session, *, bar: StatusBar | None = None, jobs: Jobs | None = None) -> None:
+        check_is(
+            session, Session, f"{type(self).__name__} shows a Session: {type(self).__name__}(iw.Session(model, x))"
+        )
         self.session = session
         self.jobs = session.jobs if jobs is None else jobs
         self.bar = StatusBar() if bar is None else bar
