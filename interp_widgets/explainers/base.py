@@ -96,6 +96,7 @@ class Explainer(ABC):
             raise missing_extra(f"{type(self).title} needs {self.requires}", self.requires)
         name = type(self).__name__
         check_is(trace, Trace, f"{name} explains a recording: trace = iw.record(model, inputs), then {name}()(trace)")
+        trace.tape.check_open()
         example = check_example(example, trace.examples)
         if target is None and example != 0:
             target = _prediction(trace, example)
