@@ -65,12 +65,12 @@ class Subject:
         self._clones = list(clones)
         self._sums = self.memory.sums(self._clones)
         self._held = Contents(tables)
-        self._modules = list(model.modules())
+        self._all = list(model.modules())
         self.kinds = self.kinds_now()
 
     def kinds_now(self) -> list[tuple[type, Any]]:
         """The class of each of the user's modules, and that class's ``forward``."""
-        return [(type(module), getattr(type(module), "forward", None)) for module in self._modules]
+        return [(type(module), getattr(type(module), "forward", None)) for module in self._all]
 
     def name_of(self, tensor: torch.Tensor) -> str:
         """The name of a parameter that is run, empty for any other tensor."""
