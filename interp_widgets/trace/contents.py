@@ -19,27 +19,19 @@ NUMBERS = (bool, int, float, complex, str, bytes)
 BOOKKEEPING = frozenset(("training", "_compiled_call_impl", "_is_torch_compile"))
 
 
-class Contents:
-    """What containers held when this was made: entries are compared by identity, numbers and words by value.
-
-    Args:
-        tables: the containers to watch, dicts, lists, sets or deques, each with its name.
-    """
+class _Snapshot:
+    """What some containers held at one moment; never changed afterwards, so any thread may read it."""
 
     def __init__(self, tables: Sequence[Table]) -> None:
-        self._tables = tables
-        self._remember()
-
-    def _remember(self) -> None:
         # Most tables of a model are those of hooks, and empty: that they still are is asked at once.
-        self._empty = [held for _, held in self._tables if not held]
-        self._filled = [held for _, held in self._tables if held]
+        self._empty = [held for _, held in tables if not held]
+        self._filled = [held for _, held in tables if held]
         self._views = [held.values() if isinstance(held, dict) else held for held in self._filled]
         self._sizes = list(map(len, self._filled))
         self._values = list(chain.from_iterable(self._views))
         self._keys = list(chain.from_iterable(held for held in self._filled if isinstance(held, dict)))
 
-    def _untouched(self) -> bool:
+    def is_present(self) -> bool:
         """The quick look that is enough nearly always: the very same entries in the same order."""
         return (
             not any(self._empty)
@@ -47,36 +39,11 @@ class Contents:
             and all(map(operator.is_, chain.from_iterable(self._views), self._values))
         )
 
-    def changes(self, ignored: frozenset[str] = frozenset()) -> list[str]:
-        """The names of the entries that are no longer what they were, such as ``layer1.0.conv1.stride``.
-
-        Args:
-            ignored: names of entries that may change. Once only those have, their present values are the ones known.
-        """
-        if self._untouched():
-            return []
-        changed = [name for name, *_ in self._different()]
-        wanted = [name for name in changed if name not in ignored and _last(name) not in BOOKKEEPING]
-        if not wanted:
-            self._remember()
-        return wanted
-
-    def take_back(self) -> frozenset[str]:
-        """Give the containers back what they held; the names of the entries that had changed."""
-        if self._untouched():
-            return frozenset()
-        changed = set()
-        for name, held, before in self._different():
-            changed.add(name)
-            _fill(held, before)
-        self._remember()
-        return frozenset(name for name in changed if _last(name) not in BOOKKEEPING)
-
-    def _different(self) -> Iterator[tuple[str, Container, Container]]:
+    def different(self, tables: Sequence[Table]) -> Iterator[tuple[str, Container, Container]]:
         """Each entry that changed: its name, its container, and what that held."""
         values, keys = iter(self._values), iter(self._keys)
         sizes = dict(zip(map(id, self._filled), self._sizes, strict=True))
-        for label, held in self._tables:
+        for label, held in tables:
             size = sizes.get(id(held), 0)
             before: Container
             if isinstance(held, dict):
@@ -87,6 +54,45 @@ class Contents:
             before = type(held)(next(values) for _ in range(size))
             if not _same_items(before, held):
                 yield label, held, before
+
+
+class Contents:
+    """What containers held when this was made: entries are compared by identity, numbers and words by value.
+
+    Args:
+        tables: the containers to watch, dicts, lists, sets or deques, each with its name.
+    """
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self._tables = tables
+        self._before = _Snapshot(tables)
+
+    def changes(self, ignored: frozenset[str] = frozenset()) -> list[str]:
+        """The names of the entries that are no longer what they were, such as ``layer1.0.conv1.stride``.
+
+        Args:
+            ignored: names of entries that may change. Once only those have, their present values are the ones known.
+        """
+        before = self._before
+        if before.is_present():
+            return []
+        changed = [name for name, *_ in before.different(self._tables)]
+        wanted = [name for name in changed if name not in ignored and _last(name) not in BOOKKEEPING]
+        if not wanted:
+            self._before = _Snapshot(self._tables)
+        return wanted
+
+    def take_back(self) -> frozenset[str]:
+        """Give the containers back what they held; the names of the entries that had changed."""
+        before = self._before
+        if before.is_present():
+            return frozenset()
+        changed = set()
+        for name, held, content in before.different(self._tables):
+            changed.add(name)
+            _fill(held, content)
+        self._before = _Snapshot(self._tables)
+        return frozenset(name for name in changed if _last(name) not in BOOKKEEPING)
 
 
 def _last(name: str) -> str:
@@ -115,8 +121,13 @@ def _same(before: Any, now: Any) -> bool:
 
 
 def _fill(held: Container, before: Container) -> None:
-    held.clear()
-    if isinstance(held, (list, deque)):
-        held.extend(before)
+    """Exchange the content; what a dict or a list keeps is there at every moment, for threads that look."""
+    if isinstance(held, dict):
+        for key in held.keys() - before:
+            del held[key]
+        dict.update(held, before)  # a Counter's own would add
+    elif isinstance(held, list):
+        held[:] = before
     else:
-        held.update(before)
+        held.clear()
+        (held.extend if isinstance(held, deque) else held.update)(before)

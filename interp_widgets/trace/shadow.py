@@ -63,7 +63,7 @@ class Shadow(Subject):
         parameters |= {f"hidden parameter {place}": alias for place, alias in enumerate(hidden)}
         tables = [(name, theirs) for name, theirs, _ in copier.tables]
         super().__init__(model, own, tables, parameters=parameters, clones={**clones, **copier.arrays})
-        self._serves_once = copier.is_opaque
+        self.serves_once = copier.is_opaque
         self._passes = 0
         self.originals = frozenset(copier.aliases)
         self._alive = copier.alive  # so that the ids stay theirs
@@ -73,6 +73,7 @@ class Shadow(Subject):
         self._lock = threading.RLock()
         self._observer: Observer | None = None
         for path, module in self.modules.items():
+            module.training = False  # as nearly every pass wants it
             module.__dict__["_compiled_call_impl"] = functools.partial(self._call, path, module)
         self._own = Contents([(name, own) for name, _, own in copier.tables])
 
@@ -84,7 +85,7 @@ class Shadow(Subject):
     @property
     def fits(self) -> bool:
         """Whether the user's model holds what was copied, and no pass has written into the copy's own tensors."""
-        if self._serves_once and self._passes:  # what a pass has left inside such an object, nobody can see
+        if self.serves_once and self._passes:  # what a pass has left inside such an object, nobody can see
             return False
         return super().fits and self._tensor_state() == self._versions
 
@@ -129,7 +130,8 @@ def shadow_of(model: nn.Module) -> Shadow:
     """The shadow of a model: the one in use where it still fits, else a new one."""
     with _MAKING:
         known = _SHADOWS.get(id(model))
-        if known is not None and known.model is model and known.fits:
+        # One that serves once is not shared: two passes could take it for unused.
+        if known is not None and known.model is model and not known.serves_once and known.fits:
             return known
         made = Shadow(model)
         if known is not None and known.model is model:
