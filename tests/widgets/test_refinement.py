@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import ipywidgets
 import numpy as np
 import pytest
 import torch
 
 from interp_widgets.errors import InputError
-from interp_widgets.explainers import EXPLAINERS, GradCAM, IntegratedGradients, SmoothGrad
+from interp_widgets.explainers import GradCAM, IntegratedGradients, SmoothGrad
 from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.baselines import baseline_of
 from interp_widgets.explainers.estimate import ErrorKind, Estimate
 from interp_widgets.explainers.question import Question
 from interp_widgets.widgets.explorer import Explorer, explore
-from interp_widgets.widgets.kit.parameters import Parameters
 from tests.widgets.models import cnn, images, panel_of, workers
 
 NAMES = ("ant", "bee", "cat", "dog", "eel")
@@ -223,40 +220,6 @@ def test_a_pass_that_nobody_wants_is_left_in_the_middle(explorer: Explorer) -> N
 
 
 # Hyper-parameters
-
-
-@pytest.fixture
-def parameters() -> Parameters:
-    return Parameters()
-
-
-@pytest.mark.parametrize("name", list(EXPLAINERS))
-def test_every_hyper_parameter_has_a_control_at_its_value(name: str, parameters: Parameters) -> None:
-    explainer = EXPLAINERS[name]()
-    parameters.show(explainer)
-    assert set(parameters.controls) == {field.name for field in dataclasses.fields(explainer)}
-    for field_name, control in parameters.controls.items():
-        value = getattr(explainer, field_name)
-        assert control.value == value or float(control.value) == value
-
-
-@pytest.mark.parametrize("name", list(EXPLAINERS))
-def test_every_position_of_a_control_is_allowed(name: str, parameters: Parameters) -> None:
-    explainer = EXPLAINERS[name]()
-    asked: list[tuple[str, Any]] = []
-    parameters.on_change(lambda changed, value: asked.append((changed, value)))
-    parameters.show(explainer)
-    for control in parameters.controls.values():
-        options = [value for _, value in getattr(control, "options", [])]
-        for value in options or ([False, True] if isinstance(control, ipywidgets.Checkbox) else _ends(control)):
-            control.value = value
-    for changed, value in asked:
-        dataclasses.replace(explainer, **{changed: value})  # refuses what is not allowed
-    assert {changed for changed, _ in asked} == set(parameters.controls)
-
-
-def _ends(slider: Any) -> list[float]:
-    return [slider.max, slider.min, slider.min + slider.step]
 
 
 def test_a_control_changes_the_explainer_and_python_moves_the_control(explorer: Explorer) -> None:

@@ -22,12 +22,16 @@ SLIDER_STEPS = 64  # a slider ends where it can still be set to the number that 
 
 
 class Parameters:
-    """A row of controls, one per hyper-parameter; none for a method without any."""
+    """A row of controls, one per hyper-parameter; none for a method without any.
+
+    A method's controls are kept when another method is shown: anywidget reports an error for a widget that is closed
+    before the browser has drawn it, and an arrow key steps through methods faster than that.
+    """
 
     def __init__(self) -> None:
         self._callback: Callable[[str, Any], object] = lambda _name, _value: None
-        self._kind: type[Explainer] | None = None
-        self._controls: dict[str, widgets.Widget] = {}
+        self._made: dict[type[Explainer], dict[str, widgets.Widget]] = {}
+        self._controls: dict[str, widgets.Widget] = {}  # those shown, by hyper-parameter
         self._showing = False
         self.at_layer = widgets.Checkbox(
             description="at the layer",
@@ -48,7 +52,7 @@ class Parameters:
 
     @property
     def controls(self) -> dict[str, widgets.Widget]:
-        """The control of each hyper-parameter, by its name."""
+        """The control of each hyper-parameter of the method shown, by its name."""
         return dict(self._controls)
 
     def on_change(self, callback: Callable[[str, Any], object]) -> None:
@@ -59,8 +63,8 @@ class Parameters:
         """The controls of this explainer, at its values; and whether it explains the layer, where it has the choice."""
         self._showing = True
         try:
-            if type(explainer) is not self._kind:
-                self._build(explainer)
+            self._controls = self._controls_of(explainer)
+            self.root.children = (*self._controls.values(), self.at_layer, self.baseline)
             self.at_layer.value = at_layer
             self.at_layer.layout.display = "none" if explainer.at_layer or explainer.input_only else ""
             for name, control in self._controls.items():
@@ -74,13 +78,18 @@ class Parameters:
         if picture is not None:
             self.baseline.show([picture], ["the baseline: what the input is compared with"])
 
-    def _build(self, explainer: Explainer) -> None:
-        before = self._controls
-        self._kind = type(explainer)
-        self._controls = {field.name: self._control(field) for field in _ordered(explainer)}
-        self.root.children = (*self._controls.values(), self.at_layer, self.baseline)
-        for control in before.values():
-            close_whole(control)
+    def close(self) -> None:
+        """Close the row with the controls of every method that was shown."""
+        for controls in self._made.values():
+            for control in controls.values():
+                close_whole(control)
+        close_whole(self.root)
+
+    def _controls_of(self, explainer: Explainer) -> dict[str, widgets.Widget]:
+        kind = type(explainer)
+        if kind not in self._made:
+            self._made[kind] = {field.name: self._control(field) for field in _ordered(explainer)}
+        return self._made[kind]
 
     def _control(self, field: dataclasses.Field[Any]) -> widgets.Widget:
         meta = field.metadata

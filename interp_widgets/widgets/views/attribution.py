@@ -82,6 +82,11 @@ class AttributionView(SessionView):
         self.picture.on_need(lambda _row, _column: self.draw_again())
         self.listen(self.bar, "waiting", lambda change: self.show_busy(busy=change["new"]))
 
+    def close(self) -> None:
+        """Close the view, with the controls of methods that are not shown."""
+        self.parameters.close()
+        super().close()
+
     def link(self) -> None:
         """The opacity needs no kernel."""
         self.links.one_way((self.opacity, "value"), (self.picture, "opacity"))

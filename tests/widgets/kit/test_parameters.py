@@ -1,0 +1,72 @@
+"""The controls of hyper-parameters: one for each field of every explainer, kept while another method is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import ipywidgets
+import pytest
+from ipywidgets.widgets.widget import _instances
+
+from interp_widgets.explainers import EXPLAINERS, GradCAM, SmoothGrad
+from interp_widgets.widgets.kit.parameters import Parameters
+
+
+@pytest.fixture
+def parameters() -> Iterator[Parameters]:
+    made = Parameters()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("name", list(EXPLAINERS))
+def test_every_hyper_parameter_has_a_control_at_its_value(name: str, parameters: Parameters) -> None:
+    explainer = EXPLAINERS[name]()
+    parameters.show(explainer)
+    assert set(parameters.controls) == {field.name for field in dataclasses.fields(explainer)}
+    for field_name, control in parameters.controls.items():
+        value = getattr(explainer, field_name)
+        assert control.value == value or float(control.value) == value
+
+
+@pytest.mark.parametrize("name", list(EXPLAINERS))
+def test_every_position_of_a_control_is_allowed(name: str, parameters: Parameters) -> None:
+    explainer = EXPLAINERS[name]()
+    asked: list[tuple[str, Any]] = []
+    parameters.on_change(lambda changed, value: asked.append((changed, value)))
+    parameters.show(explainer)
+    for control in parameters.controls.values():
+        options = [value for _, value in getattr(control, "options", [])]
+        for value in options or ([False, True] if isinstance(control, ipywidgets.Checkbox) else _ends(control)):
+            control.value = value
+    for changed, value in asked:
+        dataclasses.replace(explainer, **{changed: value})  # refuses what is not allowed
+    assert {changed for changed, _ in asked} == set(parameters.controls)
+
+
+def _ends(slider: Any) -> list[float]:
+    return [slider.max, slider.min, slider.min + slider.step]
+
+
+def test_a_methods_controls_are_kept_and_show_its_present_values(parameters: Parameters) -> None:
+    parameters.show(SmoothGrad(samples=4))
+    before = parameters.controls
+    parameters.show(GradCAM())
+    assert [*parameters.controls] == ["relu"]
+    assert all(control.comm is not None for control in before.values())
+    parameters.show(SmoothGrad(samples=6))
+    assert parameters.controls == before
+    assert set(before.values()) <= set(parameters.root.children)
+    assert before["samples"].value == 6
+
+
+def test_closing_closes_the_controls_of_every_method_that_was_shown() -> None:
+    before = set(_instances)
+    parameters = Parameters()
+    for kind in EXPLAINERS.values():
+        parameters.show(kind())
+    assert set(_instances) > before
+    parameters.close()
+    assert set(_instances) == before
