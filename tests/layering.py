@@ -16,6 +16,7 @@ PACKAGE = "interp_widgets"
 # The units of the package, lowest first. A module imports from lower ranks or from its own unit.
 RANKS: tuple[tuple[str, ...], ...] = (
     ("errors",),
+    ("words",),
     ("trace",),
     ("propagation", "inputs", "render"),
     ("explainers", "inspectors"),

@@ -7,14 +7,19 @@ the file exports, and an import becomes a choice of names from that.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
-__all__ = ["LOADER", "STYLE", "module"]
+from interp_widgets.words import language, translations
+
+__all__ = ["LOADER", "STYLE", "in_language", "module", "said"]
 
 _FOLDER = Path(__file__).parent
 _IMPORT = re.compile(r'^import (?P<names>\{[^}]+\}) from "\./(?P<file>\w+)\.js";$', re.MULTILINE)
 _COMMENT = re.compile(r"^ *(//|/\*\*).*\n", re.MULTILINE)
+_SAID = re.compile(r'\bsay\(\s*(?P<sentence>"(?:[^"\\]|\\.)*")')
+_NO_TRANSLATIONS = "const TRANSLATIONS = {};"
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:const|let|function|class) (?P<name>\w+))", re.MULTILINE)
 
 LOADER = _COMMENT.sub("", (_FOLDER / "loader.js").read_text(encoding="utf-8"))
@@ -29,6 +34,20 @@ def module(name: str) -> str:
     parts: dict[str, str] = {}
     text = _linked(name, parts)
     return "\n".join([*parts.values(), text])
+
+
+def said(text: str) -> list[str]:
+    """The sentences that a JavaScript text says, in English."""
+    return [json.loads(found["sentence"]) for found in _SAID.finditer(text)]
+
+
+def in_language(text: str) -> str:
+    """What `module` returned, with the sentences it says in the language set."""
+    known = translations(language())
+    mine = {sentence: known[sentence] for sentence in said(text) if sentence in known}
+    if not mine:
+        return text
+    return text.replace(_NO_TRANSLATIONS, f"const TRANSLATIONS = {json.dumps(mine, ensure_ascii=False)};")
 
 
 def _linked(name: str, parts: dict[str, str]) -> str:

@@ -16,7 +16,7 @@ import ipywidgets as widgets
 import traitlets as t
 
 from interp_widgets.session.turn import TURN
-from interp_widgets.widgets.kit.assets import LOADER, STYLE
+from interp_widgets.widgets.kit.assets import LOADER, STYLE, in_language
 
 __all__ = ["BrowserWidget", "Code", "close_whole"]
 
@@ -68,7 +68,7 @@ class BrowserWidget(anywidget.AnyWidget):
 
     @t.default("_code")
     def _default_code(self) -> Code:
-        return _take(self._text)
+        return _take(in_language(self._text))
 
     def close(self) -> None:
         """Close the widget."""

@@ -2,12 +2,11 @@
 
 import { onConnection } from "./connection.js";
 import { make, onChange } from "./dom.js";
-
-const LOST = "not connected: pictures that are here still move, new ones need Run";
+import { say } from "./words.js";
 
 /** What the line says, and whether that is an error. */
 export function statusOf(connected, text, error) {
-  if (!connected) return { words: LOST, isError: false };
+  if (!connected) return { words: say("not connected: pictures that are here still move, new ones need Run"), isError: false };
   return { words: error || text, isError: Boolean(error) };
 }
 

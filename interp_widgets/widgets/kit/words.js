@@ -1,0 +1,8 @@
+// What a person reads: whole sentences with named gaps, as `interp_widgets.words` says them.
+
+const TRANSLATIONS = {}; // by the English sentence; the kernel writes those of the language set into this line
+
+/** A sentence in the language set, its gaps filled: `say("{count} classes", { count })`. */
+export function say(sentence, gaps = {}) {
+  return (TRANSLATIONS[sentence] ?? sentence).replace(/\{(\w+)\}/g, (_gap, name) => String(gaps[name]));
+}
