@@ -54,9 +54,9 @@ def unsaid_errors() -> list[str]:
     """Where an error of ours is raised with a sentence that is not said in the language set."""
     found = []
     for path in _files("py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and _name(node.func) in ERRORS and any(map(_is_text, node.args)):
-                found.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        unsaid = [call for call in calls if _name(call.func) in ERRORS and any(map(_is_text, call.args))]
+        found += [f"{path.relative_to(PACKAGE)}:{call.lineno}" for call in unsaid]
     return found
 
 

@@ -28,7 +28,7 @@ from interp_widgets.propagation.secant import ELEMENTWISE, RULES, Change, slope
 from interp_widgets.trace.interrupt import Interrupted, interruption
 from interp_widgets.trace.target import Target, TargetLike, Values, as_target
 from interp_widgets.trace.trace import Trace
-from interp_widgets.trace.values import Operation, Ref, map_structure, refs_in
+from interp_widgets.trace.values import Operation, Ref, map_structure
 
 __all__ = ["Multipliers", "multipliers"]
 
@@ -110,7 +110,7 @@ class _Walk:
         given = set(range(len(self._values))) - made
         moving = {index for index in given if not torch.equal(self._end[index], self._start[index])}
         for operation in self._tape.operations:
-            if any(ref.index in moving for ref in refs_in((operation.args, operation.kwargs))):
+            if any(ref.index in moving for ref in operation.refs):
                 moving |= {index for _, index in self._tape.made_by(operation)}
         return moving
 
@@ -180,7 +180,7 @@ class _Walk:
 
     def _through(self, operation: Operation, arrived: Found) -> None:
         """From the multipliers of an operation's outputs, by position, to those of its inputs."""
-        inputs = self._numbers({ref.index for ref in refs_in((operation.args, operation.kwargs))})
+        inputs = self._numbers({ref.index for ref in operation.refs})
         outputs = {position: operation.outputs[position] for position in arrived}
         name = self._name(next(iter(outputs.values())), operation.name)
         whole = sum(_dot(multiplier, self.step(outputs[position])) for position, multiplier in arrived.items())

@@ -99,7 +99,7 @@ class Relevance:
         """Values that weigh others, such as attention: they have no relevance of their own."""
         gates: set[int] = set()
         for operation in self._trace.tape.operations:
-            name, refs = operation.name.strip("_"), refs_in((operation.args, operation.kwargs))
+            name, refs = operation.name.strip("_"), operation.refs
             moved = name in MOVES and refs and all(ref.index in gates for ref in refs)
             if name in GATES or operation.name in GATES or moved:
                 gates |= set(operation.outputs)
@@ -111,9 +111,7 @@ class Relevance:
     def _through(self, operation: Operation, arrived: Found) -> None:
         name = operation.name.strip("_")
         values = self._trace.tape.values
-        followed = [
-            ref.index for ref in refs_in((operation.args, operation.kwargs)) if values[ref.index].edge is not None
-        ]
+        followed = [ref.index for ref in operation.refs if values[ref.index].edge is not None]
         inputs = list(dict.fromkeys(followed[:1] if name in WEIGHTED else followed))
         if not inputs:
             return  # a constant

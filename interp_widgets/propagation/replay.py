@@ -9,7 +9,7 @@ import torch
 
 from interp_widgets.errors import GradientError
 from interp_widgets.trace.trace import Trace
-from interp_widgets.trace.values import Operation, Ref, map_structure, refs_in, tensors_in
+from interp_widgets.trace.values import Operation, Ref, map_structure, tensors_in
 
 __all__ = ["Points", "Replay", "check_same_tape"]
 
@@ -134,7 +134,7 @@ class Replay:
 
 def _first(operation: Operation) -> int:
     """The value of the first argument."""
-    return refs_in((operation.args, operation.kwargs))[0].index
+    return operation.refs[0].index
 
 
 def check_same_tape(trace: Trace, reference: Trace) -> None:

@@ -24,13 +24,13 @@ from interp_widgets.trace.names import SiteName
 from interp_widgets.trace.shadow import Escaped, Shadow, run_module
 from interp_widgets.trace.torch_calls import NOT_REPEATED, VIEWING_ATTRIBUTES, draws, torch_call
 from interp_widgets.trace.values import (
+    PLAIN,
     Edge,
     Operation,
     Ref,
     Value,
     edge_of,
     map_structure,
-    refs_in,
     tensors_in,
     window_of,
 )
@@ -39,8 +39,6 @@ __all__ = ["Recorder", "counted", "main_tensor", "with_tensor"]
 
 # Deeper chains of recomputation are cut by a clone.
 MAX_DEPTH = 4
-# Kinds of arguments that hold no tensor.
-PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device, torch.Size, slice, type(...)))
 
 
 class Recorder(TorchFunctionMode):
@@ -336,8 +334,9 @@ class Recorder(TorchFunctionMode):
         Such a value (an embedding of token ids, a class token, a table of position biases) becomes a leaf of the
         graph, so that it has a gradient like any other.
         """
-        if any(tensor.requires_grad or not _is_number(tensor.dtype) for tensor in outputs):
-            return False
+        for tensor in outputs:
+            if tensor.requires_grad or not _is_number(tensor.dtype):
+                return False
         given = (tensor for _, tensor in tensors_in(arguments))
         return torch.is_grad_enabled() and any(id(tensor) in self._parameters for tensor in given)
 
@@ -373,7 +372,7 @@ class Recorder(TorchFunctionMode):
         operation = value.operation
         if operation is None or not operation.repeatable:
             return MAX_DEPTH + 1
-        inputs = [self.values[ref.index] for ref in refs_in((operation.args, operation.kwargs))]
+        inputs = [self.values[ref.index] for ref in operation.refs]
         return 1 + max((each.depth for each in inputs if each.tensor is None), default=0)
 
     def number_first_calls(self) -> None:

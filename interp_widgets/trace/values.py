@@ -18,6 +18,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from interp_widgets.trace.axes.layout import Layout
 
 __all__ = [
+    "PLAIN",
     "Edge",
     "Operation",
     "Ref",
@@ -29,6 +30,10 @@ __all__ = [
     "tensors_in",
     "window_of",
 ]
+
+
+PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device, torch.Size, slice, type(...)))
+"""Kinds of arguments that hold no tensor."""
 
 
 class Ref:
@@ -73,6 +78,14 @@ class Operation:
     outputs: tuple[int, ...] = ()
     writes: bool = False
     repeatable: bool = True
+    _refs: tuple[Ref, ...] | None = field(default=None, repr=False)
+
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        """What it reads: every ``Ref`` in its arguments, in their order."""
+        if self._refs is None:
+            self._refs = tuple(refs_in((self.args, self.kwargs)))
+        return self._refs
 
 
 @dataclass(slots=True, eq=False)
@@ -135,15 +148,15 @@ def window_of(view: torch.Tensor, base: torch.Tensor) -> Edge | None:
     return Edge(get_gradient_edge(base), window)
 
 
-def refs_in(structure: Any) -> list[Ref]:
-    """Every ``Ref`` in the arguments of an operation."""
+def refs_in(structure: Any) -> Iterator[Ref]:
+    """Every ``Ref`` in nested arguments."""
     if isinstance(structure, Ref):
-        return [structure]
-    if isinstance(structure, (tuple, list)):
-        return [ref for item in structure for ref in refs_in(item)]
-    if isinstance(structure, dict):
-        return [ref for item in structure.values() for ref in refs_in(item)]
-    return []
+        yield structure
+    elif isinstance(structure, (tuple, list)):
+        for item in structure:
+            yield from refs_in(item)
+    elif isinstance(structure, dict):
+        yield from refs_in([*structure.values()])
 
 
 def tensors_in(structure: Any) -> Iterator[tuple[str, torch.Tensor]]:
@@ -152,8 +165,11 @@ def tensors_in(structure: Any) -> Iterator[tuple[str, torch.Tensor]]:
         yield "", structure
         return
     for key, item in _items(structure):
-        for path, tensor in tensors_in(item):
-            yield f"[{key!r}]{path}", tensor
+        if isinstance(item, torch.Tensor):
+            yield f"[{key!r}]", item
+        elif type(item) not in PLAIN:
+            for path, tensor in tensors_in(item):
+                yield f"[{key!r}]{path}", tensor
 
 
 def _items(structure: Any) -> Iterator[tuple[Any, Any]]:

@@ -13,11 +13,14 @@ import torchvision
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
+from interp_widgets import zoo
+
 __all__ = [
     "LAYERS",
     "PEERS",
     "PGC_METHODS",
     "SMALL",
+    "ZOO",
     "activation_of",
     "build",
     "plain_backward_to",
@@ -36,7 +39,11 @@ LAYERS = {
     "vit_b_16": ("encoder.layers.encoder_layer_10", "encoder.layers.encoder_layer_5"),
     "convnext_tiny": ("features.7", "features.3"),
     SMALL: ("layer4", "layer2"),
+    "digits": ("conv3", "conv2"),
+    "scenes": ("layer3", "layer2"),
+    "scenes-vit": ("blocks.3.norm1", "blocks.1"),
 }
+ZOO = ("digits", "scenes", "scenes-vit")
 
 
 class SmallNetwork(nn.Module):
@@ -56,8 +63,14 @@ class SmallNetwork(nn.Module):
 
 
 def build(name: str) -> tuple[nn.Module, torch.Tensor]:
-    """Random weights, none of them zero (ViT's head starts at zero, and then every gradient is zero too)."""
+    """A model of the zoo with one of its inputs; any other with random weights.
+
+    None of them is zero (ViT's head starts at zero, and then every gradient is zero too).
+    """
     torch.manual_seed(0)
+    if name in ZOO:
+        loaded = zoo.load(name)
+        return loaded.model, loaded.inputs[:1]
     if name == SMALL:
         return SmallNetwork().eval(), torch.randn(1, 3, 128, 128)
     model = torchvision.models.get_model(name, weights=None).eval()

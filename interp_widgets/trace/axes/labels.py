@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 
 from interp_widgets.errors import LayoutError
 from interp_widgets.trace.axes.layout import Layout
-from interp_widgets.trace.values import Operation, Ref, Site, Value, refs_in
+from interp_widgets.trace.values import Operation, Ref, Site, Value
 
 __all__ = ["Labels", "LayoutReader", "Tokens"]
 
@@ -521,7 +522,7 @@ class LayoutReader:
     def _read(self) -> list[Labels | None]:
         labels: list[Labels | None] = [self._of_input(value) for value in self._values]
         for operation in self._tape:
-            refs = refs_in((operation.args, operation.kwargs))
+            refs = operation.refs
             for output, index in enumerate(operation.outputs):
                 if self._values[index].operation is not operation:
                     continue
@@ -557,6 +558,7 @@ class LayoutReader:
         return None
 
 
+@lru_cache(maxsize=4096)  # the same model is recorded again and again
 def _as_layout(labels: Labels, shape: tuple[int, ...]) -> Layout | None:
     letters = []
     grid: tuple[int, ...] = ()

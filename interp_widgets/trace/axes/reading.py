@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 
 from interp_widgets.trace.axes.labels import Labels, Tokens
-from interp_widgets.trace.values import Operation, Ref, Value, refs_in
+from interp_widgets.trace.values import Operation, Ref, Value
 
 __all__ = ["Reading", "readings"]
 
@@ -37,7 +37,7 @@ def readings(
         if reading is Reading.NOTHING:
             continue
         unread = _behind_prefix(operation, labels[made[0]], values) if reading is Reading.PREFIX else set()
-        for position, ref in enumerate(refs_in((operation.args, operation.kwargs))):
+        for position, ref in enumerate(operation.refs):
             if ref.index in unread:
                 continue
             found[ref.index] = max(found[ref.index], _of_input(operation, position, ref, reading, labels))
