@@ -50,6 +50,11 @@ def test_gaps_are_filled_with_their_formats() -> None:
     assert say("{share:.0%} of {name!r} {{}}", share=0.25, name="a{b}") == "25% of 'a{b}' {}"
 
 
+def test_a_sentence_without_gaps_is_said_as_it_stands() -> None:
+    assert say("a set {1, 2} of somebody else's") == "a set {1, 2} of somebody else's"
+    assert [each.place for each in sayings() if not each.given and {*"{}"} & {*each.sentence}] == []
+
+
 def test_errors_are_said_in_the_language_set() -> None:
     speak("zh")
     with pytest.raises(InputError, match="语言"):
@@ -88,5 +93,5 @@ def test_an_explorer_speaks_chinese() -> None:
 
 def test_what_is_wrong_with_a_call_is_said_in_chinese() -> None:
     speak("zh")
-    with pytest.raises(iw.InterpError, match="[一-鿿]"):
+    with pytest.raises(iw.InterpError, match=r"[一-鿿]"):
         iw.explore(None, None)  # type: ignore[arg-type]

@@ -31,9 +31,11 @@ _chosen: list[str] = []  # what `speak` was given last
 def say(sentence: str, /, **gaps: object) -> str:
     """A sentence in the language set, its gaps filled: ``say("{count} maps", count=3)``.
 
-    A gap may have a format as `str.format` takes it, ``{share:.0%}``; ``{{`` is a brace.
+    A gap may have a format as `str.format` takes it, ``{share:.0%}``; ``{{`` is a brace. A sentence that is given
+    nothing is said as it stands: it may come from a user's own explainer.
     """
-    return translations(language()).get(sentence, sentence).format_map(gaps)
+    found = translations(language()).get(sentence, sentence)
+    return found.format_map(gaps) if gaps else found
 
 
 def speak(code: str) -> None:
