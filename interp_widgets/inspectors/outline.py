@@ -9,6 +9,7 @@ from typing import Literal
 from torch import nn
 
 from interp_widgets.trace import Trace
+from interp_widgets.words import say
 
 __all__ = ["Kind", "Module", "Outline", "outline_of", "row_of", "tail", "times"]
 
@@ -50,8 +51,8 @@ class Module:
         parts = [
             tail(self.path, 36),
             self.type,
-            f"output {size}" if size else "",
-            f"{self.parameters:,} parameters" if self.parameters else "",
+            say("output {size}", size=size) if size else "",
+            say("{count:,} parameters", count=self.parameters) if self.parameters else "",
         ]
         return "  ·  ".join(part for part in parts if part)
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from interp_widgets.errors import InputError
 from interp_widgets.inputs import Preprocess, load_image, load_input, to_picture
+from interp_widgets.words import say
 
 __all__ = ["Inputs"]
 
@@ -45,7 +46,7 @@ class Inputs:
     ) -> None:
         self._sources = _separate(given)
         if not self._sources:
-            raise InputError("give at least one input, got an empty list")
+            raise InputError(say("give at least one input, got an empty list"))
         self._names = list(names)
         self._labels = list(labels)
         self._preprocess = preprocess
@@ -63,7 +64,7 @@ class Inputs:
 
     def name(self, example: int) -> str:
         """What an input is called."""
-        return self._names[example] if example < len(self._names) else f"input {example + 1}"
+        return self._names[example] if example < len(self._names) else say("input {number}", number=example + 1)
 
     def label(self, example: int) -> int | None:
         """The true class of an input, where known."""
@@ -73,7 +74,7 @@ class Inputs:
         """One more input, not read yet; its position."""
         position = len(self._sources)
         self._names += [self.name(place) for place in range(len(self._names), position)]
-        self._names.append(name or f"input {position + 1}")
+        self._names.append(name or say("input {number}", number=position + 1))
         self._sources.append(source)
         return position
 
@@ -86,7 +87,14 @@ class Inputs:
         """Raise ``InputError`` unless there is such an input."""
         count = len(self._sources)
         if not 0 <= example < count:
-            raise InputError(f"example must be in 0..{count - 1} (there are {count} inputs), got {example}")
+            raise InputError(
+                say(
+                    "example must be in 0..{last} (there are {count} inputs), got {example}",
+                    last=count - 1,
+                    count=count,
+                    example=example,
+                )
+            )
 
     def tensor(self, example: int) -> Any:
         """An input as the model takes it.

@@ -29,6 +29,7 @@ from interp_widgets.session.turn import TURN
 from interp_widgets.trace import ClassScore, Trace
 from interp_widgets.trace.arguments import as_bytes, as_items, as_names, plain_module, shown
 from interp_widgets.trace.target import as_target
+from interp_widgets.words import say
 
 __all__ = ["Session"]
 
@@ -115,8 +116,11 @@ class Session(SessionState):
                 setattr(self, name, value)
         if traits:
             raise ParameterError(
-                f"Session has no trait {', '.join(traits)}: "
-                "use layer, channel, target, explainer, at_layer, example, follow or memory_limit"
+                say(
+                    "Session has no trait {names}: "
+                    "use layer, channel, target, explainer, at_layer, example, follow or memory_limit",
+                    names=", ".join(traits),
+                )
             )
         _SESSIONS.add(self)
         _share_memory(self)
@@ -127,7 +131,8 @@ class Session(SessionState):
             try:
                 super().__setattr__(name, value)
             except t.TraitError as error:  # a value of another type
-                raise WrongTypeError(f"{name} cannot be {shown(value)}: {error}") from error
+                refused = say("{name} cannot be {value}: {error}", name=name, value=shown(value), error=error)
+                raise WrongTypeError(refused) from error
 
     # Inputs
 
@@ -204,7 +209,7 @@ class Session(SessionState):
         with TURN:
             if self._closed:
                 found.close()
-                raise ClosedError("this session was closed while it recorded")
+                raise ClosedError(say("this session was closed while it recorded"))
             before = self.trace
             self._recorded, self.record_seconds = take.example, take.seconds
             self.recordings += 1
@@ -289,7 +294,13 @@ class Session(SessionState):
             count = self.trace.channels(self.layer)
             if not 0 <= channel < count:
                 raise ParameterError(
-                    f"channel must be in 0..{count - 1} ({self.layer!r} has {count} channels), got {channel}"
+                    say(
+                        "channel must be in 0..{last} ({layer!r} has {count} channels), got {channel}",
+                        last=count - 1,
+                        layer=self.layer,
+                        count=count,
+                        channel=channel,
+                    )
                 )
         return channel
 
@@ -304,7 +315,12 @@ class Session(SessionState):
             classes = self.trace.class_count
             if not 0 <= target.index < classes:
                 raise TargetError(
-                    f"target must be in 0..{classes - 1} (the model has {classes} classes), got {target.index}"
+                    say(
+                        "target must be in 0..{last} (the model has {count} classes), got {index}",
+                        last=classes - 1,
+                        count=classes,
+                        index=target.index,
+                    )
                 )
             return target.index
         self.trace.score(target)  # refuses what does not fit the model
@@ -335,7 +351,12 @@ class Session(SessionState):
         if isinstance(value, str) and (value in EXPLAINERS or value in self.explainers):
             return value
         raise ParameterError(
-            f"no explainer is named {value!r}{did_you_mean(str(value), EXPLAINERS)}: {', '.join(EXPLAINERS)}"
+            say(
+                "no explainer is named {name}{close}: {known}",
+                name=repr(value),
+                close=did_you_mean(str(value), EXPLAINERS),
+                known=", ".join(EXPLAINERS),
+            )
         )
 
     @t.validate("example")
@@ -358,7 +379,7 @@ class Session(SessionState):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ClosedError("this session is closed: make a new one")
+            raise ClosedError(say("this session is closed: make a new one"))
 
     def close(self) -> None:
         """Free the trace. Closing twice is harmless."""

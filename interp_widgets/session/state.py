@@ -15,6 +15,7 @@ from interp_widgets.session.answers import Answers, Question
 from interp_widgets.session.steadfast import Steadfast
 from interp_widgets.trace import Trace
 from interp_widgets.trace.target import as_target
+from interp_widgets.words import say
 
 __all__ = ["SessionState"]
 
@@ -109,7 +110,8 @@ class SessionState(Steadfast):
     def names_of_classes(self) -> list[str]:
         """One name per class, numbers where there are none."""
         count = self.ready().class_count
-        return [self.class_names[i] if i < len(self.class_names) else f"class {i}" for i in range(count)]
+        names = self.class_names
+        return [names[i] if i < len(names) else say("class {index}", index=i) for i in range(count)]
 
     def name_of_target(self, target: Any = None) -> str:
         """What a target is called, as the attributions call it."""

@@ -31,12 +31,12 @@ from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.views.map import SIDE, MapView
 from interp_widgets.widgets.views.status_bar import StatusBar, in_words
+from interp_widgets.words import say
 
 __all__ = ["Comparison", "compare"]
 
 METHODS = ("GradCAM", "LayerCAM", "InputXGradient", "IntegratedGradients", "Occlusion")
 MOST = 36  # maps: more are no comparison
-SCALES = [("each map on its own scale", "own"), ("all maps on one scale", "one")]
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,16 @@ class Comparison(widgets.VBox):
     def __init__(self, cells: Sequence[Cell]) -> None:
         self.cells = tuple(as_list(cells))
         if not self.cells:
-            raise ParameterError("a Comparison shows at least one map; iw.compare(model, inputs) makes one")
+            raise ParameterError(say("a Comparison shows at least one map; iw.compare(model, inputs) makes one"))
         for cell in self.cells:
-            check_is(cell, Cell, "a Comparison shows Cells; iw.compare(model, inputs) makes them")
+            check_is(cell, Cell, say("a Comparison shows Cells; iw.compare(model, inputs) makes them"))
         self._stopped = False
         self._started = time.perf_counter()
         self._jobs = Jobs()  # one worker for all maps, whatever session they are of
         self._bar = StatusBar()
-        self.scale = Menu(options=SCALES, value="own", label="scale of the colours", layout={"width": "220px"})
-        self.opacity = Slider(label="opacity", value=0.6, step=0.01, layout={"width": "200px"})
+        scales = [(say("each map on its own scale"), "own"), (say("all maps on one scale"), "one")]
+        self.scale = Menu(options=scales, value="own", label=say("scale of the colours"), layout={"width": "220px"})
+        self.opacity = Slider(label=say("opacity"), value=0.6, step=0.01, layout={"width": "200px"})
         self.agreement = Agreement([cell.title for cell in self.cells], SIDE)
         self.views: tuple[MapView, ...] = ()
         self.views = tuple(self._view(cell) for cell in self.cells)
@@ -198,7 +199,14 @@ class Comparison(widgets.VBox):
                 self.agreement.show({place: found.array for place, found in self._maps().items()})
                 if not (self._bar.at_work() or self._stopped):
                     seconds = time.perf_counter() - self._started
-                    self._bar.say(f"{len(self._maps())} of {len(self.cells)} maps in {seconds:.1f} s")
+                    self._bar.say(
+                        say(
+                            "{count} of {all} maps in {seconds:.1f} s",
+                            count=len(self._maps()),
+                            all=len(self.cells),
+                            seconds=seconds,
+                        )
+                    )
         yield
 
     def _give_up(self) -> None:
@@ -258,10 +266,10 @@ def compare(  # noqa: PLR0913 - what can vary
         Whatever ``explore`` raises.
     """
     if (model is None) == (models is None):
-        raise ParameterError("give either model or models")
+        raise ParameterError(say("give either model or models"))
     given = [model] if model is not None else as_list(models)
     chosen = dict(models) if isinstance(models, Mapping) else _named(given)
-    layers = None if layers is None else [check_text(layer, "a layer") for layer in as_list(layers)]
+    layers = None if layers is None else [check_text(layer, say("a layer")) for layer in as_list(layers)]
     targets = None if targets is None else as_list(targets)
     images = None if images is None else as_list(images)
     pictures: list[Any] = images or [inputs]
@@ -271,7 +279,13 @@ def compare(  # noqa: PLR0913 - what can vary
     explainers = [_explainer(each) for each in as_list(methods)]
     count = len(chosen) * len(pictures) * len(layers or [0]) * len(targets or [0]) * len(explainers)
     if not 0 < count <= MOST:
-        raise ParameterError(f"compare shows 1 to {MOST} maps, got {count}: give fewer methods, layers, or images")
+        raise ParameterError(
+            say(
+                "compare shows 1 to {most} maps, got {count}: give fewer methods, layers, or images",
+                most=MOST,
+                count=count,
+            )
+        )
     cells = []
     places: Sequence[str | None] = layers or [None]
     for (name, each), (number, picture) in product(chosen.items(), enumerate(pictures)):
@@ -279,7 +293,7 @@ def compare(  # noqa: PLR0913 - what can vary
         for layer, target, explainer in product(places, targets or [None], explainers):
             parts = [
                 name if len(chosen) > 1 else "",
-                f"image {number + 1}" if len(pictures) > 1 else "",
+                say("image {number}", number=number + 1) if len(pictures) > 1 else "",
                 layer if layers is not None and len(layers) > 1 else "",
                 session.name_of_target(target) if targets is not None and len(targets) > 1 else "",
                 explainer.title if len(explainers) > 1 else "",
@@ -305,7 +319,14 @@ def _explainer(method: str | Explainer | type[Explainer]) -> Explainer:
         return method()
     if not is_name_of(method, EXPLAINERS):
         close = did_you_mean(str(method), EXPLAINERS)
-        raise ParameterError(f"no explainer is named {shown(method)}{close}: {', '.join(EXPLAINERS)}")
+        raise ParameterError(
+            say(
+                "no explainer is named {name}{close}: {known}",
+                name=shown(method),
+                close=close,
+                known=", ".join(EXPLAINERS),
+            )
+        )
     return EXPLAINERS[method]()
 
 
@@ -318,11 +339,13 @@ def _session(
     if not isinstance(model, str):
         module = plain_module(model)
         if inputs is None:
-            raise ParameterError("give an input: a path, image, array or tensor, got None")
+            raise ParameterError(say("give an input: a path, image, array or tensor, got None"))
         return Session(module, inputs, class_names=class_names, preprocess=preprocess)
     entry = zoo.load(model)
     if inputs is None and not entry.examples:
-        raise ParameterError(f"{model!r} comes without examples: give an input, a path, image, array or tensor")
+        raise ParameterError(
+            say("{model!r} comes without examples: give an input, a path, image, array or tensor", model=model)
+        )
     given = entry.examples[0].image if inputs is None else inputs
     return Session(
         entry.model,

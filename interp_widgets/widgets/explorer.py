@@ -29,6 +29,7 @@ from interp_widgets.widgets.views.inputs import InputsView
 from interp_widgets.widgets.views.network import NetworkView
 from interp_widgets.widgets.views.prediction import PredictionView
 from interp_widgets.widgets.views.status_bar import StatusBar
+from interp_widgets.words import say
 
 __all__ = ["Explorer", "explore"]
 
@@ -65,7 +66,7 @@ class Explorer(widgets.VBox):
     _closed = True  # until it is made: ipywidgets closes what is half made, too
 
     def __init__(self, session: Session, title: str = "", *, owned: bool = False) -> None:
-        check_is(session, Session, "an Explorer shows a Session: iw.explore(model, inputs) makes both")
+        check_is(session, Session, say("an Explorer shows a Session: iw.explore(model, inputs) makes both"))
         self.session = session
         self._owned = owned
         self._title = check_text(title, "title") or type(session.model).__name__
@@ -260,7 +261,7 @@ def explore(
     if not isinstance(model, str):
         model = plain_module(model)
         if inputs is None:
-            raise InputError("give an input to explore the model on: a path, image, array or tensor")
+            raise InputError(say("give an input to explore the model on: a path, image, array or tensor"))
         session = Session(model, inputs, class_names=class_names, preprocess=preprocess, **state)
         return _opened(session, "", state)
     entry = zoo.load(model)
@@ -270,7 +271,9 @@ def explore(
     }
     if inputs is None:
         if not entry.examples:
-            raise InputError(f"{model!r} comes without examples: give an input, a path, image, array or tensor")
+            raise InputError(
+                say("{model!r} comes without examples: give an input, a path, image, array or tensor", model=model)
+            )
         inputs = [example.image for example in entry.examples]
         options |= {"labels": [e.label for e in entry.examples], "names": [e.name for e in entry.examples]}
     return _opened(Session(entry.model, inputs, **options, **state), model, state)

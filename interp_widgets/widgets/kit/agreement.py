@@ -13,6 +13,7 @@ from interp_widgets.evaluation.agreement import disagreement, on_one_grid, rank_
 from interp_widgets.render.colours import colour_table
 from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.picture import Picture
+from interp_widgets.words import say
 
 __all__ = ["Agreement"]
 
@@ -30,15 +31,15 @@ class Agreement(widgets.HBox):
     def __init__(self, titles: Sequence[str], size: int) -> None:
         self._titles = list(titles)
         self._maps: dict[int, Map] = {}
-        self.difference = _picture(size, "RdBu_r", "first less second", signed=True)
-        self.disagreement = _picture(size, "cividis", "disagreement of all")
+        self.difference = _picture(size, "RdBu_r", say("first less second"), signed=True)
+        self.disagreement = _picture(size, "cividis", say("disagreement of all"))
         self.matrix = widgets.HTML(layout={"min_width": "0", "flex": "1 1 0%", "overflow": "auto"})
         names = [(title, str(place)) for place, title in enumerate(titles)]
         growing = {"flex": "1 1 0%", "min_width": "0", "width": "auto"}
         last = str(min(1, len(titles) - 1))
-        self.first = Menu(options=names, value="0", label="the map that the other is taken from", layout=growing)
-        self.second = Menu(options=names, value=last, label="the map that is taken off", layout=growing)
-        less = widgets.Label("less", layout={"flex": "0 0 auto"})
+        self.first = Menu(options=names, value="0", label=say("the map that the other is taken from"), layout=growing)
+        self.second = Menu(options=names, value=last, label=say("the map that is taken off"), layout=growing)
+        less = widgets.Label(say("less"), layout={"flex": "0 0 auto"})
         chosen = widgets.HBox([self.first, less, self.second], layout={"width": f"{2 * size + 8}px"})
         beside = widgets.HBox([self.difference, self.disagreement], layout={"grid_gap": "8px"})
         wrapped = {"width": "100%", "flex_flow": "row wrap", "grid_gap": "8px", "align_items": "flex-start"}
@@ -55,7 +56,9 @@ class Agreement(widgets.HBox):
         apart = disagreement(arrays)
         correlations = rank_correlations(arrays)
         self.disagreement.put(0, 0, apart, lo=0.0)
-        self.disagreement.alt = f"standard deviation of the ranks over {len(maps)} maps, mean {apart.mean():.2f}"
+        self.disagreement.alt = say(
+            "standard deviation of the ranks over {count} maps, mean {mean:.2f}", count=len(maps), mean=apart.mean()
+        )
         self.matrix.value = _table([self._titles[place] for place in maps], correlations)
         self._subtract()
 
@@ -65,8 +68,12 @@ class Agreement(widgets.HBox):
             return
         a, b = (ranks(each) for each in on_one_grid([self._maps[first], self._maps[second]]))
         self.difference.put(0, 0, a - b)
-        self.difference.alt = (
-            f"{self._titles[first]} less {self._titles[second]}, by rank: {(a - b).min():.2f} to {(a - b).max():.2f}"
+        self.difference.alt = say(
+            "{first} less {second}, by rank: {low:.2f} to {high:.2f}",
+            first=self._titles[first],
+            second=self._titles[second],
+            low=(a - b).min(),
+            high=(a - b).max(),
         )
 
 
@@ -74,9 +81,9 @@ def _picture(size: int, colours: str, label: str, *, signed: bool = False) -> Pi
     return Picture(
         size=size,
         view="map",
-        units="ranks",
+        units=say("ranks"),
         label=label,
-        alt=f"{label}: not computed yet",
+        alt=say("{label}: not computed yet", label=label),
         signed=signed,
         colormap=colours,
         table=colour_table(colours).tobytes(),
@@ -91,13 +98,14 @@ def _table(titles: Sequence[str], correlations: NDArray[np.float64]) -> str:
         f"{''.join(map(_cell, row.tolist()))}</tr>"
         for number, (title, row) in enumerate(zip(titles, correlations, strict=True))
     ]
-    caption = "<caption style='text-align:left'>rank correlation of each two maps</caption>"
+    title = html.escape(say("rank correlation of each two maps"))
+    caption = f"<caption style='text-align:left'>{title}</caption>"
     style = "line-height:1.4;border-spacing:2px;border-collapse:separate"
     return f"<table style='{style}'>{caption}<tr><th></th>{head}</tr>{''.join(rows)}</table>"
 
 
 def _cell(correlation: float) -> str:
     if np.isnan(correlation):
-        return "<td style='text-align:right'>none</td>"
+        return f"<td style='text-align:right'>{say('none')}</td>"
     shade = max(0.0, correlation) / 2
     return f"<td style='text-align:right;background:rgba(33,113,181,{shade:.2f})'>{correlation:.2f}</td>"

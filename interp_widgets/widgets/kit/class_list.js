@@ -2,6 +2,7 @@
 
 import { KEYS, bytes, change, clamp, identity, make, onChange, oncePerFrame, onceSeen, taken } from "./dom.js";
 import { ENDS, choose, destination, nothing, reveal, searchField, stand, within, writes } from "./list.js";
+import { say } from "./words.js";
 
 const MOST_ROWS = 200; // more would make typing slow; the selected class is shown beyond it
 const ROW = 24; // CSS pixels
@@ -51,16 +52,17 @@ function render({ model, el, signal }) {
     class: "iw-scroll",
     role: "listbox",
     id: identity("iw-classes"),
-    "aria-label": "classes by probability",
+    "aria-label": say("classes by probability"),
     ...KEYS,
   });
-  const search = searchField("classes", list.id, {
+  const search = searchField(say("Search classes"), say("search classes"), list.id, {
     role: "combobox",
     "aria-autocomplete": "list",
     "aria-expanded": "true",
   });
   const follow = make("input", { type: "checkbox", ...KEYS });
-  const followed = make("label", { title: "Always explain the most probable class" }, follow, "Follow the prediction");
+  const title = say("Always explain the most probable class");
+  const followed = make("label", { title }, follow, say("Follow the prediction"));
   const said = make("span", { class: "iw-ellipsis", "aria-live": "polite" });
   const foot = make("div", { class: "iw-foot" }, said, followed);
   el.append(make("div", { class: "iw iw-classes" }, search, list, foot));
@@ -95,19 +97,22 @@ function render({ model, el, signal }) {
     rows = shownClasses(matches, model.get("selected")).map(row);
     list.replaceChildren(...rows);
     list.style.height = `${ROW * Math.min(model.get("limit"), Math.max(1, count))}px`;
-    if (!rows.length) list.append(nothing(count ? "No class has this name" : "No classes"));
+    if (!rows.length) list.append(nothing(count ? say("No class has this name") : say("No classes")));
     mark();
   }
 
   function row(index) {
     const name = model.get("names")[index];
     const isLabel = model.get("markers").includes(index);
-    const tag = isLabel ? make("span", { class: "iw-tag", title: "the true label" }, "label") : make("span");
-    const cells = [make("span", { class: "iw-name iw-ellipsis" }, name), tag];
+    const cells = [make("span", { class: "iw-name iw-ellipsis" }, name), isLabel ? trueLabel() : make("span")];
     if (scores.length) cells.push(...bar(scores[index]));
-    const title = `${name} (class ${index})`;
+    const words = say("{name} (class {index})", { name, index });
     const id = `${list.id}-${index}`;
-    return make("div", { class: "iw-row", role: "option", id, "data-index": index, title }, ...cells);
+    return make("div", { class: "iw-row", role: "option", id, "data-index": index, title: words }, ...cells);
+  }
+
+  function trueLabel() {
+    return make("span", { class: "iw-tag", title: say("the true label") }, say("label"));
   }
 
   function bar(share) {
@@ -127,11 +132,14 @@ function render({ model, el, signal }) {
   /** How many classes there are, or were found, and the rank of the selected one when it is out of sight. */
   function summary() {
     const selected = model.get("selected");
-    const all = `${order.length} classes`;
-    const found = model.get("query").trim() ? `${matches.length} of ${all}` : all;
+    const count = order.length;
+    const isSearched = Boolean(model.get("query").trim());
+    const counted = isSearched
+      ? say("{found} of {count} classes", { found: matches.length, count })
+      : say("{count} classes", { count });
     const rank = ranks.get(selected) + 1; // NaN: no class is selected
     const isOutOfSight = scores.length > 0 && rank > model.get("limit");
-    return isOutOfSight ? `${found}, selected: rank ${rank}` : found;
+    return isOutOfSight ? say("{counted}, selected: rank {rank}", { counted, rank }) : counted;
   }
 
   /** The row that Enter takes; both the list and the search field announce it. */

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from interp_widgets.errors import InputError
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
+from interp_widgets.words import say
 
 __all__ = ["ClassList"]
 
@@ -51,7 +52,9 @@ class ClassList(BrowserWidget):
             return
         values = np.asarray(probabilities, dtype="<f4").ravel()
         if len(values) != len(self.names):
-            raise InputError(f"{len(self.names)} classes need as many probabilities, got {len(values)}")
+            raise InputError(
+                say("{count} classes need as many probabilities, got {got}", count=len(self.names), got=len(values))
+            )
         self.scores = values.tobytes()
 
     def show(
@@ -80,7 +83,12 @@ class ClassList(BrowserWidget):
         value: int = proposal["value"]
         if self.names and value >= len(self.names):
             raise t.TraitError(
-                f"selected must be in -1..{len(self.names) - 1} (there are {len(self.names)} classes), got {value}"
+                say(
+                    "selected must be in -1..{last} (there are {count} classes), got {value}",
+                    last=len(self.names) - 1,
+                    count=len(self.names),
+                    value=value,
+                )
             )
         return value
 
@@ -88,5 +96,5 @@ class ClassList(BrowserWidget):
     def _validate_scores(self, proposal: dict[str, Any]) -> bytes:
         value: bytes = proposal["value"]
         if len(value) % 4:
-            raise t.TraitError(f"scores must be float32 values, 4 bytes each, got {len(value)} bytes")
+            raise t.TraitError(say("scores must be float32 values, 4 bytes each, got {count} bytes", count=len(value)))
         return value

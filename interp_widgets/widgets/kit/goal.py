@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from interp_widgets.trace import ClassScore, ClassSum, Contrast, SiteScore
 from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.slider import Slider
+from interp_widgets.words import say
 
 __all__ = ["Goal"]
 
@@ -30,13 +31,13 @@ class Goal:
         self._likeliest: tuple[int, ...] = ()
         self._showing = False
         self.menu = Menu(
-            options=[("the chosen class", CLASS)],
+            options=[(say("the chosen class"), CLASS)],
             value=CLASS,
-            label="what is explained",
+            label=say("what is explained"),
             layout={"flex": "1.4 1 0%", "min_width": "0", "width": "auto"},
         )
         self.dial = Slider(
-            label="by",
+            label=say("by"),
             value=1.0,
             step=0.05,
             readout=True,
@@ -55,11 +56,12 @@ class Goal:
         by_probability = np.argsort(-probabilities, kind="stable")
         rivals = [int(index) for index in by_probability[:RIVALS]]
         self._likeliest = tuple(rivals)
-        options = [("the chosen class", CLASS)] if rivals else []
-        options += [(f"rather than {names[index]}", f"rather {index}") for index in rivals]
-        options += [(f"the {count} likeliest classes", f"top {count}") for count in SUMS if count < len(names)]
-        options += [("the channel looked at", UNIT)]
-        groups = {value: "the chosen class ..." for _, value in options if value.startswith("rather")}
+        options = [(say("the chosen class"), CLASS)] if rivals else []
+        options += [(say("rather than {name}", name=names[index]), f"rather {index}") for index in rivals]
+        counts = [count for count in SUMS if count < len(names)]
+        options += [(say("the {count} likeliest classes", count=count), f"top {count}") for count in counts]
+        options += [(say("the channel looked at"), UNIT)]
+        groups = {value: say("the chosen class ...") for _, value in options if value.startswith("rather")}
         self._showing = True
         try:
             with self.menu.hold_sync():

@@ -2,6 +2,7 @@
 
 import { KEYS, change, identity, make, modified, onChange, oncePerFrame, onceSeen, taken } from "./dom.js";
 import { ENDS, choose, destination, nothing, reveal, searchField, stand, within, writes } from "./list.js";
+import { say } from "./words.js";
 
 const ROW = 22; // CSS pixels
 const INDENT = 12; // CSS pixels per level
@@ -70,8 +71,9 @@ export function short(parameters) {
 }
 
 /** A node in words. */
-function described(node) {
-  return `${node.name}, ${node.kind}, output ${node.shape || "not recorded"}, ${node.parameters} parameters`;
+function described({ name, kind, shape, parameters }) {
+  if (!shape) return say("{name}, {kind}, output not recorded, {parameters} parameters", { name, kind, parameters });
+  return say("{name}, {kind}, output {shape}, {parameters} parameters", { name, kind, shape, parameters });
 }
 
 function render({ model, el, signal }) {
@@ -79,11 +81,12 @@ function render({ model, el, signal }) {
     class: "iw-scroll",
     role: "tree",
     id: identity("iw-tree"),
-    "aria-label": "layers",
+    "aria-label": say("layers"),
     ...KEYS,
   });
-  const search = searchField("layers", tree.id);
-  const titles = ["Layer", "Type", "Output", "Params"].map((text) => make("span", {}, text));
+  const search = searchField(say("Search layers"), say("search layers"), tree.id);
+  const columns = [say("Layer"), say("Type"), say("Output"), say("Params")];
+  const titles = columns.map((text) => make("span", {}, text));
   const head = make("div", { class: "iw-head", "aria-hidden": "true" }, ...titles);
   const said = make("span", { class: "iw-hidden", "aria-live": "polite" });
   el.append(make("div", { class: "iw iw-tree" }, search, head, tree, said));
@@ -112,7 +115,7 @@ function render({ model, el, signal }) {
     if (wanted) {
       const result = searched(nodes, wanted);
       visible = result.visible;
-      said.textContent = `${result.found.length} of ${nodes.length} layers`;
+      said.textContent = say("{found} of {all} layers", { found: result.found.length, all: nodes.length });
     } else {
       visible = unfolded(nodes, open);
       said.textContent = "";
@@ -121,7 +124,9 @@ function render({ model, el, signal }) {
     const isOpen = (i) => (wanted ? children[i].some((child) => kept.has(child)) : open.has(nodes[i].path));
     rows = new Map(visible.map((i) => [i, row(i, isOpen(i), wanted)]));
     tree.replaceChildren(...rows.values());
-    if (!visible.length) tree.append(nothing(nodes.length ? "No layer has this name or type" : "No layers"));
+    if (!visible.length) {
+      tree.append(nothing(nodes.length ? say("No layer has this name or type") : say("No layers")));
+    }
     tree.style.height = `${model.get("height")}px`;
     const scrollBar = tree.offsetWidth - tree.clientWidth;
     head.style.paddingRight = `${4 + scrollBar}px`; // the columns stay aligned with their titles

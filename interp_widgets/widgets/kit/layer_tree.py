@@ -8,6 +8,7 @@ import traitlets as t
 
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
+from interp_widgets.words import say
 
 __all__ = ["LayerTree"]
 
@@ -57,12 +58,26 @@ class LayerTree(BrowserWidget):
         for index, node in enumerate(nodes):
             for field, kind in _FIELDS.items():
                 if not isinstance(node.get(field), kind):
-                    raise t.TraitError(f"nodes[{index}] needs {field!r} ({kind.__name__}), got {node.get(field)!r}")
+                    raise t.TraitError(
+                        say(
+                            "nodes[{index}] needs {field!r} ({kind}), got {value!r}",
+                            index=index,
+                            field=field,
+                            kind=kind.__name__,
+                            value=node.get(field),
+                        )
+                    )
             if not -1 <= node["parent"] < index:
                 raise t.TraitError(
-                    f"nodes[{index}]['parent'] must be -1 or the index of a node before it, got {node['parent']}"
+                    say(
+                        "nodes[{index}]['parent'] must be -1 or the index of a node before it, got {parent}",
+                        index=index,
+                        parent=node["parent"],
+                    )
                 )
             if node["path"] in seen:
-                raise t.TraitError(f"nodes[{index}]['path'] must be unique, got {node['path']!r} twice")
+                raise t.TraitError(
+                    say("nodes[{index}]['path'] must be unique, got {path!r} twice", index=index, path=node["path"])
+                )
             seen.add(node["path"])
         return nodes

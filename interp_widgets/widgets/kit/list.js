@@ -53,15 +53,15 @@ export function reveal(list, option) {
   list.scrollLeft = scrolledTo(option.offsetLeft, option.offsetWidth, list.scrollLeft, list.clientWidth);
 }
 
-/** A field whose text filters the list with the given id. */
-export function searchField(things, listId, attributes = {}) {
+/** A field whose text filters the list with the given id; what stands in it while it is empty, and its name. */
+export function searchField(placeholder, label, listId, attributes = {}) {
   return make("input", {
     class: "iw-search",
     type: "search",
-    placeholder: `Search ${things}`,
+    placeholder,
     autocomplete: "off",
     spellcheck: "false",
-    "aria-label": `search ${things}`,
+    "aria-label": label,
     "aria-controls": listId,
     ...attributes,
     ...KEYS,

@@ -1,6 +1,7 @@
 // A native drop-down list; JupyterLab leaves its keys alone because of the attribute in KEYS.
 
 import { KEYS, change, make, onChange } from "./dom.js";
+import { say } from "./words.js";
 
 /** The options in runs that stand under one heading; those without a heading are runs of their own, under "". */
 export function grouped(options, groups) {
@@ -26,7 +27,7 @@ function render({ model, el, signal }) {
   function entry({ text, value }) {
     const reason = model.get("unavailable")[value];
     if (reason === undefined) return make("option", { value }, text);
-    return make("option", { value, disabled: true }, `${text} (${reason})`);
+    return make("option", { value, disabled: true }, say("{text} ({reason})", { text, reason }));
   }
 
   function build() {

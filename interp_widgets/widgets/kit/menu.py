@@ -8,6 +8,7 @@ import traitlets as t
 
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
+from interp_widgets.words import say
 
 __all__ = ["Menu"]
 
@@ -33,5 +34,12 @@ class Menu(BrowserWidget):
         value: str = proposal["value"]
         known = [option[1] for option in self.options]
         if value and known and value not in known:
-            raise t.TraitError(f"{self.label or 'value'} must be one of {', '.join(known)}, got {value!r}")
+            raise t.TraitError(
+                say(
+                    "{name} must be one of {known}, got {value!r}",
+                    name=self.label or "value",
+                    known=", ".join(known),
+                    value=value,
+                )
+            )
         return value

@@ -15,6 +15,7 @@ from interp_widgets.widgets.kit.browser_widget import close_whole
 from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.thumbnails import Thumbnails
+from interp_widgets.words import say
 
 __all__ = ["Parameters"]
 
@@ -34,12 +35,12 @@ class Parameters:
         self._controls: dict[str, widgets.Widget] = {}  # those shown, by hyper-parameter
         self._showing = False
         self.at_layer = widgets.Checkbox(
-            description="at the layer",
-            tooltip="explain the layer looked at instead of the input",
+            description=say("at the layer"),
+            tooltip=say("explain the layer looked at instead of the input"),
             indent=False,
             layout={"width": "auto", "flex": "0 0 auto"},
         )
-        self.baseline = Thumbnails(size=28, names=["the baseline"], layout={"display": "none", "flex": "0 0 auto"})
+        self.baseline = Thumbnails(size=28, names=[say("the baseline")], layout={"display": "none", "flex": "0 0 auto"})
         self.root = widgets.HBox(
             layout={
                 "width": "100%",
@@ -76,7 +77,7 @@ class Parameters:
         """What the input is compared with, ``(H, W, 3)`` uint8; ``None`` when that is no picture, or nothing."""
         self.baseline.layout.display = "none" if picture is None else ""
         if picture is not None:
-            self.baseline.show([picture], ["the baseline: what the input is compared with"])
+            self.baseline.show([picture], [say("the baseline: what the input is compared with")])
 
     def close(self) -> None:
         """Close the row with the controls of every method that was shown."""
@@ -93,15 +94,15 @@ class Parameters:
 
     def _control(self, field: dataclasses.Field[Any]) -> widgets.Widget:
         meta = field.metadata
-        name = field.name.replace("_", " ")
+        name, help_text = say(field.name.replace("_", " ")), say(meta["help"])
         layout = {"flex": "1 1 132px", "min_width": "0", "max_width": "220px", "width": "auto"}
         control: widgets.Widget
         if meta["options"]:
             options = [(f"{name}: {option}", str(option)) for option in meta["options"]]
-            control = Menu(options=options, value=str(field.default), label=meta["help"], layout=layout)
+            control = Menu(options=options, value=str(field.default), label=help_text, layout=layout)
         elif isinstance(field.default, bool):
             control = widgets.Checkbox(
-                value=field.default, description=name, indent=False, tooltip=meta["help"], layout=layout
+                value=field.default, description=name, indent=False, tooltip=help_text, layout=layout
             )
         else:
             control = self._slider(field, name, layout)

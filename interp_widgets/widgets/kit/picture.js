@@ -6,6 +6,7 @@ import {
   KEYS, bytes, change, clamp, figures, identity, make, modified, onChange, oncePerFrame, taken,
 } from "./dom.js";
 import { framesOf, keyOf, merge } from "./frames.js";
+import { say } from "./words.js";
 
 const SMALL = 160; // CSS pixels: at less, a caption has room for a value and a name
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -37,16 +38,18 @@ export function cellAt(frame, [x, y]) {
 
 /** What the caption says of a cell. One of many small pictures is told from the others by its label: that stays. */
 export function reading(value, cell, label, size) {
-  const place = `row ${cell.row}, column ${cell.column}`;
-  if (size < SMALL) return `${`${figures(value)} ${label}`.trim()}, ${place}`;
-  return `value ${figures(value)} at ${place}`;
+  const number = figures(value);
+  const { row, column } = cell;
+  if (size >= SMALL) return say("value {number} at row {row}, column {column}", { number, row, column });
+  const labelled = `${number} ${label}`.trim();
+  return say("{labelled}, row {row}, column {column}", { labelled, row, column });
 }
 
 function render({ model, el, signal, source }) {
   const help = identity("iw-readout");
   const canvas = make("canvas", { role: "img", "aria-describedby": help, ...KEYS });
   const cross = make("div", { class: "iw-cross", hidden: true });
-  const busy = make("span", { class: "iw-busy", "aria-hidden": "true" }, "computing…");
+  const busy = make("span", { class: "iw-busy", "aria-hidden": "true" }, say("computing…"));
   const stage = make("div", { class: "iw-stage" }, canvas, cross, busy);
   const caption = make("div", { class: "iw-caption iw-ellipsis", id: help, "aria-live": "off" });
   const ramp = make("canvas", { width: 256, height: 1, role: "img" });
@@ -137,7 +140,7 @@ function render({ model, el, signal, source }) {
     stage.style.width = `${width}px`;
     stage.style.height = `${Math.round(H * ratio)}px`;
     root.style.width = `${Math.max(width, 120) + 4}px`;
-    canvas.setAttribute("aria-label", model.get("alt") || model.get("label") || "picture");
+    canvas.setAttribute("aria-label", model.get("alt") || model.get("label") || say("picture"));
     showBusy();
     scale.hidden = !frame || !model.get("colorbar");
     if (!scale.hidden) drawScale(...range(frame));
@@ -161,8 +164,11 @@ function render({ model, el, signal, source }) {
       ticks[i].textContent = figures(value);
     });
     if (units) ticks[1].textContent += ` ${units}`;
-    const words = `colour scale ${model.get("colormap")} from ${figures(lo)} to ${figures(hi)} ${units}`;
-    ramp.setAttribute("aria-label", words.trim());
+    const gaps = { colours: model.get("colormap"), low: figures(lo), high: figures(hi), units };
+    const words = units
+      ? say("colour scale {colours} from {low} to {high} {units}", gaps)
+      : say("colour scale {colours} from {low} to {high}", gaps);
+    ramp.setAttribute("aria-label", words);
   }
 
   function drawCursor() {

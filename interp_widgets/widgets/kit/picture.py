@@ -25,6 +25,7 @@ from interp_widgets.render.blend import color_range, enlarge, grid_factor, rende
 from interp_widgets.session.turn import TURN
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
+from interp_widgets.words import say
 
 __all__ = ["Picture"]
 
@@ -107,7 +108,13 @@ class Picture(BrowserWidget):
             InputError: the image has another shape or type.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-            raise InputError(f"base must be a uint8 array of shape (height, width, 3), got {image.dtype} {image.shape}")
+            raise InputError(
+                say(
+                    "base must be a uint8 array of shape (height, width, 3), got {dtype} {shape}",
+                    dtype=image.dtype,
+                    shape=image.shape,
+                )
+            )
         with self.hold_sync():
             self.base_size = (image.shape[1], image.shape[0])
             self.base = np.ascontiguousarray(image).tobytes()
@@ -130,7 +137,7 @@ class Picture(BrowserWidget):
         """
         added = {}
         for row, column, array in frames:
-            name = f"frame ({row}, {column})"
+            name = say("frame ({row}, {column})", row=row, column=column)
             added[int(row), int(column)] = _quantised(np.asarray(array), lo, hi, name=name, limit=self.byte_limit)
         if not added:
             return
@@ -208,14 +215,14 @@ class Picture(BrowserWidget):
     def _validate_table(self, proposal: dict[str, Any]) -> bytes:
         value: bytes = proposal["value"]
         if len(value) != 768:
-            raise t.TraitError(f"table must be 768 bytes (256 colours, RGB), got {len(value)}")
+            raise t.TraitError(say("table must be 768 bytes (256 colours, RGB), got {count}", count=len(value)))
         return value
 
     @t.validate("base_size")
     def _validate_base_size(self, proposal: dict[str, Any]) -> tuple[int, int]:
         value: tuple[int, int] = proposal["value"]
         if min(value) < 0:
-            raise t.TraitError(f"base_size must be (width, height), both 0 or more, got {value}")
+            raise t.TraitError(say("base_size must be (width, height), both 0 or more, got {value}", value=value))
         return value
 
     @t.observe("row", "column")
@@ -289,19 +296,32 @@ def _block(frames: dict[tuple[int, int], _Frame]) -> dict[str, Any]:
 def _quantised(values: NDArray[Any], lo: float | None, hi: float | None, *, name: str, limit: int) -> _Frame:
     """A map in 256 steps over ``lo..hi``, or over its own range; see ``Picture.put``."""
     if values.ndim != 2 or values.size == 0:
-        raise InputError(f"{name} must be an array of shape (height, width), got {values.shape}")
+        raise InputError(
+            say("{name} must be an array of shape (height, width), got {shape}", name=name, shape=values.shape)
+        )
     if values.size > limit:
-        raise InputError(f"{name} has {values.size} values, more than byte_limit ({limit})")
+        raise InputError(
+            say("{name} has {count} values, more than byte_limit ({limit})", name=name, count=values.size, limit=limit)
+        )
     is_quantised = values.dtype == np.uint8 and lo is not None and hi is not None
     if not is_quantised:
         values = values.astype(np.float64)
         bad = int((~np.isfinite(values)).sum())
         if bad:
-            raise InputError(f"{name} must be finite, got {bad} NaN or infinite among {values.size} values")
+            raise InputError(
+                say(
+                    "{name} must be finite, got {bad} NaN or infinite among {count} values",
+                    name=name,
+                    bad=bad,
+                    count=values.size,
+                )
+            )
     low = float(values.min()) if lo is None else float(lo)
     high = float(values.max()) if hi is None else float(hi)
     if not (np.isfinite(low) and np.isfinite(high) and low <= high):
-        raise ParameterError(f"{name} needs finite lo <= hi, got lo={low}, hi={high}")
+        raise ParameterError(
+            say("{name} needs finite lo <= hi, got lo={low}, hi={high}", name=name, low=low, high=high)
+        )
     # Few digits: they travel as text, and a map has 256 steps.
     low, high = float(f"{low:.6g}"), float(f"{high:.6g}")
     levels = values if is_quantised else _levels(values, low, high)

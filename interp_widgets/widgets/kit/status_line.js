@@ -6,8 +6,8 @@ import { say } from "./words.js";
 
 /** What the line says, and whether that is an error. */
 export function statusOf(connected, text, error) {
-  if (!connected) return { words: say("not connected: pictures that are here still move, new ones need Run"), isError: false };
-  return { words: error || text, isError: Boolean(error) };
+  if (connected) return { words: error || text, isError: Boolean(error) };
+  return { words: say("not connected: pictures that are here still move, new ones need Run"), isError: false };
 }
 
 function render({ model, el, signal, source }) {

@@ -13,6 +13,7 @@ import traitlets as t
 from interp_widgets.inspectors.outline import Module, Outline
 from interp_widgets.widgets.kit.canvas import Command, Surface
 from interp_widgets.widgets.kit.canvas_aid import CanvasAid
+from interp_widgets.words import say
 
 __all__ = ["Block", "NetworkStrip", "arrange", "first_open"]
 
@@ -287,7 +288,9 @@ class NetworkStrip(widgets.VBox):
             return
         selected = self._module(self.selected)
         words = selected.describe() if selected else self.selected
-        self._aid.label = f"The network as {len(self._blocks)} blocks in execution order; chosen: {words}"
+        self._aid.label = say(
+            "The network as {count} blocks in execution order; chosen: {chosen}", count=len(self._blocks), chosen=words
+        )
         self._about.value = described.describe()
 
     def _at(self, x: float, y: float) -> Block | None:

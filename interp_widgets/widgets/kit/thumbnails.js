@@ -2,6 +2,7 @@
 
 import { KEYS, bytes, change, identity, make, onChange, taken } from "./dom.js";
 import { ENDS, choose, destination, reveal, stand, within } from "./list.js";
+import { say } from "./words.js";
 
 const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, ...ENDS };
 const AHEAD = "0px 200px"; // beside the row, where pictures are asked for already
@@ -10,7 +11,7 @@ function render({ model, el, signal }) {
   const row = make("div", {
     class: "iw-thumbs",
     role: "listbox",
-    "aria-label": "inputs",
+    "aria-label": say("inputs"),
     "aria-orientation": "horizontal",
     ...KEYS,
   });

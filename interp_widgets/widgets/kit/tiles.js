@@ -5,6 +5,7 @@ import {
   KEYS, bytes, change, clamp, figures, identity, make, modified, onChange, oncePerFrame, taken,
 } from "./dom.js";
 import { ENDS, choose, destination, stand } from "./list.js";
+import { say } from "./words.js";
 
 const CAPTION = 18; // CSS pixels under each tile
 const GAP = 8; // CSS pixels between tiles
@@ -50,8 +51,8 @@ export function extent(value, values, limit, signed) {
 function render({ model, el, signal }) {
   const canvas = make("canvas", { "aria-hidden": "true" });
   const grid = make("div", { class: "iw-grid", role: "listbox", "aria-orientation": "horizontal", ...KEYS });
-  const back = button("‹", "previous page", "Page Up");
-  const next = button("›", "next page", "Page Down");
+  const back = button("‹", say("previous page"), say("Previous page (Page Up)"));
+  const next = button("›", say("next page"), say("Next page (Page Down)"));
   const where = make("span", { "aria-live": "polite" });
   const pager = make("div", { class: "iw-pager" }, back, where, next);
   const root = make("div", { class: "iw iw-tiles" }, grid, pager);
@@ -66,8 +67,7 @@ function render({ model, el, signal }) {
   const tiled = () => model.get("mode") === "tiles";
   const selectedIndex = () => model.get("numbers").indexOf(model.get("selected"));
 
-  function button(sign, name, key) {
-    const title = `${name[0].toUpperCase()}${name.slice(1)} (${key})`;
+  function button(sign, name, title) {
     return make("button", { class: "iw-button", type: "button", "aria-label": name, title, ...KEYS }, sign);
   }
 
@@ -76,7 +76,7 @@ function render({ model, el, signal }) {
     const isNamed = !tiled() && model.get("names").length > 0;
     grid.classList.toggle("iw-bars", !tiled());
     grid.classList.toggle("iw-named", isNamed);
-    grid.setAttribute("aria-label", model.get("alt") || "channels");
+    grid.setAttribute("aria-label", model.get("alt") || say("channels"));
     options = model.get("numbers").map(option);
     if (tiled()) {
       grid.replaceChildren(canvas, ...options);
@@ -93,10 +93,12 @@ function render({ model, el, signal }) {
 
   function option(number, i) {
     const caption = model.get("captions")[i];
-    const name = model.get("names")[i] ?? `channel ${number}`;
+    const name = model.get("names")[i] ?? say("channel {number}", { number });
     const rank = 1 + i + model.get("offset");
-    const measured = caption ? `, ${model.get("measure")} ${caption}` : "";
-    const title = `${name}, rank ${rank}${measured}`;
+    const measure = model.get("measure");
+    const title = caption
+      ? say("{name}, rank {rank}, {measure} {caption}", { name, rank, measure, caption })
+      : say("{name}, rank {rank}", { name, rank });
     const attributes = { role: "option", id: `${prefix}-${i}`, "aria-label": title, title, "data-number": number };
     if (!tiled()) return make("div", { class: "iw-bar", ...attributes }, ...bar(number, caption, i));
     const under = make("div", {}, make("b", {}, `${number}`), make("span", {}, caption ?? ""));
@@ -174,7 +176,7 @@ function render({ model, el, signal }) {
     const page = model.get("page");
     const pages = model.get("pages");
     pager.hidden = pages < 2;
-    where.textContent = `page ${page + 1} of ${pages}`;
+    where.textContent = say("page {page} of {pages}", { page: page + 1, pages });
     back.disabled = page <= 0;
     next.disabled = page >= pages - 1;
   }

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from interp_widgets.errors import InputError
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
+from interp_widgets.words import say
 
 __all__ = ["Tiles"]
 
@@ -46,7 +47,7 @@ class Tiles(BrowserWidget):
     page = t.Int(0, min=0, help="the page shown, from 0").tag(sync=True)
     pages = t.Int(1, min=1, help="how many there are").tag(sync=True)
     offset = t.Int(0, min=0, help="rank of the page's first channel, from 0").tag(sync=True)
-    measure = t.Unicode("mean", help="what the captions are, for text alternatives").tag(sync=True)
+    measure = t.Unicode(help="what the captions are, for text alternatives").tag(sync=True)
     table = t.Bytes(_GREY, help="256 colours, RGB uint8: 768 bytes").tag(sync=True)
     smooth = t.Bool(True, help="interpolate between a map's cells").tag(sync=True)
     signed = t.Bool(False, help="bars: keep zero in the middle even when all values are positive").tag(sync=True)
@@ -71,7 +72,13 @@ class Tiles(BrowserWidget):
             InputError: ``maps`` has another shape or type, or not as many entries as ``numbers``.
         """
         if maps.ndim != 3 or maps.dtype != np.uint8:
-            raise InputError(f"maps must be a uint8 array of shape (n, height, width), got {maps.dtype} {maps.shape}")
+            raise InputError(
+                say(
+                    "maps must be a uint8 array of shape (n, height, width), got {dtype} {shape}",
+                    dtype=maps.dtype,
+                    shape=maps.shape,
+                )
+            )
         self._show(
             len(maps),
             numbers,
@@ -103,7 +110,7 @@ class Tiles(BrowserWidget):
             InputError: a value is not finite, or there are not as many as ``numbers``.
         """
         if not np.isfinite(np.asarray(values, dtype=np.float64)).all():
-            raise InputError("values must be finite, got NaN or infinity")
+            raise InputError(say("values must be finite, got NaN or infinity"))
         self._show(
             len(values),
             numbers,
@@ -122,8 +129,12 @@ class Tiles(BrowserWidget):
     def _show(self, count: int, numbers: Sequence[int], captions: Sequence[str], **traits: Any) -> None:
         if len(numbers) != count or len(captions) not in (0, count):
             raise InputError(
-                f"{count} channels need {count} numbers and {count} captions or none, "
-                f"got {len(numbers)} and {len(captions)}"
+                say(
+                    "{count} channels need {count} numbers and {count} captions or none, got {numbers} and {captions}",
+                    count=count,
+                    numbers=len(numbers),
+                    captions=len(captions),
+                )
             )
         with self.hold_sync():
             self.numbers = [int(number) for number in numbers]
@@ -131,9 +142,13 @@ class Tiles(BrowserWidget):
             for name, value in traits.items():
                 setattr(self, name, value)
 
+    @t.default("measure")
+    def _default_measure(self) -> str:
+        return say("mean")
+
     @t.validate("table")
     def _validate_table(self, proposal: dict[str, Any]) -> bytes:
         value: bytes = proposal["value"]
         if len(value) != 768:
-            raise t.TraitError(f"table must be 768 bytes (256 colours, RGB), got {len(value)}")
+            raise t.TraitError(say("table must be 768 bytes (256 colours, RGB), got {count}", count=len(value)))
         return value

@@ -35,6 +35,7 @@ from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.tiles import Tiles
 from interp_widgets.widgets.views.attribution_state import AttributionState, is_blank, refusal_of, sentence
 from interp_widgets.widgets.views.base import SessionView
+from interp_widgets.words import say
 
 __all__ = ["AttributionView"]
 
@@ -58,14 +59,16 @@ class AttributionView(SessionView):
     def build(self) -> list[widgets.Widget]:
         """A column with the picture, and the row of parameters."""
         methods = [(kind.title, name) for name, kind in EXPLAINERS.items()]
-        self.method = Menu(options=methods, value=methods[0][1], label="method", layout={**MENU, "flex": "2 1 0%"})
-        self.method.groups = {name: kind.family for name, kind in EXPLAINERS.items()}
-        self.method.unavailable = {name: "not installed" for name, kind in EXPLAINERS.items() if kind.missing()}
+        self.method = Menu(options=methods, value=methods[0][1], label=say("method"), layout={**MENU, "flex": "2 1 0%"})
+        self.method.groups = {name: say(kind.family) for name, kind in EXPLAINERS.items()}
+        self.method.unavailable = {name: say("not installed") for name, kind in EXPLAINERS.items() if kind.missing()}
         colours = [(name, name) for name in SEQUENTIAL]
-        self.colormap = Menu(options=colours, value=colours[0][1], label="colours", layout={**MENU, "flex": "1 1 0%"})
+        self.colormap = Menu(
+            options=colours, value=colours[0][1], label=say("colours"), layout={**MENU, "flex": "1 1 0%"}
+        )
         self.picture = Picture(size=240, byte_limit=BYTE_LIMIT)
         self._bars: Tiles | None = None
-        self.opacity = Slider(label="opacity", value=0.6, step=0.01, layout={"width": "auto"})
+        self.opacity = Slider(label=say("opacity"), value=0.6, step=0.01, layout={"width": "auto"})
         self.parameters = Parameters()
         choice = widgets.HBox([self.method, self.colormap])
         self._column = widgets.VBox(
@@ -152,7 +155,7 @@ class AttributionView(SessionView):
         is_last = found.done >= found.total
         finding = diagnose(self.session.ready(), state.explainer, found) if is_last else None
         if is_last and finding is None and is_blank(found):
-            finding = Finding("every value of the map is zero")
+            finding = Finding(say("every value of the map is zero"))
         return replace(state, found=found, finding=finding, seconds=seconds, is_cached=False)
 
     # The screen
@@ -187,14 +190,14 @@ class AttributionView(SessionView):
     def describe(self, state: AttributionState) -> str:
         """The map in words."""
         if state.found is None:
-            return state.refusal or "the map is being computed"
+            return state.refusal or say("the map is being computed")
         return state.found.describe()
 
     @property
     def bars(self) -> Tiles:
         """The values of an attribution that is no map; made when there is one."""
         if self._bars is None:
-            self._bars = Tiles(mode="bars", measure="value", layout={"width": "240px"})
+            self._bars = Tiles(mode="bars", measure=say("value"), layout={"width": "240px"})
             self._column.children = [*self._column.children, self._bars]
         return self._bars
 
@@ -220,7 +223,7 @@ class AttributionView(SessionView):
         method, name = state.explainer, type(state.explainer).__name__
         if name not in [value for _, value in self.method.options]:
             with self.method.hold_sync():
-                self.method.groups = {**self.method.groups, name: method.family}
+                self.method.groups = {**self.method.groups, name: say(method.family)}
                 self.method.options = [*self.method.options, (method.title, name)]
         self.method.value = name
         self.picture.clear()
@@ -250,7 +253,9 @@ class AttributionView(SessionView):
         self.picture.alt = found.describe()
         self.picture.busy = self.bar.waiting
         words = sentence(state, found, self.session)
-        self.bar.say(words if state.finding is None else f"{state.finding.reason}. {words}")
+        if state.finding is not None:
+            words = say("{reason}. {description}", reason=state.finding.reason, description=words)
+        self.bar.say(words)
         self._advise(state.finding)
 
     def _show_values(self, found: Attribution) -> None:
@@ -267,7 +272,7 @@ class AttributionView(SessionView):
         self.bar.offer_nothing()
         self.bar.say(reason)
         self.picture.view = "base"
-        self.picture.label = self.picture.alt = "no map: the line below says why"
+        self.picture.label = self.picture.alt = say("no map: the line below says why")
 
     def _advise(self, finding: Finding | None) -> None:
         """Offer the way out of a map that says nothing."""

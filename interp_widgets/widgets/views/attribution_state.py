@@ -8,6 +8,7 @@ from typing import Any
 from interp_widgets.evaluation import Finding
 from interp_widgets.explainers import Attribution, Explainer
 from interp_widgets.session.session import Session
+from interp_widgets.words import say
 
 __all__ = ["AttributionState", "is_blank", "progress", "refusal_of", "sentence"]
 
@@ -67,9 +68,9 @@ def refusal_of(session: Session) -> str:
         LayoutError: the method needs maps, and there are none.
     """
     if session.target is None and session.ready().has_classes:
-        return "no target is chosen: choose a class to see what makes its score"
+        return say("no target is chosen: choose a class to see what makes its score")
     if session.target is None:
-        return "this model's output has no class scores to explain; its layers and channels are shown"
+        return say("this model's output has no class scores to explain; its layers and channels are shown")
     session.place()  # refuses a method that needs maps where there are none
     return ""
 
@@ -83,17 +84,26 @@ def sentence(state: AttributionState, found: Attribution, session: Session) -> s
     """What is shown and where, the score, and what it took."""
     if state.explainer.refines:
         return progress(found, None if state.is_cached else state.seconds)
-    where = f"at {found.layer}"
+    place = found.layer
     if state.layer and found.layer != state.layer:
-        where += f" ({state.layer} has no maps)"
+        place = say("{layer} ({asked} has no maps)", layer=found.layer, asked=state.layer)
     if found.values.ndim != 2:
-        where += ", values and no map"
+        where = say("at {place}, values and no map", place=place)
     elif not session.ready().is_spatial(found.layer):
-        where += ", a matrix and no map of the input"
-    source = "from the recording" if state.is_cached else "one backward pass"
-    return (
-        f"{found.method} for “{found.label}” {where}, score {found.score:.3g}; "
-        f"{source}, {state.seconds * 1000:.1f} ms (recording the input took {session.record_seconds * 1000:.0f} ms)"
+        where = say("at {place}, a matrix and no map of the input", place=place)
+    else:
+        where = say("at {place}", place=place)
+    source = say("from the recording") if state.is_cached else say("one backward pass")
+    return say(
+        "{method} for “{label}” {where}, score {score:.3g}; "
+        "{source}, {took:.1f} ms (recording the input took {recording:.0f} ms)",
+        method=found.method,
+        label=found.label,
+        where=where,
+        score=found.score,
+        source=source,
+        took=state.seconds * 1000,
+        recording=session.record_seconds * 1000,
     )
 
 
@@ -102,9 +112,16 @@ def progress(found: Attribution, seconds: float | None) -> str:
     sure = "" if found.error is None else f"; {found.error_name} {found.error:.1%}"
     sure += f"; {found.additivity}" if found.additivity else ""
     if seconds is None:
-        so_far = f"{found.total} evaluations, done before{sure}"
+        so_far = say("{total} evaluations, done before", total=found.total)
     elif found.done < found.total:
-        so_far = f"{found.progress(seconds)}{sure}"
+        so_far = found.progress(seconds)
     else:
-        so_far = f"{found.total} evaluations in {seconds:.1f} s{sure}"
-    return f"{found.method} for “{found.label}” at {found.layer}, score {found.score:.3g}; {so_far}"
+        so_far = say("{total} evaluations in {seconds:.1f} s", total=found.total, seconds=seconds)
+    return say(
+        "{method} for “{label}” at {layer}, score {score:.3g}; {so_far}",
+        method=found.method,
+        label=found.label,
+        layer=found.layer,
+        score=found.score,
+        so_far=f"{so_far}{sure}",
+    )

@@ -23,6 +23,7 @@ from interp_widgets.trace.arguments import check_is
 from interp_widgets.widgets.kit.browser_widget import close_whole
 from interp_widgets.widgets.kit.links import BrowserLinks, led_by
 from interp_widgets.widgets.views.status_bar import StatusBar, in_words
+from interp_widgets.words import say
 
 __all__ = ["SessionView"]
 
@@ -47,9 +48,8 @@ class SessionView(widgets.VBox, metaclass=_ViewMeta):
     _closed = True  # until it is made: ipywidgets closes what is half made, too
 
     def __init__(self, session: Session, *, bar: StatusBar | None = None, jobs: Jobs | None = None) -> None:
-        check_is(
-            session, Session, f"{type(self).__name__} shows a Session: {type(self).__name__}(iw.Session(model, x))"
-        )
+        name = type(self).__name__
+        check_is(session, Session, say("{name} shows a Session: {name}(iw.Session(model, x))", name=name))
         self.session = session
         self.jobs = session.jobs if jobs is None else jobs
         self.bar = StatusBar() if bar is None else bar

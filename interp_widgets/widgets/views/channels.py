@@ -32,6 +32,7 @@ from interp_widgets.widgets.kit.picture import Picture
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.tiles import Tiles
 from interp_widgets.widgets.views.base import SessionView
+from interp_widgets.words import say
 
 __all__ = ["ChannelsState", "ChannelsView"]
 
@@ -42,7 +43,6 @@ NEIGHBOURS = 2  # layers up and down whose channel is prefetched
 # Bytes of a layer's channels in the browser; a larger layer is averaged down there, the chosen channel is exact.
 STACK_BYTES = 1_000_000
 BYTE_LIMIT = 4_000_000  # of frames; an Explorer that is left alone keeps no more than two of these
-RANKINGS = [("by activation", "activation"), ("by contribution", "contribution"), ("by number", "number")]
 
 
 # The chosen channel on the left, the page of all beside it.
@@ -104,13 +104,16 @@ class ChannelsView(SessionView):
             layout={"grid_area": "picture", "width": "156px"},
         )
         self.slider = Slider(
-            label="channel", max=0.0, readout=True, layout={"grid_area": "slider", "width": "156px", "height": "auto"}
+            label=say("channel"),
+            max=0.0,
+            readout=True,
+            layout={"grid_area": "slider", "width": "156px", "height": "auto"},
         )
         self.tiles = Tiles(columns=3, tile_size=44, table=grey, layout={"grid_area": "tiles", "min_width": "0"})
         self.ranking = Menu(
-            options=RANKINGS,
+            options=[(words, ranking) for ranking, words in _orders().items()],
             value="activation",
-            label="order of the channels",
+            label=say("order of the channels"),
             layout={"grid_area": "order", "width": "auto", "margin": "0 2px 4px 2px", "min_width": "0"},
         )
         self.layer_name = heading("")
@@ -190,7 +193,12 @@ class ChannelsView(SessionView):
 
     def describe(self, state: ChannelsState) -> str:
         """The layer, its channels and the chosen one."""
-        return f"Channels of {state.layer}, by {state.ranking}; chosen: channel {state.channel}"
+        return say(
+            "Channels of {layer}, {order}; chosen: channel {number}",
+            layer=state.layer,
+            order=_orders()[state.ranking],
+            number=state.channel,
+        )
 
     def prefetch(self, state: ChannelsState) -> Iterator[Callable[[], object]]:
         """The chosen channel as it is, all others of the layer, the same channel of the layers beside it."""
@@ -219,7 +227,8 @@ class ChannelsView(SessionView):
         """The heading, and whether there are maps."""
         is_spatial = trace.is_spatial(layer)
         size = times(trace.site(layer).shape[1:])
-        self.layer_name.value = f"{tail(layer, 23 - len(size))} · {size}" + ("" if is_spatial else " (no maps)")
+        name = f"{tail(layer, 23 - len(size))} · {size}"
+        self.layer_name.value = name if is_spatial else say("{name} (no maps)", name=name)
         self.layer_name.tooltip = layer
         self.picture.layout.display = self.slider.layout.display = "" if is_spatial else "none"
 
@@ -231,8 +240,8 @@ class ChannelsView(SessionView):
         chosen = ranked.order[page * size : (page + 1) * size]
         captions = [f"{ranked.scores[channel]:.3g}" for channel in chosen]
         place = {"numbers": chosen.tolist(), "captions": captions, "page": page, "pages": pages, "offset": page * size}
-        self.tiles.measure = "contribution" if state.ranking == "contribution" else "mean"
-        self.tiles.alt = f"channels of {state.layer}, by {state.ranking}"
+        self.tiles.measure = say("contribution") if state.ranking == "contribution" else say("mean")
+        self.tiles.alt = say("channels of {layer}, {order}", layer=state.layer, order=_orders()[state.ranking])
         if is_spatial:
             maps = channel_maps(trace, state.layer)[chosen]
             self.tiles.show_tiles(quantise(fit(maps, TILE_RESOLUTION)), **place)
@@ -249,8 +258,15 @@ class ChannelsView(SessionView):
         low, high, mean = float(values.min()), float(values.max()), float(values.mean())
         if not self.picture.has(state.row, state.channel):
             self.picture.put(state.row, state.channel, draft(values), lo=low, hi=high)
-        self.picture.label = f"channel {state.channel}"
-        self.picture.alt = f"Channel {state.channel} of {state.layer}: values {low:.3g} to {high:.3g}, mean {mean:.3g}."
+        self.picture.label = say("channel {number}", number=state.channel)
+        self.picture.alt = say(
+            "Channel {number} of {layer}: values {low:.3g} to {high:.3g}, mean {mean:.3g}.",
+            number=state.channel,
+            layer=state.layer,
+            low=low,
+            high=high,
+            mean=mean,
+        )
 
     def _send_channel(self, row: int, layer: str, channel: int) -> None:
         """One channel of one layer as it is, a frame of the picture."""
@@ -287,3 +303,12 @@ class ChannelsView(SessionView):
     def _turn_page(self, page: int) -> None:
         self._page = page
         self.update()
+
+
+def _orders() -> dict[Ranking, str]:
+    """What each order of the channels is called."""
+    return {
+        "activation": say("by activation"),
+        "contribution": say("by contribution"),
+        "number": say("by number"),
+    }

@@ -10,6 +10,7 @@ from interp_widgets.inspectors.histogram import Histogram, histogram
 from interp_widgets.session.session import Session
 from interp_widgets.widgets.kit.tiles import Tiles
 from interp_widgets.widgets.views.base import SessionView
+from interp_widgets.words import say
 
 __all__ = ["HistogramState", "HistogramView"]
 
@@ -30,7 +31,7 @@ class HistogramView(SessionView):
 
     def build(self) -> list[widgets.Widget]:
         """The bars."""
-        self.bars = Tiles(mode="bars", measure="number of values", layout={"width": "100%"})
+        self.bars = Tiles(mode="bars", measure=say("number of values"), layout={"width": "100%"})
         return [self.bars]
 
     def resolve(self, session: Session) -> HistogramState:
@@ -54,7 +55,12 @@ class HistogramView(SessionView):
     def describe(self, state: HistogramState) -> str:
         """Range, mean, and how much of it is zero."""
         values = state.values
-        return (
-            f"Values of {state.layer}: {values.counts.sum()} from {values.edges[0]:.3g} to {values.edges[-1]:.3g}, "
-            f"mean {values.mean:.3g}, {values.zeros:.0%} of them zero."
+        return say(
+            "Values of {layer}: {count} from {low:.3g} to {high:.3g}, mean {mean:.3g}, {zeros:.0%} of them zero.",
+            layer=state.layer,
+            count=values.counts.sum(),
+            low=values.edges[0],
+            high=values.edges[-1],
+            mean=values.mean,
+            zeros=values.zeros,
         )

@@ -14,6 +14,7 @@ from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
 from interp_widgets.widgets.kit.thumbnails import Thumbnails
 from interp_widgets.widgets.views.base import SessionView
+from interp_widgets.words import say
 
 __all__ = ["InputsState", "InputsView"]
 
@@ -38,15 +39,15 @@ class InputsView(SessionView):
         self.thumbnails = Thumbnails(layout={"flex": "1 1 0%", "min_width": "0"})
         self.upload = widgets.FileUpload(
             accept="image/*",
-            description="Image",
-            tooltip="look at an image of your own",
+            description=say("Image"),
+            tooltip=say("look at an image of your own"),
             layout={"width": "116px", "flex": "0 0 auto"},
         )
         self.path = widgets.Text(
             continuous_update=False,
-            description="or",
-            placeholder="path, then Enter",
-            tooltip="path of an image file",
+            description=say("or"),
+            placeholder=say("path, then Enter"),
+            tooltip=say("path of an image file"),
             style={"description_width": "16px"},
             layout={"width": "180px", "flex": "0 0 auto"},
         )
@@ -76,7 +77,7 @@ class InputsView(SessionView):
 
     def describe(self, state: InputsState) -> str:
         """How many there are, and which is looked at."""
-        return f"{len(state.names)} inputs; looked at: {state.names[state.example]}"
+        return say("{count} inputs; looked at: {name}", count=len(state.names), name=state.names[state.example])
 
     def failed(self, _sentence: str) -> None:
         """The thumbnail of what is looked at is the chosen one again."""

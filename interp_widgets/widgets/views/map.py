@@ -17,6 +17,7 @@ from interp_widgets.session.session import Session
 from interp_widgets.widgets.kit.picture import Picture
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.widgets.views.status_bar import StatusBar
+from interp_widgets.words import say
 
 __all__ = ["MapState", "MapView"]
 
@@ -112,13 +113,15 @@ class MapView(SessionView):
             self.picture.clear()
             self.picture.view = "overlay"
             self.picture.label = self._title(state)
-            self.picture.alt = f"{self._title(state)}, not computed yet"
+            self.picture.alt = say("{title}, not computed yet", title=self._title(state))
         if state.found is not None and state is not self.drawn:
             self._show(state, state.found)
 
     def describe(self, state: MapState) -> str:
         """The map in words."""
-        return f"{self._title(state)}, not computed yet" if state.found is None else state.found.describe()
+        if state.found is None:
+            return say("{title}, not computed yet", title=self._title(state))
+        return state.found.describe()
 
     def show_busy(self, *, busy: bool) -> None:
         """Not over an estimate."""
@@ -137,8 +140,8 @@ class MapView(SessionView):
         """Show the input alone, and say why."""
         self.found = None
         self.picture.view = "base"
-        self.picture.label = f"{self._name or 'map'}: no map"
-        self.picture.alt = f"no map: {reason}"
+        self.picture.label = say("{name}: no map", name=self._name or say("map"))
+        self.picture.alt = say("no map: {reason}", reason=reason)
         self._on_change()
 
     def _title(self, state: MapState) -> str:
@@ -146,7 +149,7 @@ class MapView(SessionView):
 
     def _show(self, state: MapState, found: Attribution) -> None:
         if found.values.ndim != 2:
-            reason = f"values of shape {tuple(found.values.shape)} and no map: see iw.explore"
+            reason = say("values of shape {shape} and no map: see iw.explore", shape=tuple(found.values.shape))
             self.bar.complain(self, self.complaint(reason))
             self.refuse(reason)
             return

@@ -14,6 +14,7 @@ from interp_widgets.widgets.kit.links import mirror
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.strip import NetworkStrip
 from interp_widgets.widgets.views.base import SessionView
+from interp_widgets.words import say
 
 __all__ = ["NetworkState", "NetworkView"]
 
@@ -35,7 +36,7 @@ class NetworkView(SessionView):
     def build(self) -> list[widgets.Widget]:
         """Strip, slider, tree."""
         self.strip = NetworkStrip(width=464, height=104)
-        self.depth = Slider(label="depth", max=0.0, layout={"width": "auto"})
+        self.depth = Slider(label=say("depth"), max=0.0, layout={"width": "auto"})
         self.tree = LayerTree(height=108, layout={"width": "auto"})
         return [self.strip, self.depth, self.tree]
 
@@ -70,7 +71,8 @@ class NetworkView(SessionView):
         """How large the network is, and the layer."""
         known = state.outline.index.get(state.layer)
         chosen = state.layer if known is None else state.outline.modules[known].describe()
-        return f"The network: {len(state.outline.modules)} modules in execution order; chosen: {chosen}"
+        count = len(state.outline.modules)
+        return say("The network: {count} modules in execution order; chosen: {chosen}", count=count, chosen=chosen)
 
     def _go_to_row(self, place: float) -> None:
         outline, row = outline_of(self.session.ready()), int(place)

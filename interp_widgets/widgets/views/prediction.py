@@ -15,6 +15,7 @@ from interp_widgets.widgets.kit.goal import Goal
 from interp_widgets.widgets.kit.heading import heading
 from interp_widgets.widgets.kit.links import mirror
 from interp_widgets.widgets.views.base import SessionView
+from interp_widgets.words import say
 
 __all__ = ["PredictionState", "PredictionView"]
 
@@ -51,7 +52,7 @@ class PredictionView(SessionView):
         """The list of classes and the menu below it."""
         self.classes = ClassList(limit=10, layout={"width": "100%"})
         self.goal = Goal()
-        return [heading("Prediction"), self.classes, self.goal.root]
+        return [heading(say("Prediction")), self.classes, self.goal.root]
 
     def bind(self) -> None:
         """Each sets the target."""
@@ -97,10 +98,11 @@ class PredictionView(SessionView):
     def describe(self, state: PredictionState) -> str:
         """The likeliest classes, and what is explained."""
         if not state.names:
-            return "The model's output has no class scores."
+            return say("The model's output has no class scores.")
         order = np.argsort(-state.probabilities, kind="stable")[:SAID]
         likeliest = ", ".join(f"{state.names[index]} {state.probabilities[index]:.0%}" for index in order)
-        return f"Prediction: {likeliest}. Explained: {state.target_name or 'nothing'}."
+        explained = state.target_name or say("nothing")
+        return say("Prediction: {likeliest}. Explained: {explained}.", likeliest=likeliest, explained=explained)
 
     def _choose(self, index: int) -> None:
         if index >= 0 and index != self.session.target:

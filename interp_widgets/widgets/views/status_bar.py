@@ -9,6 +9,7 @@ import traitlets as t
 
 from interp_widgets.errors import InterpError
 from interp_widgets.widgets.kit.status_line import StatusLine
+from interp_widgets.words import say
 
 __all__ = ["StatusBar", "in_words"]
 
@@ -29,8 +30,8 @@ class StatusBar(widgets.HBox):
         self._line = StatusLine(layout={"flex": "1 1 0%", "min_width": "0"})
         self.remedy = widgets.Button(layout={"display": "none", "width": "auto", "flex": "0 0 auto"})
         self.stop = widgets.Button(
-            description="Stop",
-            tooltip="stop what is being computed",
+            description=say("Stop"),
+            tooltip=say("stop what is being computed"),
             layout={"width": "56px", "visibility": "hidden"},
         )
         super().__init__([self._line, self.remedy, self.stop], layout={"width": "100%"})
@@ -96,7 +97,7 @@ class StatusBar(widgets.HBox):
     def _give_up(self) -> None:
         for callback in tuple(self._stops):
             callback()
-        self.say("stopped; what is shown is what was there by then")
+        self.say(say("stopped; what is shown is what was there by then"))
 
     def _show_errors(self) -> None:
         self._line.error = " · ".join(self._errors.values())
