@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from interp_widgets.errors import InterpError
+from interp_widgets.words import say
 
 __all__ = ["CommandError", "main"]
 
@@ -54,10 +55,13 @@ def demo(notebook: Path | None, port: int | None, server_options: Sequence[str],
         CommandError: JupyterLab is not installed, the port is taken, or the notebook does not exist.
     """
     if importlib.util.find_spec("jupyterlab") is None:
-        raise CommandError("JupyterLab is not installed in this Python; install it with: pip install jupyterlab")
+        raise CommandError(say("JupyterLab is not installed in this Python; install it with: pip install jupyterlab"))
     source = quickstart() if notebook is None else notebook.resolve()
     if not source.is_file():
-        raise CommandError(f"there is no notebook {str(source)!r}; give the path of an .ipynb file after --notebook")
+        sentence = say(
+            "there is no notebook {path!r}; give the path of an .ipynb file after --notebook", path=str(source)
+        )
+        raise CommandError(sentence)
     port = choose_port(port)
 
     folder = Path(tempfile.mkdtemp(prefix="interp-widgets-"))
@@ -87,9 +91,12 @@ def choose_port(wanted: int | None) -> int:
     if wanted is None:
         return USUAL_PORT if _is_free(USUAL_PORT) else any_free_port()
     if not 1 <= wanted <= 65535:
-        raise CommandError(f"--port must be in 1..65535, got {wanted}")
+        raise CommandError(say("--port must be in 1..65535, got {port}", port=wanted))
     if not _is_free(wanted):
-        raise CommandError(f"port {wanted} is taken; give another after --port, or leave --port out to use a free one")
+        sentence = say(
+            "port {port} is taken; give another after --port, or leave --port out to use a free one", port=wanted
+        )
+        raise CommandError(sentence)
     return wanted
 
 
@@ -127,7 +134,7 @@ def _serve(notebook: Path, port: int, options: Sequence[str], *, open_browser: b
     token = secrets.token_urlsafe(24)
 
     def announce() -> None:
-        print(f"JupyterLab on {notebook}; Ctrl-C ends it. Open:", flush=True)
+        print(say("JupyterLab on {notebook}; Ctrl-C ends it. Open:", notebook=notebook), flush=True)
         print(f"http://{HOST}:{port}/lab/tree/{quote(notebook.name)}?token={token}", flush=True)
 
     serve([*server_arguments(notebook, port, token, open_browser=open_browser), *options], announce)
@@ -136,7 +143,7 @@ def _serve(notebook: Path, port: int, options: Sequence[str], *, open_browser: b
 def _remove_unless_edited(folder: Path, source: Path) -> None:
     copy = folder / source.name
     if copy.is_file() and copy.read_bytes() != source.read_bytes():
-        print(f"Your edited copy of the notebook is kept: {copy}")
+        print(say("Your edited copy of the notebook is kept: {copy}", copy=copy))
     else:
         shutil.rmtree(folder)
 
@@ -160,18 +167,21 @@ def _split_at_dashes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="interp-widgets", description="Look inside a PyTorch model from a notebook.")
+    description = say("Look inside a PyTorch model from a notebook.")
+    parser = argparse.ArgumentParser(prog="interp-widgets", description=description)
     parser.add_argument("--version", action="version", version=f"interp-widgets {version('interp-widgets')}")
     commands = parser.add_subparsers(dest="command")
     demo_parser = commands.add_parser(
         "demo",
-        help="start JupyterLab on the quickstart notebook",
-        description="Start JupyterLab on a copy of the quickstart notebook and print its address.",
-        epilog="Arguments after -- go to JupyterLab: interp-widgets demo -- --LabApp.expose_app_in_browser=True",
+        help=say("start JupyterLab on the quickstart notebook"),
+        description=say("Start JupyterLab on a copy of the quickstart notebook and print its address."),
+        epilog=say("Arguments after -- go to JupyterLab: interp-widgets demo -- --LabApp.expose_app_in_browser=True"),
     )
-    demo_parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    demo_parser.add_argument("--port", type=int, metavar="N", help="the port to use (default: 8888, or a free one)")
-    demo_parser.add_argument("--notebook", type=Path, metavar="PATH", help="open this notebook itself, not a copy")
+    demo_parser.add_argument("--no-browser", action="store_true", help=say("only print the address"))
+    port_help = say("the port to use (default: 8888, or a free one)")
+    demo_parser.add_argument("--port", type=int, metavar="N", help=port_help)
+    notebook_help = say("open this notebook itself, not a copy")
+    demo_parser.add_argument("--notebook", type=Path, metavar="PATH", help=notebook_help)
     return parser
 
 

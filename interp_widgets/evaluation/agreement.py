@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 
 from interp_widgets.errors import InputError
+from interp_widgets.words import say
 
 __all__ = ["disagreement", "on_one_grid", "rank_correlations", "ranks"]
 
@@ -22,8 +23,10 @@ def on_one_grid(maps: Sequence[ArrayLike]) -> NDArray[np.float64]:
     """
     arrays = [np.asarray(each, dtype=np.float64) for each in maps]
     shapes = [array.shape for array in arrays]
-    if not arrays or any(array.ndim != 2 for array in arrays):
-        raise InputError(f"maps must be arrays of shape (height, width), got {shapes or 'none'}")
+    if not arrays:
+        raise InputError(say("maps must be arrays of shape (height, width), got none"))
+    if any(array.ndim != 2 for array in arrays):
+        raise InputError(say("maps must be arrays of shape (height, width), got {shapes}", shapes=shapes))
     size = (max(shape[0] for shape in shapes), max(shape[1] for shape in shapes))
     large = [
         F.interpolate(torch.from_numpy(array.copy())[None, None], size=size, mode="bilinear", align_corners=False)

@@ -21,6 +21,7 @@ from interp_widgets.explainers import EXPLAINERS, Attribution, ErrorKind, Explai
 from interp_widgets.inputs import record
 from interp_widgets.trace import ClassScore, TargetLike, Trace
 from interp_widgets.trace.arguments import as_list, is_name_of, shown
+from interp_widgets.words import say
 
 __all__ = ["Check", "Report", "Verdict", "check"]
 
@@ -30,12 +31,23 @@ ALIKE = 0.999  # correlation of the maps of two classes: above it they are the s
 
 
 class Verdict(StrEnum):
-    """Whether a method's maps can be believed on this model and input; the value is what the table says."""
+    """Whether a method's maps can be believed on this model and input."""
 
     WORKS = "works"
     CAREFUL = "careful"
     WRONG = "wrong"
     REFUSES = "refuses"
+
+    @property
+    def words(self) -> str:
+        """What the table says."""
+        said = {
+            Verdict.WORKS: say("works"),
+            Verdict.CAREFUL: say("careful"),
+            Verdict.WRONG: say("wrong"),
+            Verdict.REFUSES: say("refuses"),
+        }
+        return said[self]
 
 
 @dataclass(frozen=True)
@@ -67,18 +79,23 @@ class Report:
     def __str__(self) -> str:
         width = max(len(each.method) for each in self.checks)
         lines = [
-            f"{each.method:<{width}}  {each.verdict:<8} {each.seconds:7.2f} s  {each.reason}" for each in self.checks
+            f"{each.method:<{width}}  {each.verdict.words:<8} {each.seconds:7.2f} s  {each.reason}"
+            for each in self.checks
         ]
-        return "\n".join([f"explanations of {self.model}", *lines])
+        return "\n".join([say("explanations of {model}", model=self.model), *lines])
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{html.escape(each.method)}</td><td>{each.verdict}</td><td>{each.seconds:.2f} s</td>"
+            f"<tr><td>{html.escape(each.method)}</td><td>{each.verdict.words}</td><td>{each.seconds:.2f} s</td>"
             f"<td style='text-align:left'>{html.escape(each.reason)}</td></tr>"
             for each in self.checks
         )
-        head = "<tr><th>method</th><th>verdict</th><th>time</th><th style='text-align:left'>reason</th></tr>"
-        return f"<table><caption>explanations of {html.escape(self.model)}</caption>{head}{rows}</table>"
+        head = (
+            f"<tr><th>{say('method')}</th><th>{say('verdict')}</th><th>{say('time')}</th>"
+            f"<th style='text-align:left'>{say('reason')}</th></tr>"
+        )
+        caption = html.escape(say("explanations of {model}", model=self.model))
+        return f"<table><caption>{caption}</caption>{head}{rows}</table>"
 
 
 def check(
@@ -110,13 +127,19 @@ def check(
     names = as_list(EXPLAINERS if methods is None else methods)
     for name in names:
         if not is_name_of(name, EXPLAINERS):
-            known = ", ".join(EXPLAINERS)
-            raise ParameterError(f"no explainer is named {shown(name)}{did_you_mean(str(name), EXPLAINERS)}: {known}")
+            sentence = say(
+                "no explainer is named {name}{hint}: {known}",
+                name=shown(name),
+                hint=did_you_mean(str(name), EXPLAINERS),
+                known=", ".join(EXPLAINERS),
+            )
+            raise ParameterError(sentence)
     if isinstance(model, Trace):
         if inputs is not None:
-            raise ParameterError(
-                f"a trace has its inputs: give check a trace or a model and inputs, got {shown(inputs)}"
+            sentence = say(
+                "a trace has its inputs: give check a trace or a model and inputs, got {inputs}", inputs=shown(inputs)
             )
+            raise ParameterError(sentence)
         return _report(model, target, names)
     with record(model, inputs) as trace:
         return _report(trace, target, names)
@@ -126,7 +149,8 @@ def _report(trace: Trace, target: TargetLike, names: list[str]) -> Report:
     checks = []
     with progress_line() as tell:
         for number, name in enumerate(names, 1):
-            tell_more = partial(tell, f"checking method {number} of {len(names)}, {name}")
+            words = say("checking method {number} of {count}, {name}", number=number, count=len(names), name=name)
+            tell_more = partial(tell, words)
             tell_more()
             checks.append(_check(trace, EXPLAINERS[name](), target, name, tell_more))
     return Report(type(trace.model).__name__, tuple(checks))
@@ -166,22 +190,25 @@ def _judge(trace: Trace, explainer: Explainer, early: Attribution, last: Attribu
     """The verdict on a method from two of its estimates, and why; each test below is cheaper than the next."""
     error, kind = last.error, last.error_kind
     if error is not None and kind is ErrorKind.COMPLETENESS_GAP and error > MOST_GAP:
-        return Verdict.WRONG, (
-            f"gap {error:.0%}: the map does not add up to the score's change from the baseline to the input; "
-            "take more steps, or a baseline whose score differs more"
+        return Verdict.WRONG, say(
+            "gap {gap:.0%}: the map does not add up to the score's change from the baseline to the input; "
+            "take more steps, or a baseline whose score differs more",
+            gap=error,
         )
     again = _early(explainer.stream(trace, last.target))
     if not torch.equal(again.values, early.values):
-        return Verdict.WRONG, "asked again, it gives another map"
+        return Verdict.WRONG, say("asked again, it gives another map")
     finding = diagnose(trace, explainer, last)
     if finding is not None:
-        remedy = f": {finding.remedy}" if finding.remedy else ""
-        return Verdict.CAREFUL, finding.reason + remedy
+        reason = finding.reason
+        if finding.remedy:
+            reason = say("{reason}: {remedy}", reason=reason, remedy=finding.remedy)
+        return Verdict.CAREFUL, reason
     if error is not None and kind is ErrorKind.STANDARD_ERROR and error > MOST_NOISE:
-        return Verdict.CAREFUL, f"standard error {error:.0%} of the map: take more samples"
+        return Verdict.CAREFUL, say("standard error {error:.0%} of the map: take more samples", error=error)
     other = _another_class(trace, last)
     if other is not None and _same_for(trace, explainer, other, early, last):
-        return Verdict.CAREFUL, (
+        return Verdict.CAREFUL, say(
             "the map is the same for another class: what the layer sees, not what speaks for the class"
         )
     return Verdict.WORKS, "" if error is None else f"{last.error_name} {error:.1%}"

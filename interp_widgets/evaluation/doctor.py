@@ -11,6 +11,7 @@ from typing import Any
 from interp_widgets.errors import InterpError
 from interp_widgets.explainers import Attribution, Explainer
 from interp_widgets.trace import Trace
+from interp_widgets.words import say
 
 __all__ = ["Finding", "diagnose"]
 
@@ -39,12 +40,12 @@ def diagnose(trace: Trace, explainer: Explainer, attribution: Attribution) -> Fi
     is_constant = values.numel() > 1 and float(values.min()) == float(values.max())
     if is_constant and values.any():
         remedy = _other_layer(trace, attribution.layer)
-        return Finding("the map has one value everywhere, so it does not tell where", *remedy)
+        return Finding(say("the map has one value everywhere, so it does not tell where"), *remedy)
     if not values.any():
         return _why_blank(trace, explainer, attribution)
     if explainer.at_layer and trace.is_spatial(attribution.layer) and not trace.reads_positions(attribution.layer):
         return Finding(
-            "the output reads one token or an average behind this layer, so the positions of its map mean little",
+            say("the output reads one token or an average behind this layer, so the positions of its map mean little"),
             *_other_layer(trace, attribution.layer),
         )
     return None
@@ -56,29 +57,36 @@ def _why_blank(trace: Trace, explainer: Explainer, attribution: Attribution) -> 
         signed = dataclasses.replace(explainer, relu=False)  # type: ignore[call-arg]  # it has that field
         if signed(trace, target, layer).values.any():
             return Finding(
-                "all that this layer says is evidence against the target, and the method keeps only what speaks for it",
-                "show evidence against",
+                say(
+                    "all that this layer says is evidence against the target, "
+                    "and the method keeps only what speaks for it"
+                ),
+                say("show evidence against"),
                 MappingProxyType({"explainer": signed}),
             )
     if not trace.activation(layer).any():
-        return Finding("every activation of this layer is zero for this input", *_other_layer(trace, layer))
+        return Finding(say("every activation of this layer is zero for this input"), *_other_layer(trace, layer))
     try:
         gradient = trace.gradient(layer, target)
     except InterpError:
-        return Finding("every value of the map is zero")
+        return Finding(say("every value of the map is zero"))
     if gradient.any():
         return Finding(
-            "what speaks for the target and what speaks against it cancel, or only the latter is there, "
-            "and the method keeps the positive part"
+            say(
+                "what speaks for the target and what speaks against it cancel, or only the latter is there, "
+                "and the method keeps the positive part"
+            )
         )
     if trace.has_classes and not trace.gradient(trace.logits_site, target).any():
         return Finding(
-            "the score does not change with the class scores (a saturated softmax, a rounded or constant target): "
-            "explain a class instead, whose score is taken before the softmax",
-            "explain the prediction",
+            say(
+                "the score does not change with the class scores (a saturated softmax, a rounded or constant target): "
+                "explain a class instead, whose score is taken before the softmax"
+            ),
+            say("explain the prediction"),
             MappingProxyType({"target": trace.prediction}),
         )
-    return Finding("the score does not depend on this layer: its gradient is zero", *_other_layer(trace, layer))
+    return Finding(say("the score does not depend on this layer: its gradient is zero"), *_other_layer(trace, layer))
 
 
 def _other_layer(trace: Trace, layer: str) -> tuple[str, Mapping[str, Any]]:
@@ -89,4 +97,4 @@ def _other_layer(trace: Trace, layer: str) -> tuple[str, Mapping[str, Any]]:
         return "", MappingProxyType({})
     if trace.site(default).index == trace.site(layer).index:
         return "", MappingProxyType({})
-    return f"look at {default}", MappingProxyType({"layer": default})
+    return say("look at {layer}", layer=default), MappingProxyType({"layer": default})

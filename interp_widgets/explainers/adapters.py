@@ -16,6 +16,7 @@ from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.question import Question, precise
 from interp_widgets.trace import ClassScore
 from interp_widgets.trace.arguments import check_text, shown
+from interp_widgets.words import say
 
 __all__ = ["Function", "adapt", "from_callable"]
 
@@ -40,7 +41,12 @@ class _Borrowed(Explainer):
     def estimates(self, question: Question) -> Iterator[Estimate]:
         target = question.target
         if not isinstance(target, ClassScore):
-            raise TargetError(f"{type(self).title} explains classes only, got the target {target}: choose a class")
+            sentence = say(
+                "{method} explains classes only, got the target {target}: choose a class",
+                method=type(self).title,
+                target=target,
+            )
+            raise TargetError(sentence)
         with question.trace.lent(question.example, itself=type(self).holds_model) as (model, image):
             relevance = type(self).function(model, image, target.index)
         if not isinstance(relevance, torch.Tensor):
@@ -56,10 +62,13 @@ class _Borrowed(Explainer):
             return values[0]
         if values.ndim == 2 and image.ndim == 4:
             return values
-        raise ParameterError(
-            f"{type(self).title} must return the input's shape {tuple(image.shape)} or a map (H, W), "
-            f"got {tuple(values.shape)}"
+        sentence = say(
+            "{method} must return the input's shape {wanted} or a map (H, W), got {shape}",
+            method=type(self).title,
+            wanted=tuple(image.shape),
+            shape=tuple(values.shape),
         )
+        raise ParameterError(sentence)
 
 
 def from_callable(function: Function, *, title: str = "", signed: bool = True, summary: str = "") -> Explainer:
@@ -83,12 +92,15 @@ def from_callable(function: Function, *, title: str = "", signed: bool = True, s
 
 def _borrowed(function: Function, title: str, summary: str, *, signed: bool, holds_model: bool = False) -> Explainer:
     if isinstance(function, type) or not callable(function):
-        raise ParameterError(f"function must be callable, got {type(function).__name__} ({shown(function)})")
+        sentence = say(
+            "function must be callable, got {kind} ({function})", kind=type(function).__name__, function=shown(function)
+        )
+        raise ParameterError(sentence)
     title, summary = check_text(title, "title"), check_text(summary, "summary")
     named = title or getattr(function, "__name__", type(function).__name__)
     members = {
         "title": named,
-        "summary": summary or f"{named}, given in Python",
+        "summary": summary or say("{function}, given in Python", function=named),
         "function": staticmethod(function),
         "has_sign": signed,
         "holds_model": holds_model,
@@ -119,10 +131,12 @@ def adapt(other: Any, *, title: str = "", **options: Any) -> Explainer:
         "shap": lambda _model, image, index: _of_class(other.shap_values(image, **options), index, image),
     }
     if library not in calls:
-        raise ParameterError(
-            f"adapt takes objects of {', '.join(calls)}, got {type(other).__module__}.{type(other).__name__}: "
-            "use from_callable for a function of your own"
+        sentence = say(
+            "adapt takes objects of {libraries}, got {kind}: use from_callable for a function of your own",
+            libraries=", ".join(calls),
+            kind=f"{type(other).__module__}.{type(other).__name__}",
         )
+        raise ParameterError(sentence)
     named = title or f"{type(other).__name__} ({library.replace('_', '-')})"
     return _borrowed(calls[library], named, "", signed=library != "pytorch_grad_cam", holds_model=True)
 

@@ -15,6 +15,7 @@ from interp_widgets.inputs import to_picture
 from interp_widgets.render.colours import colour_limits, colour_table, default_colormap, paint
 from interp_widgets.render.figure import attribution_figure, bars_figure
 from interp_widgets.trace import Target
+from interp_widgets.words import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,21 +63,27 @@ class Attribution:
     @property
     def error_name(self) -> str:
         """What ``error`` measures, in words; empty when nothing is measured."""
-        return "" if self.error_kind is None else self.error_kind.value
+        return "" if self.error_kind is None else self.error_kind.words
 
     @property
     def additivity(self) -> str:
         """Whether a list of values adds up to what its method promises, in words; empty when it promises nothing."""
         if self.change is None or self.values.ndim != 1:
             return ""
-        return f"values add up to {float(self.values.cpu().double().sum()):.4g}, the score changed by {self.change:.4g}"
+        return say(
+            "values add up to {total:.4g}, the score changed by {change:.4g}",
+            total=float(self.values.cpu().double().sum()),
+            change=self.change,
+        )
 
     def progress(self, seconds: float) -> str:
         """How far an estimate that took so long is, in words; empty once it is the last."""
         if self.done >= self.total:
             return ""
         left = max(1, round(seconds * (self.total - self.done) / self.done))
-        return f"{self.done} of {self.total} evaluations, about {left} s left"
+        return say(
+            "{done} of {total} evaluations, about {seconds} s left", done=self.done, total=self.total, seconds=left
+        )
 
     @property
     def array(self) -> NDArray[np.float32]:
@@ -117,10 +124,18 @@ class Attribution:
             LayoutError: the attribution is neither a map nor a list of values.
         """
         if self.values.ndim == 1:
-            title = f"{self.method} for {self.label} (score {self.score:.3g})"
+            title = say(
+                "{method} for {target} (score {score:.3g})", method=self.method, target=self.label, score=self.score
+            )
             return bars_figure(self.array, self.names, title="\n".join(filter(None, (title, self.additivity))))
         self._map()
-        title = f"{self.method} for {self.label}, at {self.layer} (score {self.score:.3g})"
+        title = say(
+            "{method} for {target}, at {layer} (score {score:.3g})",
+            method=self.method,
+            target=self.label,
+            layer=self.layer,
+            score=self.score,
+        )
         chosen = default_colormap(signed=self.signed) if colormap is None else colormap
         colour_table(chosen)  # refuses a name that matplotlib does not have, with a sentence
         return attribution_figure(self.array, self.picture, signed=self.signed, colormap=chosen, title=title)
@@ -128,70 +143,119 @@ class Attribution:
     def describe(self) -> str:
         """The map in words, as its text alternative: where it is strongest, how concentrated it is, its range."""
         array = self.array
-        subject = f"{self.method} for {self.label} at {self.layer}, score {self.score:.3g}"
+        subject = say(
+            "{method} for {target} at {layer}, score {score:.3g}",
+            method=self.method,
+            target=self.label,
+            layer=self.layer,
+            score=self.score,
+        )
         if self.error is not None:
-            subject += f", {self.error_name} {self.error:.1%}"
+            subject = say(
+                "{subject}, {error_name} {error:.1%}", subject=subject, error_name=self.error_name, error=self.error
+            )
         if self.done < self.total:
-            subject += f", {self.done} of {self.total} evaluations so far"
+            subject = say(
+                "{subject}, {done} of {total} evaluations so far", subject=subject, done=self.done, total=self.total
+            )
         if array.size == 0 or not array.any():
-            return f"{subject}: zero everywhere."
-        if array.min() == array.max():
-            return f"{subject}: {array.max():.3g} everywhere."
-        where = self._where
-        sums = ""
-        if self.additivity:
-            sums = f" {self.additivity[0].upper()}{self.additivity[1:]}."
+            return say("{subject}: zero everywhere.", subject=subject)
+        low, high = array.min(), array.max()
+        if low == high:
+            return say("{subject}: {value:.3g} everywhere.", subject=subject, value=high)
         if self.signed:
-            return f"{subject}: {_evidence(array, where)}. Values {array.min():.3g} to {array.max():.3g}.{sums}"
-        return (
-            f"{subject}: strongest {where(array, int(array.argmax()))}; half of the total lies in "
-            f"{_share_of_half(array)} of the {'area' if array.ndim == 2 else 'values'}. "
-            f"Values {array.min():.3g} to {array.max():.3g}."
+            evidence = _evidence(array, self._where)
+            words = say(
+                "{subject}: {evidence}. Values {low:.3g} to {high:.3g}.",
+                subject=subject,
+                evidence=evidence,
+                low=low,
+                high=high,
+            )
+            if not self.additivity:
+                return words
+            return say("{words} {sums}.", words=words, sums=self.additivity[0].upper() + self.additivity[1:])
+        where, share = self._where(array, int(array.argmax())), _share_of_half(array)
+        if array.ndim == 2:
+            return say(
+                "{subject}: strongest {where}; half of the total lies in {share} of the area. "
+                "Values {low:.3g} to {high:.3g}.",
+                subject=subject,
+                where=where,
+                share=share,
+                low=low,
+                high=high,
+            )
+        return say(
+            "{subject}: strongest {where}; half of the total lies in {share} of the values. "
+            "Values {low:.3g} to {high:.3g}.",
+            subject=subject,
+            where=where,
+            share=share,
+            low=low,
+            high=high,
         )
 
     def _where(self, array: NDArray[np.float32], position: int) -> str:
         """A position in words."""
         if self.names:
-            return f"at {self.names[position]}"
+            return say("at {feature}", feature=self.names[position])
         if self.background is not None and array.ndim == 2:
             return _region(array, position)
         return _index(array, position)
 
     def _map(self) -> NDArray[np.float32]:
         if self.values.ndim != 2:
-            raise LayoutError(
-                f"this attribution has shape {tuple(self.values.shape)}; only a map (H, W) can be drawn in colours: "
-                "use .values"
+            sentence = say(
+                "this attribution has shape {shape}; only a map (H, W) can be drawn in colours: use .values",
+                shape=tuple(self.values.shape),
             )
+            raise LayoutError(sentence)
         return self.array
 
 
 def _index(array: NDArray[np.float32], position: int) -> str:
     """A position as its index in a list or matrix of values."""
-    where = ", ".join(str(int(part)) for part in np.unravel_index(position, array.shape))
-    return f"at index {where} of {' x '.join(str(size) for size in array.shape)}"
+    index = ", ".join(str(int(part)) for part in np.unravel_index(position, array.shape))
+    return say("at index {index} of {shape}", index=index, shape=" x ".join(str(size) for size in array.shape))
 
 
 def _region(array: NDArray[np.float32], position: int) -> str:
     """A position in words: its ninth of the picture, row and column."""
     row, column = (int(part) for part in np.unravel_index(position, array.shape))
-    vertical = ("upper ", "", "lower ")[min(2, int((row + 0.5) / array.shape[0] * 3))]
-    horizontal = ("left", "middle", "right")[min(2, int((column + 0.5) / array.shape[1] * 3))]
-    region = f"{vertical}{horizontal}" if vertical or horizontal != "middle" else "centre"
-    return f"in the {region} (row {row + 1} of {array.shape[0]}, column {column + 1} of {array.shape[1]})"
+    ninths = (
+        (say("upper left"), say("upper middle"), say("upper right")),
+        (say("left"), say("centre"), say("right")),
+        (say("lower left"), say("lower middle"), say("lower right")),
+    )
+    down = min(2, int((row + 0.5) / array.shape[0] * 3))
+    across = min(2, int((column + 0.5) / array.shape[1] * 3))
+    return say(
+        "in the {region} (row {row} of {rows}, column {column} of {columns})",
+        region=ninths[down][across],
+        row=row + 1,
+        rows=array.shape[0],
+        column=column + 1,
+        columns=array.shape[1],
+    )
 
 
 def _evidence(array: NDArray[np.float32], where: Callable[[NDArray[np.float32], int], str]) -> str:
     """Evidence for and against the target: how much of each, and where each is strongest."""
+    highest, lowest = where(array, int(array.argmax())), where(array, int(array.argmin()))
     if array.min() >= 0:
-        return f"evidence for the target only, strongest {where(array, int(array.argmax()))}"
+        return say("evidence for the target only, strongest {where}", where=highest)
     if array.max() <= 0:
-        return f"evidence against the target only, strongest {where(array, int(array.argmin()))}"
+        return say("evidence against the target only, strongest {where}", where=lowest)
     size = np.abs(array, dtype=np.float64)
     share = float(size[array > 0].sum() / size.sum())
-    return (
-        f"{share:.0%} of the total is evidence for the target, strongest {where(array, int(array.argmax()))}; "
-        f"{1 - share:.0%} is evidence against it, strongest {where(array, int(array.argmin()))}"
+    return say(
+        "{share:.0%} of the total is evidence for the target, strongest {highest}; "
+        "{rest:.0%} is evidence against it, strongest {lowest}",
+        share=share,
+        highest=highest,
+        rest=1 - share,
+        lowest=lowest,
     )
 
 
@@ -199,4 +263,4 @@ def _share_of_half(array: NDArray[np.float32]) -> str:
     """How few of the values, the largest first, make half of the total."""
     sums = np.sort(array, axis=None)[::-1].astype(np.float64).cumsum()
     share = (int(np.searchsorted(sums, sums[-1] / 2)) + 1) / array.size
-    return f"{share:.0%}" if share >= 0.01 else "less than 1%"
+    return f"{share:.0%}" if share >= 0.01 else say("less than 1%")

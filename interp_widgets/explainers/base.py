@@ -18,6 +18,7 @@ from interp_widgets.explainers.question import Question, pick
 from interp_widgets.trace import Target, TargetLike, Trace
 from interp_widgets.trace.arguments import check_example, check_is, shown
 from interp_widgets.trace.target import Values, as_target
+from interp_widgets.words import say
 
 __all__ = ["CAM", "Explainer", "limits"]
 
@@ -47,15 +48,21 @@ class Explainer(ABC):
             if convert is not None:
                 object.__setattr__(self, field.name, convert(value))
             elif not is_allowed(value, field):
-                raise ParameterError(
-                    f"{type(self).__name__}: {field.name} must be {allowed(field)}, got {shown(value)}"
+                sentence = say(
+                    "{explainer}: {name} must be {allowed}, got {value}",
+                    explainer=type(self).__name__,
+                    name=field.name,
+                    allowed=allowed(field),
+                    value=shown(value),
                 )
+                raise ParameterError(sentence)
 
     @classmethod
     def missing(cls) -> str:
         """Why it cannot be used here: the package that is not installed, and how to get it; empty when it can."""
         if cls.requires and importlib.util.find_spec(cls.requires) is None:
-            return str(missing_extra(f"{cls.title} needs {cls.requires}", cls.requires))
+            needs = say("{method} needs {package}", method=cls.title, package=cls.requires)
+            return str(missing_extra(needs, cls.requires))
         return ""
 
     @property
@@ -93,9 +100,14 @@ class Explainer(ABC):
     ) -> Iterator[Attribution]:
         """Estimates that converge; a method that needs one step yields once. The last one is what a call returns."""
         if self.missing():
-            raise missing_extra(f"{type(self).title} needs {self.requires}", self.requires)
+            needs = say("{method} needs {package}", method=type(self).title, package=self.requires)
+            raise missing_extra(needs, self.requires)
         name = type(self).__name__
-        check_is(trace, Trace, f"{name} explains a recording: trace = iw.record(model, inputs), then {name}()(trace)")
+        wanted = say(
+            "{explainer} explains a recording: trace = iw.record(model, inputs), then {explainer}()(trace)",
+            explainer=name,
+        )
+        check_is(trace, Trace, wanted)
         trace.tape.check_open()
         example = check_example(example, trace.examples)
         if target is None and example != 0:
@@ -107,12 +119,16 @@ class Explainer(ABC):
             example=example,
         )
         if self.input_only and not question.is_input:
-            raise LayerError(
-                f"{type(self).title} explains the input only, not the layer {question.layer!r}: leave layer out"
+            sentence = say(
+                "{method} explains the input only, not the layer {layer!r}: leave layer out",
+                method=type(self).title,
+                layer=question.layer,
             )
+            raise LayerError(sentence)
         score = _score(question.target, trace, example)
         for estimate in self.estimates(question):
-            trace.check_finite(estimate.values, f"the {type(self).__name__} map of {question.layer!r}")
+            what = say("the {explainer} map of {layer!r}", explainer=name, layer=question.layer)
+            trace.check_finite(estimate.values, what)
             yield self._attribution(question, estimate, score)
 
     def _attribution(self, question: Question, estimate: Estimate, score: float) -> Attribution:
@@ -142,7 +158,7 @@ class Explainer(ABC):
             return followed[0]
         floating = [layer for layer in trace.layers if trace.site(layer).differentiable]
         if not floating:
-            raise InputError("no input or layer of this model has a gradient")
+            raise InputError(say("no input or layer of this model has a gradient"))
         return floating[0]  # token ids have no gradient; their embedding has
 
     @abstractmethod

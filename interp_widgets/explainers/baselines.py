@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from interp_widgets.errors import InputError, ParameterError
 from interp_widgets.explainers.hyper_parameters import limits
 from interp_widgets.trace.arguments import is_name_of, shown
+from interp_widgets.words import say
 
 __all__ = [
     "BASELINES",
@@ -56,7 +57,12 @@ def as_baseline(baseline: str | torch.Tensor | Given) -> Baseline:
         return Given(baseline.detach().clone())
     if isinstance(baseline, Given) or is_name_of(baseline, BASELINES):
         return baseline
-    raise ParameterError(f"baseline must be a tensor or one of {', '.join(BASELINES)}, got {shown(baseline)}")
+    sentence = say(
+        "baseline must be a tensor or one of {names}, got {baseline}",
+        names=", ".join(BASELINES),
+        baseline=shown(baseline),
+    )
+    raise ParameterError(sentence)
 
 
 BASELINE_LIMITS = limits(options=tuple(BASELINES), help="what the input is compared with", convert=as_baseline)
@@ -108,9 +114,12 @@ def _given(value: torch.Tensor, baseline: Given) -> torch.Tensor:
     if given.ndim == value.ndim + 1 and len(given) == 1:
         given = given[0]
     if given.shape != value.shape:
-        raise InputError(
-            f"the baseline must have the input's shape {tuple(value.shape)}, got {tuple(baseline.values.shape)}"
+        sentence = say(
+            "the baseline must have the input's shape {wanted}, got {shape}",
+            wanted=tuple(value.shape),
+            shape=tuple(baseline.values.shape),
         )
+        raise InputError(sentence)
     return given
 
 

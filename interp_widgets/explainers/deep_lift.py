@@ -19,6 +19,7 @@ from interp_widgets.explainers.question import Question
 from interp_widgets.propagation.difference import multipliers
 from interp_widgets.trace import Trace
 from interp_widgets.trace.target import Values
+from interp_widgets.words import say
 
 __all__ = ["DeepLift", "DeepLiftSHAP"]
 
@@ -207,8 +208,12 @@ def _refuse_a_gap(question: Question, balances: Sequence[_Balance]) -> None:
     size = sum(max(abs(balance.score), abs(balance.score - balance.change)) for balance in balances)
     if leak > max(LARGEST_GAP, ROUNDING * precision) * change and change > precision**0.5 * size:
         worst = max(balances, key=lambda balance: abs(balance.leak))
-        raise GradientError(
-            f"DeepLift does not sum up here: {leak / change:.1%} of the score's change of {worst.change:.3g} from the "
-            f"baseline is lost on the way back, most of it at {worst.worst}. "
-            "Try another baseline, or Integrated Gradients, which sees the model from outside"
+        sentence = say(
+            "DeepLift does not sum up here: {share:.1%} of the score's change of {change:.3g} from the "
+            "baseline is lost on the way back, most of it at {worst}. "
+            "Try another baseline, or Integrated Gradients, which sees the model from outside",
+            share=leak / change,
+            change=worst.change,
+            worst=worst.worst,
         )
+        raise GradientError(sentence)

@@ -7,17 +7,24 @@ from typing import NamedTuple
 
 import torch
 
+from interp_widgets.words import say
+
 __all__ = ["ErrorKind", "Estimate", "completeness_gap", "relative_error", "running_sums", "spread"]
 
 
 class ErrorKind(Enum):
-    """What the error of an estimate measures; the value is what it is called on the screen."""
+    """What the error of an estimate measures."""
 
     COMPLETENESS_GAP = "completeness gap"
     """How far the map is from adding up to the change of the score, relative to that change."""
 
     STANDARD_ERROR = "standard error"
     """The standard error of a mean over samples, relative to that mean."""
+
+    @property
+    def words(self) -> str:
+        """What it is called on the screen."""
+        return say("completeness gap") if self is ErrorKind.COMPLETENESS_GAP else say("standard error")
 
 
 class Estimate(NamedTuple):

@@ -14,6 +14,7 @@ from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.grad_cam import GradCAM
 from interp_widgets.explainers.question import Question, pick
 from interp_widgets.trace import ClassScore
+from interp_widgets.words import say
 
 __all__ = ["FinerCAM"]
 
@@ -36,7 +37,12 @@ class FinerCAM(CAM):
     def estimates(self, question: Question) -> Iterator[Estimate]:
         trace, target, layer = question.trace, question.target, question.layer
         if not isinstance(target, ClassScore):
-            raise TargetError(f"Finer-CAM explains classes only, got the target {target}: choose a class")
+            sentence = say(
+                "{method} explains classes only, got the target {target}: choose a class",
+                method=self.title,
+                target=target,
+            )
+            raise TargetError(sentence)
         activation = question.maps  # (C, H', W')
         similar = self.similar(question, target.index)
         gradient = trace.gradient(layer, target)

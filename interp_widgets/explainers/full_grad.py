@@ -14,6 +14,7 @@ from interp_widgets.explainers.base import Explainer
 from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.question import Question
 from interp_widgets.propagation.biases import biases
+from interp_widgets.words import say
 
 __all__ = ["FullGrad", "full_gradient"]
 
@@ -37,7 +38,7 @@ class FullGrad(Explainer):
 
     def estimates(self, question: Question) -> Iterator[Estimate]:
         if not question.is_spatial:
-            raise LayoutError(f"FullGrad explains images: {question.layer!r} is none")
+            raise LayoutError(say("FullGrad explains images: {layer!r} is none", layer=question.layer))
         parts = full_gradient(question)
         own = parts[question.layer]  # (C, H, W)
         size = own.shape[-2:]

@@ -8,6 +8,8 @@ from dataclasses import Field
 from types import MappingProxyType
 from typing import Any
 
+from interp_widgets.words import say
+
 __all__ = ["allowed", "is_allowed", "limits"]
 
 
@@ -59,15 +61,15 @@ def allowed(field: Field[Any]) -> str:
     """What a hyper-parameter may be, in words."""
     options = field.metadata.get("options")
     if options:
-        return "one of " + ", ".join(repr(option) for option in options)
+        return say("one of {options}", options=", ".join(repr(option) for option in options))
     if isinstance(field.default, bool):
-        return "True or False"
-    kind = "a whole number" if isinstance(field.default, int) else "a number"
+        return say("True or False")
+    kind = say("a whole number") if isinstance(field.default, int) else say("a number")
     low, high = field.metadata.get("low"), field.metadata.get("high")
     if low is not None and high is not None:
-        return f"{kind} in {low}..{high}"
+        return say("{kind} in {low}..{high}", kind=kind, low=low, high=high)
     if low is not None:
-        return f"{kind} of {low} or more"
+        return say("{kind} of {low} or more", kind=kind, low=low)
     if high is not None:
-        return f"{kind} of {high} or less"
+        return say("{kind} of {high} or less", kind=kind, high=high)
     return kind

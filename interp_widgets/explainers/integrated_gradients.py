@@ -15,6 +15,7 @@ from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline, blurred
 from interp_widgets.explainers.estimate import ErrorKind, Estimate, completeness_gap, spread
 from interp_widgets.explainers.question import Question
+from interp_widgets.words import say
 
 __all__ = ["BlurIG", "IntegratedGradients"]
 
@@ -101,7 +102,13 @@ class BlurIG(Explainer):
     def estimates(self, question: Question) -> Iterator[Estimate]:
         image = question.value  # (C, H, W)
         if image.ndim != 3 or not question.is_spatial:
-            raise LayoutError(f"Blur IG explains images: {question.layer!r} with shape {tuple(image.shape)} is none")
+            sentence = say(
+                "{method} explains images: {layer!r} with shape {shape} is none",
+                method=self.title,
+                layer=question.layer,
+                shape=tuple(image.shape),
+            )
+            raise LayoutError(sentence)
         widest = self.blur * max(image.shape[1:])
         last = self.steps - 1  # the step at which the image is sharp
 

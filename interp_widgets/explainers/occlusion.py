@@ -16,6 +16,7 @@ from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline
 from interp_widgets.explainers.estimate import ErrorKind, Estimate, relative_error, running_sums, spread
 from interp_widgets.explainers.question import Question
+from interp_widgets.words import say
 
 __all__ = ["RISE", "Occlusion"]
 
@@ -37,10 +38,14 @@ class _Covering(Explainer):
         """The image explained, ``(C, H, W)`` or with further axes before the last two."""
         image = question.value
         if image.ndim < 3 or not question.is_spatial:
-            raise LayoutError(
-                f"{self.title} explains images: {question.layer!r} with shape {tuple(image.shape)} is none. "
-                "Feature Ablation does the same for single features"
+            sentence = say(
+                "{method} explains images: {layer!r} with shape {shape} is none. "
+                "Feature Ablation does the same for single features",
+                method=self.title,
+                layer=question.layer,
+                shape=tuple(image.shape),
             )
+            raise LayoutError(sentence)
         return image
 
 

@@ -17,6 +17,7 @@ from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline
 from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.question import Question
+from interp_widgets.words import say
 
 __all__ = ["PartitionSHAP"]
 
@@ -59,9 +60,13 @@ class PartitionSHAP(Explainer):
     def estimates(self, question: Question) -> Iterator[Estimate]:
         image = question.value  # (C, H, W)
         if image.ndim != 3 or not question.is_spatial:
-            raise LayoutError(
-                f"{self.title} explains images: {question.layer!r} with shape {tuple(image.shape)} is none"
+            sentence = say(
+                "{method} explains images: {layer!r} with shape {shape} is none",
+                method=self.title,
+                layer=question.layer,
+                shape=tuple(image.shape),
             )
+            raise LayoutError(sentence)
         cover = question.baseline(self.baseline, self.seed)
         scores = _Scores(question, image)
         yield Estimate(_halves(image, cover, scores), HALVES, self.samples)

@@ -11,6 +11,7 @@ from interp_widgets.errors import InputError
 from interp_widgets.explainers.baselines import Baseline, baselines_of
 from interp_widgets.trace import Target, Trace
 from interp_widgets.trace.passes import Probe
+from interp_widgets.words import say
 
 __all__ = ["Question", "pick", "precise"]
 
@@ -146,7 +147,13 @@ def pick(batch: torch.Tensor, example: int) -> torch.Tensor:
     """
     count = batch.shape[0]
     if not 0 <= example < count:
-        raise InputError(f"example must be in 0..{count - 1} (the trace holds {count} inputs), got {example}")
+        sentence = say(
+            "example must be in 0..{last} (the trace holds {count} inputs), got {example}",
+            last=count - 1,
+            count=count,
+            example=example,
+        )
+        raise InputError(sentence)
     return precise(batch[example])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 
 from interp_widgets.explainers.base import Explainer
+from interp_widgets.words import say
 
 __all__ = ["GROUP", "Registry"]
 
@@ -44,16 +45,23 @@ class Registry(Mapping[str, type[Explainer]]):
         if self._all is None:
             self._all = dict(self._own)  # before loading: a plug-in may look at the list itself
             for entry in entry_points(group=GROUP):
-                where = f"explainer plug-in {entry.name!r} ({entry.value})"
+                where = say("explainer plug-in {name!r} ({place})", name=entry.name, place=entry.value)
                 try:
                     kind = entry.load()
                 except Exception as error:  # noqa: BLE001 - a stranger's package may raise anything
-                    warnings.warn(f"{where} was skipped: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=4)
+                    failed = say(
+                        "{where} was skipped: {kind}: {error}", where=where, kind=type(error).__name__, error=error
+                    )
+                    warnings.warn(failed, RuntimeWarning, stacklevel=4)
                     continue
                 if not (isinstance(kind, type) and issubclass(kind, Explainer)):
-                    warnings.warn(f"{where} was skipped: it is no Explainer class", RuntimeWarning, stacklevel=4)
+                    other = say("{where} was skipped: it is no Explainer class", where=where)
+                    warnings.warn(other, RuntimeWarning, stacklevel=4)
                 elif kind.__name__ in self._all:
-                    taken = f"{where} was skipped: there is an explainer named {kind.__name__} already"
+                    name = kind.__name__
+                    taken = say(
+                        "{where} was skipped: there is an explainer named {name} already", where=where, name=name
+                    )
                     warnings.warn(taken, RuntimeWarning, stacklevel=4)
                 else:
                     self._all[kind.__name__] = kind

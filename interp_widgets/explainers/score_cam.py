@@ -14,6 +14,7 @@ from interp_widgets.errors import LayoutError
 from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.question import Question
+from interp_widgets.words import say
 
 __all__ = ["AblationCAM", "ScoreCAM"]
 
@@ -87,9 +88,10 @@ class ScoreCAM(_Tried):
         trace = question.trace
         name = next((site for site in trace.input_sites if trace.is_spatial(site)), None)
         if name is None:
-            raise LayoutError(
-                f"Score-CAM covers an image with the maps of {question.layer!r}, but no input is an image"
+            sentence = say(
+                "Score-CAM covers an image with the maps of {layer!r}, but no input is an image", layer=question.layer
             )
+            raise LayoutError(sentence)
         return question.at(name)
 
     def trial(self, question: Question, order: torch.Tensor) -> Trial:

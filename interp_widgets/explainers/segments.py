@@ -9,6 +9,7 @@ import torch
 from interp_widgets.errors import missing_extra
 from interp_widgets.explainers.hyper_parameters import limits
 from interp_widgets.inputs import to_picture
+from interp_widgets.words import say
 
 __all__ = ["SEGMENT_LIMITS", "SHAPE_LIMITS", "segments"]
 
@@ -43,7 +44,7 @@ def _superpixels(image: torch.Tensor, count: int) -> torch.Tensor:
     try:
         from skimage.segmentation import slic  # noqa: PLC0415 - an optional dependency
     except ImportError as error:
-        raise missing_extra("superpixels need scikit-image", "superpixels") from error
+        raise missing_extra(say("superpixels need scikit-image"), "superpixels") from error
     labels: Any = slic(to_picture(image), n_segments=count, start_label=0)  # (H, W)
     _, numbers = torch.unique(torch.from_numpy(labels), return_inverse=True)  # no number without a position
     parts: torch.Tensor = numbers.reshape(1, *image.shape[-2:]).to(image.device)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_widgets.errors import InputError, ParameterError
+from interp_widgets.words import say
 
 __all__ = ["color_range", "enlarge", "grid_factor", "render_pixels", "resample"]
 
@@ -33,7 +34,7 @@ def resample(values: NDArray[Any], height: int, width: int, *, smooth: bool = Tr
     """
     source = np.asarray(values, dtype=np.float64)
     if source.ndim not in (2, 3) or 0 in source.shape:
-        raise InputError(f"a map must have shape (height, width), none of them 0, got {source.shape}")
+        raise InputError(say("a map must have shape (height, width), none of them 0, got {shape}", shape=source.shape))
     if not smooth:
         rows = np.floor(_centres(height) * source.shape[0] / height).astype(np.intp)
         columns = np.floor(_centres(width) * source.shape[1] / width).astype(np.intp)
@@ -67,11 +68,11 @@ def render_pixels(
     [0, 255]
     """
     if base.ndim != 3 or base.shape[2] != 3:
-        raise InputError(f"base must have shape (H, W, 3), got {base.shape}")
+        raise InputError(say("base must have shape (H, W, 3), got {shape}", shape=base.shape))
     if table.shape != (256, 3):
-        raise InputError(f"table must have shape (256, 3), got {table.shape}")
+        raise InputError(say("table must have shape (256, 3), got {shape}", shape=table.shape))
     if not 0.0 <= opacity <= 1.0:
-        raise ParameterError(f"opacity must be in 0..1, got {opacity}")
+        raise ParameterError(say("opacity must be in 0..1, got {opacity}", opacity=opacity))
     span = hi - lo
     native = np.asarray(values, dtype=np.float64)
     places = (native - lo) / span * 255 if span else np.zeros(native.shape)

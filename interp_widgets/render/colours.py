@@ -11,6 +11,7 @@ import numpy as np
 from interp_widgets.errors import ParameterError
 from interp_widgets.render.blend import resample
 from interp_widgets.trace.arguments import check_number, is_name_of, shown
+from interp_widgets.words import say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +37,12 @@ def colour_table(name: str) -> NDArray[np.uint8]:
     from matplotlib import colormaps  # noqa: PLC0415 - a third of a second, only when something is drawn
 
     if not is_name_of(name, colormaps):
-        listing = ", ".join(SEQUENTIAL + DIVERGING)
-        raise ParameterError(f"no colour map is named {shown(name)}; use one of {listing} or another of matplotlib's")
+        sentence = say(
+            "no colour map is named {name}; use one of {usual} or another of matplotlib's",
+            name=shown(name),
+            usual=", ".join(SEQUENTIAL + DIVERGING),
+        )
+        raise ParameterError(sentence)
     return _table(name)
 
 
@@ -84,7 +89,11 @@ def paint(
     sides = [int(side) for side in size] if _is_size(size) else [0]
     if min(sides) < 1 or math.prod(sides) > MAX_PIXELS:
         raise ParameterError(
-            f"size must be (height, width), each 1 or more, {MAX_PIXELS:,} pixels at most, got {shown(size)}"
+            say(
+                "size must be (height, width), each 1 or more, {most:,} pixels at most, got {size}",
+                most=MAX_PIXELS,
+                size=shown(size),
+            )
         )
     height, width = sides
     low, high = limits

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interp_widgets.render.colours import colour_limits
+from interp_widgets.words import say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,13 +44,13 @@ def attribution_figure(
     extent = (0, width, height, 0)
     heat = panels[0 if picture is None else 1]
     image = heat.imshow(values, cmap=colormap, vmin=low, vmax=high, extent=extent, interpolation="bilinear")
-    heat.set_title("map", fontsize=9)
+    heat.set_title(say("map"), fontsize=9)
     if picture is not None:
         panels[0].imshow(picture, extent=extent)
-        panels[0].set_title("input", fontsize=9)
+        panels[0].set_title(say("input"), fontsize=9)
         panels[2].imshow(picture, extent=extent)
         panels[2].imshow(values, cmap=colormap, vmin=low, vmax=high, extent=extent, interpolation="bilinear", alpha=0.5)
-        panels[2].set_title("overlay", fontsize=9)
+        panels[2].set_title(say("overlay"), fontsize=9)
     figure.colorbar(image, ax=heat, shrink=0.8)
     figure.suptitle(title, fontsize=10, parse_math=False)
     return figure
@@ -65,7 +66,7 @@ def bars_figure(values: NDArray[np.float32], names: Sequence[str], *, title: str
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     order = np.argsort(-np.abs(values), kind="stable")[:MOST_BARS]
-    shown = [names[i] if names else f"feature {i}" for i in order]
+    shown = [names[i] if names else say("feature {number}", number=i) for i in order]
     figure = Figure(figsize=(6, 1.2 + 0.24 * len(order)), layout="constrained")
     FigureCanvasAgg(figure)
     panel = figure.subplots()
@@ -75,6 +76,9 @@ def bars_figure(values: NDArray[np.float32], names: Sequence[str], *, title: str
     panel.axvline(0, color="black", linewidth=0.8)
     panel.spines[["top", "right", "left"]].set_visible(False)
     left = len(values) - len(order)
-    panel.set_xlabel("contribution to the score" + (f"; {left} smaller ones are not shown" if left else ""), fontsize=8)
+    label = say("contribution to the score")
+    if left:
+        label = say("contribution to the score; {left} smaller ones are not shown", left=left)
+    panel.set_xlabel(label, fontsize=8)
     figure.suptitle(title, fontsize=10, parse_math=False)
     return figure

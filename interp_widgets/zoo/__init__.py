@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from interp_widgets.errors import ZooError
 from interp_widgets.trace.arguments import shown
+from interp_widgets.words import say
 from interp_widgets.zoo.entry import Example, ZooEntry
 from interp_widgets.zoo.shipped import SHIPPED, held_out, load_shipped
 from interp_widgets.zoo.torchvision_models import load_torchvision
@@ -32,7 +33,9 @@ def load(name: str) -> ZooEntry:
     ((10, 1, 32, 32), True)
     """
     if not isinstance(name, str):
-        raise ZooError(f"a model of the zoo is loaded by name, such as {NAMES[0]!r}, got {shown(name)}")
+        raise ZooError(
+            say("a model of the zoo is loaded by name, such as {known!r}, got {name}", known=NAMES[0], name=shown(name))
+        )
     if name in SHIPPED:
         return load_shipped(name)
     return load_torchvision(name, NAMES)

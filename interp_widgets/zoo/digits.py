@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from interp_widgets.errors import ZooError
+from interp_widgets.words import say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +41,7 @@ def split() -> tuple[Digits, Digits]:
         from sklearn.datasets import load_digits  # noqa: PLC0415 - only for training and fresh digits
     except ImportError as error:
         raise ZooError(
-            "the digit scans come with scikit-learn, which is not installed: pip install 'interp-widgets[zoo]'"
+            say("the digit scans come with scikit-learn, which is not installed: pip install 'interp-widgets[zoo]'")
         ) from error
     scans = load_digits()
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(scans.target))

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from interp_widgets.errors import ParameterError
+from interp_widgets.words import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,11 +107,11 @@ def generate(count: int, seed: int, watermark: Watermark | None = None) -> Scene
     ((2, 96, 96, 3), [True, True])
     """
     if count < 1:
-        raise ParameterError(f"count must be 1 or more, got {count}")
+        raise ParameterError(say("count must be 1 or more, got {count}", count=count))
     if seed < 0:
-        raise ParameterError(f"seed must be 0 or more, got {seed}")
+        raise ParameterError(say("seed must be 0 or more, got {seed}", seed=seed))
     if watermark not in (None, "true", "moved"):
-        raise ParameterError(f"watermark must be None, 'true' or 'moved', got {watermark!r}")
+        raise ParameterError(say("watermark must be None, 'true' or 'moved', got {given}", given=repr(watermark)))
     images = np.empty((count, SIZE, SIZE, 3), dtype=np.uint8)
     labels = np.empty(count, dtype=np.int64)
     masks = np.empty((count, SIZE, SIZE), dtype=np.bool_)

@@ -21,6 +21,7 @@ from PIL import Image
 from interp_widgets.errors import ParameterError, ZooError
 from interp_widgets.inputs import Preprocess
 from interp_widgets.trace.arguments import check_whole, is_name_of, shown
+from interp_widgets.words import say
 from interp_widgets.zoo import digits, scenes
 from interp_widgets.zoo.entry import Example, ZooEntry
 from interp_widgets.zoo.models import DigitsCNN, SmallResNet, SmallViT
@@ -98,22 +99,26 @@ def held_out(
         ParameterError: ``count``, ``seed`` or ``watermark`` outside the above.
     """
     if not is_name_of(name, SHIPPED):
-        raise ZooError(f"held-out data exists for {', '.join(SHIPPED)}; got {shown(name)}")
+        raise ZooError(say("held-out data exists for {names}; got {name}", names=", ".join(SHIPPED), name=shown(name)))
     count = check_whole(count, "count", 1)
     if count > MOST_HELD_OUT:
-        raise ParameterError(f"count must be in 1..{MOST_HELD_OUT}, got {count}")
+        raise ParameterError(say("count must be in 1..{most}, got {count}", most=MOST_HELD_OUT, count=count))
     seed = check_whole(seed, "seed", 0)
     if watermark is not None and not is_name_of(watermark, ("true", "moved")):
-        raise ParameterError(f"watermark must be None, 'true' or 'moved', got {shown(watermark)}")
+        raise ParameterError(say("watermark must be None, 'true' or 'moved', got {given}", given=shown(watermark)))
     recipe = SHIPPED[name]
     if watermark is not None and recipe.watermark is None:
-        raise ParameterError(
-            f"only scenes-shortcut has watermarks, {name!r} has none: leave out watermark={watermark!r}"
+        sentence = say(
+            "only scenes-shortcut has watermarks, {name!r} has none: leave out watermark={watermark!r}",
+            name=name,
+            watermark=watermark,
         )
+        raise ParameterError(sentence)
     if name == "digits":
         return _held_out_digits(count, seed)
     if seed in TRAINING_SEEDS:
-        raise ParameterError(f"seed {seed} drew training scenes: take {HELD_OUT_SEED} or more")
+        sentence = say("seed {seed} drew training scenes: take {least} or more", seed=seed, least=HELD_OUT_SEED)
+        raise ParameterError(sentence)
     return scene_examples(scenes.generate(count, seed, watermark or recipe.watermark))
 
 
@@ -133,7 +138,10 @@ def scene_examples(drawn: scenes.Scenes) -> tuple[Example, ...]:
 def _held_out_digits(count: int, seed: int) -> tuple[Example, ...]:
     scans = digits.split()[1]
     if not 1 <= count <= len(scans.labels):
-        raise ParameterError(f"count must be in 1..{len(scans.labels)} (all held-out digits), got {count}")
+        sentence = say(
+            "count must be in 1..{most} (all held-out digits), got {count}", most=len(scans.labels), count=count
+        )
+        raise ParameterError(sentence)
     order = np.random.default_rng(seed).permutation(len(scans.labels))[:count]
     return tuple(
         Example(digits.CLASS_NAMES[scans.labels[index]], Image.fromarray(scans.images[index]), int(scans.labels[index]))
@@ -145,19 +153,27 @@ def _verified_weights(name: str) -> bytes:
     place = FOLDER / "weights" / "manifest.json"
     manifest = _read_json(place)
     if not isinstance(manifest, dict) or name not in manifest:
-        raise ZooError(f"the zoo's manifest does not list {name!r}: run python -m interp_widgets.zoo.train {name}")
+        sentence = say(
+            "the zoo's manifest does not list {name!r}: run python -m interp_widgets.zoo.train {name}", name=name
+        )
+        raise ZooError(sentence)
     path = FOLDER / "weights" / f"{name}.safetensors"
     data = _read(path)
     found = hashlib.sha256(data).hexdigest()
     try:
         expected = str(manifest[name]["sha256"])
     except (LookupError, TypeError) as error:
-        raise _damaged(place, f"no sha256 of {name!r}") from error
+        raise _damaged(place, say("no sha256 of {name!r}", name=name)) from error
     if found != expected:
-        raise ZooError(
-            f"the weights of {name!r} were changed or damaged: {path} has SHA-256 {found[:12]}..., the manifest says "
-            f"{expected[:12]}...; reinstall interp-widgets, or run python -m interp_widgets.zoo.train {name}"
+        sentence = say(
+            "the weights of {name!r} were changed or damaged: {path} has SHA-256 {found}..., the manifest says "
+            "{expected}...; reinstall interp-widgets, or run python -m interp_widgets.zoo.train {name}",
+            name=name,
+            path=path,
+            found=found[:12],
+            expected=expected[:12],
         )
+        raise ZooError(sentence)
     return data
 
 
@@ -167,7 +183,8 @@ def _read_examples(name: str) -> tuple[Example, ...]:
     try:
         return tuple(_example(folder, item) for item in listed)
     except (LookupError, TypeError, AttributeError, ValueError, SyntaxError, OSError) as error:
-        raise _damaged(folder / "examples.json", f"or its images: {type(error).__name__}: {error}") from error
+        why = say("or its images: {kind}: {error}", kind=type(error).__name__, error=error)
+        raise _damaged(folder / "examples.json", why) from error
 
 
 def _example(folder: Path, item: dict[str, Any]) -> Example:
@@ -186,15 +203,21 @@ def _read_json(path: Path) -> Any:
 
 
 def _damaged(path: Path, why: str) -> ZooError:
-    return ZooError(f"{path} is damaged ({why}): reinstall interp-widgets, or run python -m interp_widgets.zoo.train")
+    sentence = say(
+        "{path} is damaged ({why}): reinstall interp-widgets, or run python -m interp_widgets.zoo.train",
+        path=path,
+        why=why,
+    )
+    return ZooError(sentence)
 
 
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise ZooError(
-            f"{path} is missing: reinstall interp-widgets, or run python -m interp_widgets.zoo.train"
-        ) from error
+        sentence = say(
+            "{path} is missing: reinstall interp-widgets, or run python -m interp_widgets.zoo.train", path=path
+        )
+        raise ZooError(sentence) from error
     except OSError as error:
         raise _damaged(path, str(error)) from error

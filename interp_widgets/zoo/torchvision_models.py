@@ -11,6 +11,7 @@ import torch
 
 from interp_widgets.errors import DownloadError, ZooError, did_you_mean
 from interp_widgets.inputs import Preprocess
+from interp_widgets.words import say
 from interp_widgets.zoo.entry import ZooEntry
 
 if TYPE_CHECKING:
@@ -39,20 +40,30 @@ def load_torchvision(name: str, also_known: tuple[str, ...] = ()) -> ZooEntry:
     try:
         from torchvision import models  # noqa: PLC0415 - slow to import, and the shipped models do without
     except ImportError as error:
-        raise ZooError(
-            f"{name!r} is not in the zoo, and torchvision is not installed: pip install torchvision"
-        ) from error
+        sentence = say(
+            "{name!r} is not in the zoo, and torchvision is not installed: pip install torchvision", name=name
+        )
+        raise ZooError(sentence) from error
     known = models.list_models()
     if name not in known:
-        raise ZooError(
-            f"no model is called {name!r}{did_you_mean(name, (*also_known, *known)) or '.'} The zoo has "
-            f"{', '.join(also_known)}; torchvision adds {len(known)} (torchvision.models.list_models())"
+        hint = did_you_mean(name, (*also_known, *known))
+        what = say("no model is called {name!r}{hint}", name=name, hint=hint)
+        if not hint:
+            what = say("no model is called {name!r}.", name=name)
+        sentence = say(
+            "{what} The zoo has {names}; torchvision adds {count} (torchvision.models.list_models())",
+            what=what,
+            names=", ".join(also_known),
+            count=len(known),
         )
+        raise ZooError(sentence)
     choices = list(models.get_model_weights(name))
     if not choices:
-        raise ZooError(
-            f"torchvision has no trained weights for {name!r}: build it with torchvision.models.get_model({name!r})"
+        sentence = say(
+            "torchvision has no trained weights for {name!r}: build it with torchvision.models.get_model({name!r})",
+            name=name,
         )
+        raise ZooError(sentence)
     weights: Any = models.get_model_weights(name).DEFAULT
     preprocess = _preprocess(name, weights.transforms())
     model = _build(name, weights)
@@ -68,11 +79,17 @@ def _build(name: str, weights: Any) -> nn.Module:
             model: nn.Module = models.get_model(name, weights=weights, progress=False)
     except (OSError, RuntimeError, EOFError, http.client.HTTPException) as error:
         file = PurePosixPath(urlparse(weights.url).path).name
-        raise DownloadError(
-            f"the weights of {name!r} ({weights}, file {file}) could not be downloaded: {error}. Connect to the "
-            f"internet and try again; or copy {file} from another machine into {torch.hub.get_dir()}/checkpoints; "
-            f"or build the model without trained weights: torchvision.models.get_model({name!r})"
-        ) from error
+        sentence = say(
+            "the weights of {name!r} ({weights}, file {file}) could not be downloaded: {error}. Connect to the "
+            "internet and try again; or copy {file} from another machine into {folder}/checkpoints; "
+            "or build the model without trained weights: torchvision.models.get_model({name!r})",
+            name=name,
+            weights=weights,
+            file=file,
+            error=error,
+            folder=torch.hub.get_dir(),
+        )
+        raise DownloadError(sentence) from error
     return model
 
 
@@ -82,10 +99,13 @@ def _preprocess(name: str, preset: Any) -> Preprocess:
     if kind == "ObjectDetection":
         return Preprocess((_FREE_SIZE, _FREE_SIZE), (0.0,) * 3, (1.0,) * 3, resize=_FREE_SIZE)
     if kind not in ("ImageClassification", "SemanticSegmentation") or name.startswith("quantized_"):
-        raise ZooError(
-            f"{name!r} does not take single float images (its preprocessing is torchvision's {kind}): build it with "
-            f"torchvision.models.get_model({name!r}, weights='DEFAULT') and record it on your own tensors"
+        sentence = say(
+            "{name!r} does not take single float images (its preprocessing is torchvision's {kind}): build it with "
+            "torchvision.models.get_model({name!r}, weights='DEFAULT') and record it on your own tensors",
+            name=name,
+            kind=kind,
         )
+        raise ZooError(sentence)
     shorter = preset.resize_size[0]
     side = getattr(preset, "crop_size", preset.resize_size)[0]
     modes: dict[str, Literal["bilinear", "bicubic", "nearest"]] = {
