@@ -101,7 +101,7 @@ def _table(titles: Sequence[str], correlations: NDArray[np.float64]) -> str:
     title = html.escape(say("rank correlation of each two maps"))
     caption = f"<caption style='text-align:left'>{title}</caption>"
     style = "line-height:1.4;border-spacing:2px;border-collapse:separate"
-    return f"<table style='{style}'>{caption}<tr><th></th>{head}</tr>{''.join(rows)}</table>"
+    return f"<table style='{style}'>{caption}<tr><td></td>{head}</tr>{''.join(rows)}</table>"
 
 
 def _cell(correlation: float) -> str:

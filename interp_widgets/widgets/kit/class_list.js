@@ -97,7 +97,7 @@ function render({ model, el, signal }) {
     rows = shownClasses(matches, model.get("selected")).map(row);
     list.replaceChildren(...rows);
     list.style.height = `${ROW * Math.min(model.get("limit"), Math.max(1, count))}px`;
-    if (!rows.length) list.append(nothing(count ? say("No class has this name") : say("No classes")));
+    if (!rows.length) list.append(nothing(count ? say("No class has this name") : say("No classes"), "option"));
     mark();
   }
 

@@ -125,7 +125,7 @@ function render({ model, el, signal }) {
     rows = new Map(visible.map((i) => [i, row(i, isOpen(i), wanted)]));
     tree.replaceChildren(...rows.values());
     if (!visible.length) {
-      tree.append(nothing(nodes.length ? say("No layer has this name or type") : say("No layers")));
+      tree.append(nothing(nodes.length ? say("No layer has this name or type") : say("No layers"), "treeitem"));
     }
     tree.style.height = `${model.get("height")}px`;
     const scrollBar = tree.offsetWidth - tree.clientWidth;

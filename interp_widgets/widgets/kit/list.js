@@ -68,7 +68,7 @@ export function searchField(placeholder, label, listId, attributes = {}) {
   });
 }
 
-/** A line in place of the options, when there are none. */
-export function nothing(text) {
-  return make("div", { class: "iw-muted iw-nothing" }, text);
+/** A line in place of the options, when there are none; a list may hold its options only, so it has their role. */
+export function nothing(text, role) {
+  return make("div", { class: "iw-muted iw-nothing", role, "aria-disabled": "true" }, text);
 }
