@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interp_widgets.render.colours import colour_limits
+from interp_widgets.render.fonts import families
 from interp_widgets.words import say
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def attribution_figure(
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import, only when drawn
     from matplotlib.figure import Figure  # noqa: PLC0415
 
+    fonts = families()
     low, high = colour_limits(values, signed=signed)
     high = high if high > low else low + 1.0  # a map of zeros
     figure = Figure(figsize=(9 if picture is not None else 3.6, 3.4), layout="constrained")
@@ -44,15 +46,15 @@ def attribution_figure(
     extent = (0, width, height, 0)
     heat = panels[0 if picture is None else 1]
     image = heat.imshow(values, cmap=colormap, vmin=low, vmax=high, extent=extent, interpolation="bilinear")
-    heat.set_title(say("map"), fontsize=9)
+    heat.set_title(say("map"), fontsize=9, fontfamily=fonts)
     if picture is not None:
         panels[0].imshow(picture, extent=extent)
-        panels[0].set_title(say("input"), fontsize=9)
+        panels[0].set_title(say("input"), fontsize=9, fontfamily=fonts)
         panels[2].imshow(picture, extent=extent)
         panels[2].imshow(values, cmap=colormap, vmin=low, vmax=high, extent=extent, interpolation="bilinear", alpha=0.5)
-        panels[2].set_title(say("overlay"), fontsize=9)
+        panels[2].set_title(say("overlay"), fontsize=9, fontfamily=fonts)
     figure.colorbar(image, ax=heat, shrink=0.8)
-    figure.suptitle(title, fontsize=10, parse_math=False)
+    figure.suptitle(title, fontsize=10, fontfamily=fonts, parse_math=False)
     return figure
 
 
@@ -65,13 +67,14 @@ def bars_figure(values: NDArray[np.float32], names: Sequence[str], *, title: str
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import, only when drawn
     from matplotlib.figure import Figure  # noqa: PLC0415
 
+    fonts = families()
     order = np.argsort(-np.abs(values), kind="stable")[:MOST_BARS]
     shown = [names[i] if names else say("feature {number}", number=i) for i in order]
     figure = Figure(figsize=(6, 1.2 + 0.24 * len(order)), layout="constrained")
     FigureCanvasAgg(figure)
     panel = figure.subplots()
     panel.barh(range(len(order)), values[order], color=[FOR if value >= 0 else AGAINST for value in values[order]])
-    panel.set_yticks(range(len(order)), shown, parse_math=False, fontsize=8)
+    panel.set_yticks(range(len(order)), shown, parse_math=False, fontsize=8, fontfamily=fonts)
     panel.invert_yaxis()
     panel.axvline(0, color="black", linewidth=0.8)
     panel.spines[["top", "right", "left"]].set_visible(False)
@@ -79,6 +82,6 @@ def bars_figure(values: NDArray[np.float32], names: Sequence[str], *, title: str
     label = say("contribution to the score")
     if left:
         label = say("contribution to the score; {left} smaller ones are not shown", left=left)
-    panel.set_xlabel(label, fontsize=8)
-    figure.suptitle(title, fontsize=10, parse_math=False)
+    panel.set_xlabel(label, fontsize=8, fontfamily=fonts)
+    figure.suptitle(title, fontsize=10, fontfamily=fonts, parse_math=False)
     return figure

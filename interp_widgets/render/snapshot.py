@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from interp_widgets.render.fonts import font_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +19,7 @@ __all__ = ["png", "reduced", "snapshot_png"]
 
 SIDE = 256
 MARGIN = 16
+BLACK, GREY = "#1f1f1f", "#616161"
 
 
 def snapshot_png(
@@ -25,19 +29,18 @@ def snapshot_png(
     width = MARGIN + len(pictures) * (SIDE + MARGIN) + (220 + MARGIN if bars else 0)
     sheet = Image.new("RGB", (width, SIDE + 96), "white")
     draw = ImageDraw.Draw(sheet)
-    font, small = ImageFont.load_default(15), ImageFont.load_default(12)
-    draw.text((MARGIN, 10), title, "#1f1f1f", font)
+    _write(draw, (MARGIN, 10), title, size=15)
     x = MARGIN
     for name, pixels in pictures:
         sheet.paste(_scaled(pixels, SIDE), (x, 36))
-        draw.text((x, 40 + SIDE), _shortened(draw, name, small, SIDE), "#616161", small)
+        _write(draw, (x, 40 + SIDE), name, colour=GREY, width=SIDE)
         x += SIDE + MARGIN
     for line, (name, value) in enumerate(bars):
         y = 40 + line * 24
-        draw.text((x, y), _shortened(draw, name, small, 130), "#1f1f1f", small)
+        _write(draw, (x, y), name, width=130)
         draw.rectangle((x + 136, y + 4, x + 136 + round(max(0.0, min(1.0, value)) * 48), y + 11), "#1976d2")
-        draw.text((x + 190, y), f"{value:.0%}", "#616161", small)
-    draw.text((MARGIN, 64 + SIDE), _shortened(draw, caption, small, width - 2 * MARGIN), "#616161", small)
+        _write(draw, (x + 190, y), f"{value:.0%}", colour=GREY)
+    _write(draw, (MARGIN, 64 + SIDE), caption, colour=GREY, width=width - 2 * MARGIN)
     return png(np.asarray(sheet))
 
 
@@ -58,12 +61,19 @@ def _scaled(pixels: NDArray[np.uint8], side: int) -> Image.Image:
     return Image.fromarray(pixels).resize([max(1, round(length * scale)) for length in pixels.shape[1::-1]])
 
 
-def _shortened(
-    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
-) -> str:
-    text = text.replace("\n", " ")
-    if draw.textlength(text, font) <= width:
-        return text
-    while text and draw.textlength(text + "...", font) > width:
-        text = text[:-1]
-    return text + "..."
+def _write(
+    draw: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    text: str,
+    *,
+    size: int = 12,
+    colour: str = BLACK,
+    width: float = math.inf,
+) -> None:
+    """One line of words, cut where it would be wider than ``width``."""
+    font = font_for(text, size)
+    words = shown = text.replace("\n", " ")
+    while words and draw.textlength(shown, font) > width:
+        words = words[:-1]
+        shown = words + "..."
+    draw.text(at, shown, colour, font)
