@@ -5,9 +5,6 @@ Every class also derives from the built-in exception a caller would expect, so `
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 __all__ = [
     "ClosedError",
     "CopyError",
@@ -96,18 +93,3 @@ class ZooError(InterpError, LookupError):
 
 class DownloadError(InterpError, OSError):
     """Weights that could not be downloaded."""
-
-
-def missing_extra(what: str, extra: str) -> MissingExtraError:
-    """The error for something that needs an optional extra, with the command that installs it.
-
-    Args:
-        what: a sentence without its full stop, such as ``"superpixels need scikit-image"``.
-    """
-    return MissingExtraError(f"{what}, which is not installed: pip install 'interp-widgets[{extra}]'")
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'layer4'?"`` when a known name is close to ``name``, else an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""

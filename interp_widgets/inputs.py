@@ -19,6 +19,7 @@ from torch import nn
 from interp_widgets import trace
 from interp_widgets.errors import InputError, ParameterError
 from interp_widgets.trace.arguments import is_name_of, plain_module, shown
+from interp_widgets.words import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,6 @@ PALETTES = ("1", "P", "PA")  # their numbers cannot be averaged
 SHRINKABLE = (*PALETTES, "L", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 ORIENTATION = 0x0112  # the EXIF tag that says which way is up
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-KINDS = "PNG, JPEG, WebP, BMP, GIF or TIFF"
 # What Pillow's decoders raise on broken files.
 BROKEN = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, SyntaxError, TypeError, ValueError),
@@ -98,19 +98,30 @@ class Preprocess:
         fits = len(sides) == 2 and len(shorter) == (resize is not None)
         if not fits or not all(1 <= side <= MAX_SIDE for side in (*sides, *shorter)):
             raise ParameterError(
-                "size (one number, or height and width) and resize must be in "
-                f"1..{MAX_SIDE} pixels, got size={shown(size)}, resize={shown(resize)}"
+                say(
+                    "size (one number, or height and width) and resize must be in "
+                    "1..{most} pixels, got size={size}, resize={resize}",
+                    most=MAX_SIDE,
+                    size=shown(size),
+                    resize=shown(resize),
+                )
             )
         means, stds = _numbers(mean, "mean"), _numbers(std, "std")
         if len(means) not in (1, 3) or len(stds) != len(means):
             raise ParameterError(
-                f"mean and std must have 1 or 3 numbers each, one per channel, got {shown(mean)} and {shown(std)}"
+                say(
+                    "mean and std must have 1 or 3 numbers each, one per channel, got {mean} and {std}",
+                    mean=shown(mean),
+                    std=shown(std),
+                )
             )
         if not all(value > 0 for value in stds):
-            raise ParameterError(f"mean must be finite and std above 0, got {shown(mean)} and {shown(std)}")
+            raise ParameterError(
+                say("mean must be finite and std above 0, got {mean} and {std}", mean=shown(mean), std=shown(std))
+            )
         if not is_name_of(interpolation, ("bilinear", "bicubic", "nearest")):
             raise ParameterError(
-                f"interpolation must be 'bilinear', 'bicubic' or 'nearest', got {shown(interpolation)}"
+                say("interpolation must be 'bilinear', 'bicubic' or 'nearest', got {given}", given=shown(interpolation))
             )
         for name, value in (
             ("size", (int(sides[0]), int(sides[1]))),
@@ -132,7 +143,7 @@ class Preprocess:
         Raises:
             InputError: an image so long and thin that it would be enlarged to more than 25 megapixels.
         """
-        image = _flatten(image, "the image")
+        image = _flatten(image, say("the image"))
         image = image.convert("L") if self.channels == 1 else image
         method = Image.Resampling[self.interpolation.upper()]
         height, width = self.size
@@ -142,8 +153,15 @@ class Preprocess:
         scaled = (self.resize * image.width // shorter, self.resize * image.height // shorter)  # as torchvision rounds
         if scaled[0] * scaled[1] > MAX_PIXELS:
             raise InputError(
-                f"the image is too thin: its {image.width} x {image.height} pixels would become "
-                f"{scaled[0]} x {scaled[1]}, more than {MAX_PIXELS / 1e6:.0f} megapixels: cut it first"
+                say(
+                    "the image is too thin: its {width} x {height} pixels would become "
+                    "{scaled_width} x {scaled_height}, more than {most:.0f} megapixels: cut it first",
+                    width=image.width,
+                    height=image.height,
+                    scaled_width=scaled[0],
+                    scaled_height=scaled[1],
+                    most=MAX_PIXELS / 1e6,
+                )
             )
         image = image.resize(scaled, method)
         left, top = round((image.width - width) / 2), round((image.height - height) / 2)
@@ -164,7 +182,11 @@ class Preprocess:
         """
         if tensor.ndim != 3 or tensor.shape[0] != self.channels:
             raise InputError(
-                f"an image of this preprocessing has shape ({self.channels}, H, W), got {tuple(tensor.shape)}"
+                say(
+                    "an image of this preprocessing has shape ({channels}, H, W), got {shape}",
+                    channels=self.channels,
+                    shape=tuple(tensor.shape),
+                )
             )
         mean, std = self._statistics()
         return _as_picture(tensor.detach().float().cpu() * std + mean)
@@ -175,14 +197,16 @@ class Preprocess:
 
 def _numbers(given: Any, name: str, *, whole: bool = False) -> tuple[float, ...]:
     """One number, or a sequence of them, as a tuple of finite numbers."""
-    wanted = f"{name} must be {'whole numbers' if whole else 'finite numbers'}, got {shown(given)}"
     listed = given.tolist() if isinstance(given, (np.ndarray, np.generic, torch.Tensor)) else given
     listed = listed if isinstance(listed, (list, tuple)) else [listed]
-    for value in listed:
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
-            raise ParameterError(wanted)
-        if whole and value != int(value):
-            raise ParameterError(wanted)
+    fits = all(
+        isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and math.isfinite(value)
+        for value in listed
+    )
+    if whole and not (fits and all(value == int(value) for value in listed)):
+        raise ParameterError(say("{name} must be whole numbers, got {given}", name=name, given=shown(given)))
+    if not fits:
+        raise ParameterError(say("{name} must be finite numbers, got {given}", name=name, given=shown(given)))
     return tuple(int(value) if whole else float(value) for value in listed)
 
 
@@ -200,16 +224,21 @@ def load_image(source: Any) -> Image.Image:
             anything is decoded) or 50 MB.
     """
     if isinstance(source, Image.Image):
-        image, name = source, "the image"
+        image, name = source, say("the image")
     elif isinstance(source, np.ndarray):
-        image, name = _from_array(source), "the array"
+        image, name = _from_array(source), say("the array")
     elif isinstance(source, (str, Path)):
         image, name = _from_file(source), repr(Path(source).name)
     elif isinstance(source, (bytes, bytearray, memoryview)):
-        image, name = _decode(bytes(source), "the uploaded file"), "the uploaded file"
+        name = say("the uploaded file")
+        image = _decode(bytes(source), name)
     else:
         raise InputError(
-            f"an image must be a path, bytes, a PIL image or an array, got {type(source).__name__} {shown(source)}"
+            say(
+                "an image must be a path, bytes, a PIL image or an array, got {kind} {given}",
+                kind=type(source).__name__,
+                given=shown(source),
+            )
         )
     _check_size(image.width, image.height, name)
     return _flatten(_shrunk(image, name), name)
@@ -229,12 +258,20 @@ def load_input(source: Any, preprocess: Preprocess | None = None) -> Any:
         images = (str, Path, bytes, Image.Image)
         if isinstance(source, (list, tuple)) and any(isinstance(item, images) for item in source):
             kinds = ", ".join(dict.fromkeys(type(item).__name__ for item in source))
-            raise InputError(f"inputs must be all tensors or all images, got a {type(source).__name__} of {kinds}")
+            raise InputError(
+                say(
+                    "inputs must be all tensors or all images, got a {kind} of {kinds}",
+                    kind=type(source).__name__,
+                    kinds=kinds,
+                )
+            )
         return source
     chosen = _prepare(preprocess)
     if isinstance(source, (list, tuple)):
         if not source:
-            raise InputError(f"inputs must hold at least one image or tensor, got an empty {type(source).__name__}")
+            raise InputError(
+                say("inputs must hold at least one image or tensor, got an empty {kind}", kind=type(source).__name__)
+            )
         return _one_batch([_tensor(chosen, item) for item in source])
     return _tensor(chosen, source)
 
@@ -244,7 +281,9 @@ def _prepare(preprocess: Any) -> Any:
     if preprocess is None:
         return Preprocess()
     if isinstance(preprocess, type) or not callable(preprocess):
-        raise ParameterError(f"preprocess must be a Preprocess or a function of a PIL image, got {shown(preprocess)}")
+        raise ParameterError(
+            say("preprocess must be a Preprocess or a function of a PIL image, got {given}", given=shown(preprocess))
+        )
     return preprocess
 
 
@@ -252,7 +291,9 @@ def _tensor(prepare: Any, source: Any) -> Any:
     """What a ``Preprocess`` or a user's function makes of an image: ``(1, C, H, W)``."""
     made = prepare(load_image(source))
     if not isinstance(made, torch.Tensor):
-        raise InputError(f"preprocess must return a tensor (C, H, W) or (1, C, H, W), got {shown(made)}")
+        raise InputError(
+            say("preprocess must return a tensor (C, H, W) or (1, C, H, W), got {given}", given=shown(made))
+        )
     return made.unsqueeze(0) if made.ndim == 3 else made
 
 
@@ -260,7 +301,9 @@ def _one_batch(parts: list[torch.Tensor]) -> torch.Tensor:
     kinds = dict.fromkeys((part.dtype, tuple(part.shape[1:])) for part in parts)
     if len(kinds) > 1:
         shapes = ", ".join(str(tuple(part.shape)) for part in parts[:4])
-        raise InputError(f"images of one batch must become tensors of one shape and type, got {shapes}")
+        raise InputError(
+            say("images of one batch must become tensors of one shape and type, got {shapes}", shapes=shapes)
+        )
     return torch.cat(parts)
 
 
@@ -304,7 +347,9 @@ def to_picture(image: torch.Tensor, preprocess: Preprocess | None = None) -> NDA
     if preprocess is not None:
         return preprocess.undo(image)
     if image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:
-        raise InputError(f"a picture is made of a tensor (1, H, W) or (3, H, W), got shape {tuple(image.shape)}")
+        raise InputError(
+            say("a picture is made of a tensor (1, H, W) or (3, H, W), got shape {shape}", shape=tuple(image.shape))
+        )
     values = image.detach().float().cpu()
     if image.dtype == torch.uint8:
         return _as_picture(values / 255)
@@ -317,7 +362,8 @@ def to_picture(image: torch.Tensor, preprocess: Preprocess | None = None) -> NDA
 def _as_picture(values: torch.Tensor) -> NDArray[np.uint8]:
     """``(C, H, W)`` in 0..1 as ``(H, W, 3)`` uint8."""
     if not bool(torch.isfinite(values).all()):
-        raise InputError(f"a picture needs finite values, got {int((~torch.isfinite(values)).sum())} NaN or infinite")
+        count = int((~torch.isfinite(values)).sum())
+        raise InputError(say("a picture needs finite values, got {count} NaN or infinite", count=count))
     array = values.clamp(0, 1).mul(255).round().byte().numpy().transpose(1, 2, 0)
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
 
@@ -327,17 +373,29 @@ def _from_file(source: str | Path) -> Image.Image:
         path = Path(source).expanduser()
         found, size = path.is_file(), path.stat().st_size if path.is_file() else 0
         if not found:
-            raise InputError(f"no image file at {str(path)!r}: give the path of a {KINDS} file")
+            raise InputError(
+                say(
+                    "no image file at {path!r}: give the path of a PNG, JPEG, WebP, BMP, GIF or TIFF file",
+                    path=str(path),
+                )
+            )
         _check_bytes(size, repr(path.name))
         return _decode(path.read_bytes(), repr(path.name))
     except (OSError, RuntimeError) as error:  # no permission, a name that is too long, a home that does not exist
-        raise InputError(f"the file {str(source)[:200]!r} cannot be read: {error}") from error
+        raise InputError(
+            say("the file {path!r} cannot be read: {error}", path=str(source)[:200], error=error)
+        ) from error
 
 
 def _check_bytes(count: int, name: str) -> None:
     if count > MAX_BYTES:
         raise InputError(
-            f"{name} has {count / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read: make it smaller first"
+            say(
+                "{name} has {size:.0f} MB; at most {most:.0f} MB are read: make it smaller first",
+                name=name,
+                size=count / 1e6,
+                most=MAX_BYTES / 1e6,
+            )
         )
 
 
@@ -354,24 +412,60 @@ def _decode(data: bytes, name: str) -> Image.Image:
             image.load()
     except Image.DecompressionBombError as error:
         most = MAX_DECODED_AS["JPEG"] / 1e6
-        raise InputError(f"{name} is too large: {error}; at most {most:.0f} megapixels are read") from error
+        raise InputError(
+            say(
+                "{name} is too large: {error}; at most {most:.0f} megapixels are read",
+                name=name,
+                error=error,
+                most=most,
+            )
+        ) from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{name} is not an image: give a {KINDS} file") from error
+        raise InputError(
+            say("{name} is not an image: give a PNG, JPEG, WebP, BMP, GIF or TIFF file", name=name)
+        ) from error
     except InputError:
         raise
     except BROKEN as error:
-        raise InputError(f"{name} is broken and cannot be decoded ({type(error).__name__}: {error})") from error
+        raise InputError(
+            say(
+                "{name} is broken and cannot be decoded ({kind}: {error})",
+                name=name,
+                kind=type(error).__name__,
+                error=error,
+            )
+        ) from error
     return image
 
 
 def _check_size(width: int, height: int, name: str, kind: str = "") -> None:
     if 0 in (width, height):
-        raise InputError(f"{name} is empty: {width} x {height} pixels")
+        raise InputError(say("{name} is empty: {width} x {height} pixels", name=name, width=width, height=height))
     most = MAX_DECODED_AS.get(kind, MAX_DECODED)
+    if width * height > most and kind:
+        raise InputError(
+            say(
+                "{name} has {width} x {height} = {size:.0f} megapixels; "
+                "at most {most:.0f} are read from a {kind}: make it smaller first",
+                name=name,
+                width=width,
+                height=height,
+                size=width * height / 1e6,
+                most=most / 1e6,
+                kind=kind,
+            )
+        )
     if width * height > most:
         raise InputError(
-            f"{name} has {width} x {height} = {width * height / 1e6:.0f} megapixels; "
-            f"at most {most / 1e6:.0f} are read{f' from a {kind}' if kind else ''}: make it smaller first"
+            say(
+                "{name} has {width} x {height} = {size:.0f} megapixels; "
+                "at most {most:.0f} are read: make it smaller first",
+                name=name,
+                width=width,
+                height=height,
+                size=width * height / 1e6,
+                most=most / 1e6,
+            )
         )
 
 
@@ -390,8 +484,15 @@ def _shrunk(image: Image.Image, name: str) -> Image.Image:
         return image
     if image.mode not in SHRINKABLE:
         raise InputError(
-            f"{name} has {image.width} x {image.height} pixels of mode {image.mode}; at most "
-            f"{MAX_PIXELS / 1e6:.0f} megapixels of it are read: make it smaller first"
+            say(
+                "{name} has {width} x {height} pixels of mode {mode}; at most "
+                "{most:.0f} megapixels of it are read: make it smaller first",
+                name=name,
+                width=image.width,
+                height=image.height,
+                mode=image.mode,
+                most=MAX_PIXELS / 1e6,
+            )
         )
     try:
         orientation = image.getexif().get(ORIENTATION)
@@ -399,7 +500,9 @@ def _shrunk(image: Image.Image, name: str) -> Image.Image:
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         reduced = image.reduce(scale)
     except BROKEN as error:  # an image that was opened and cannot be decoded
-        raise InputError(f"{name} (mode {image.mode}) cannot be scaled down: {error}") from error
+        raise InputError(
+            say("{name} (mode {mode}) cannot be scaled down: {error}", name=name, mode=image.mode, error=error)
+        ) from error
     if orientation is not None:
         reduced.getexif()[ORIENTATION] = orientation
     return reduced
@@ -408,25 +511,52 @@ def _shrunk(image: Image.Image, name: str) -> Image.Image:
 def _from_array(array: NDArray[Any]) -> Image.Image:
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))):
         turned = array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] > 4
-        hint = ": channels come last, array.transpose(1, 2, 0)" if turned else ""
+        if turned:
+            raise InputError(
+                say(
+                    "an image array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got shape {shape}: "
+                    "channels come last, array.transpose(1, 2, 0)",
+                    shape=array.shape,
+                )
+            )
         raise InputError(
-            f"an image array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got shape {array.shape}{hint}"
+            say(
+                "an image array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got shape {shape}",
+                shape=array.shape,
+            )
         )
-    _check_size(array.shape[1], array.shape[0], "the array")
+    _check_size(array.shape[1], array.shape[0], say("the array"))
     if array.dtype != np.uint8:
         array = _to_bytes(array)
     return Image.fromarray(array.squeeze(2) if array.ndim == 3 and array.shape[2] == 1 else array)
 
 
 def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
-    allowed = "an image array must be uint8 in 0..255 or float in 0..1"
     if array.dtype.kind not in "fb":
-        raise InputError(f"{allowed}, got {array.dtype}: scale it and convert, array.astype('uint8')")
+        raise InputError(
+            say(
+                "an image array must be uint8 in 0..255 or float in 0..1, got {kind}: "
+                "scale it and convert, array.astype('uint8')",
+                kind=array.dtype,
+            )
+        )
     values = array.astype(np.float64)
     if not np.isfinite(values).all():
-        raise InputError(f"{allowed}, got {int((~np.isfinite(values)).sum())} NaN or infinite values")
+        raise InputError(
+            say(
+                "an image array must be uint8 in 0..255 or float in 0..1, got {count} NaN or infinite values",
+                count=int((~np.isfinite(values)).sum()),
+            )
+        )
     if values.min() < 0 or values.max() > 1:
-        raise InputError(f"{allowed}, got {array.dtype} in {values.min():.3g}..{values.max():.3g}")
+        raise InputError(
+            say(
+                "an image array must be uint8 in 0..255 or float in 0..1, got {kind} in {low:.3g}..{high:.3g}",
+                kind=array.dtype,
+                low=values.min(),
+                high=values.max(),
+            )
+        )
     return np.round(values * 255).astype(np.uint8)
 
 
@@ -443,7 +573,9 @@ def _flatten(image: Image.Image, name: str) -> Image.Image:
     except InputError:
         raise
     except BROKEN as error:  # a file that Pillow opened but cannot decode, a mode without colours
-        raise InputError(f"{name} (mode {image.mode}) cannot be turned into RGB: {error}") from error
+        raise InputError(
+            say("{name} (mode {mode}) cannot be turned into RGB: {error}", name=name, mode=image.mode, error=error)
+        ) from error
 
 
 def _eight_bits(values: NDArray[Any], mode: str, name: str) -> NDArray[np.uint8]:
@@ -451,7 +583,14 @@ def _eight_bits(values: NDArray[Any], mode: str, name: str) -> NDArray[np.uint8]
     top = 1 if mode == "F" else 65535
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > top:
         raise InputError(
-            f"{name} has grey values (mode {mode}) in {values.min():.3g}..{values.max():.3g}; "
-            f"only 0..{top} are read: scale them to 8 bits first"
+            say(
+                "{name} has grey values (mode {mode}) in {low:.3g}..{high:.3g}; "
+                "only 0..{top} are read: scale them to 8 bits first",
+                name=name,
+                mode=mode,
+                low=values.min(),
+                high=values.max(),
+                top=top,
+            )
         )
     return np.round(values.astype(np.float64) / top * 255).astype(np.uint8)

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 import interp_widgets as iw
-from interp_widgets import words
 from interp_widgets.errors import InputError
 from interp_widgets.widgets.kit.status_line import StatusLine
-from interp_widgets.words import LANGUAGES, VARIABLE, language, say, speak, translations
+from interp_widgets.words import LANGUAGES, VARIABLE, language, say, speak, speech, translations
 from tests.words import browser_sentences, explainer_sentences, gaps, sayings, unsaid_errors
 
 LOST = "not connected: pictures that are here still move, new ones need Run"
@@ -22,7 +21,7 @@ OTHERS = [code for code in LANGUAGES if code != "en"]
 @pytest.fixture(autouse=True)
 def _english_again() -> Iterator[None]:
     yield
-    words._chosen.clear()
+    speech._chosen.clear()
 
 
 def test_every_sentence_is_given_what_it_holds_open() -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import interp_widgets
 from interp_widgets import errors
-from interp_widgets.explainers import EXPLAINERS
+from interp_widgets.explainers import EXPLAINERS, Explainer
 from interp_widgets.widgets.kit.assets import said
 
 PACKAGE = Path(interp_widgets.__file__).parent
@@ -38,7 +38,8 @@ def browser_sentences() -> set[str]:
 
 def explainer_sentences() -> set[str]:
     """What explainers say of themselves: their files hold it, the widgets say it."""
-    found = {kind.summary for kind in EXPLAINERS.values()} | {kind.family for kind in EXPLAINERS.values()}
+    found = {Explainer.family}  # of those that come from elsewhere
+    found |= {kind.summary for kind in EXPLAINERS.values()} | {kind.family for kind in EXPLAINERS.values()}
     for kind in EXPLAINERS.values():
         for field in dataclasses.fields(kind):
             found |= {field.metadata["help"], field.name.replace("_", " ")}

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from interp_widgets.errors import InterpError, ParameterError, did_you_mean
+from interp_widgets.errors import InterpError, ParameterError
 from interp_widgets.evaluation.doctor import diagnose
 from interp_widgets.evaluation.progress import progress_line
 from interp_widgets.explainers import EXPLAINERS, Attribution, ErrorKind, Explainer
 from interp_widgets.inputs import record
 from interp_widgets.trace import ClassScore, TargetLike, Trace
 from interp_widgets.trace.arguments import as_list, is_name_of, shown
-from interp_widgets.words import say
+from interp_widgets.words import did_you_mean, say
 
 __all__ = ["Check", "Report", "Verdict", "check"]
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import torch
 
-from interp_widgets.errors import InputError, LayerError, ParameterError, missing_extra
+from interp_widgets.errors import InputError, LayerError, ParameterError
 from interp_widgets.explainers.attribution import Attribution
 from interp_widgets.explainers.estimate import ErrorKind, Estimate
 from interp_widgets.explainers.hyper_parameters import allowed, is_allowed, limits
@@ -18,7 +18,7 @@ from interp_widgets.explainers.question import Question, pick
 from interp_widgets.trace import Target, TargetLike, Trace
 from interp_widgets.trace.arguments import check_example, check_is, shown
 from interp_widgets.trace.target import Values, as_target
-from interp_widgets.words import say
+from interp_widgets.words import missing_extra, say
 
 __all__ = ["CAM", "Explainer", "limits"]
 

@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 
-from interp_widgets.errors import missing_extra
 from interp_widgets.explainers.hyper_parameters import limits
 from interp_widgets.inputs import to_picture
-from interp_widgets.words import say
+from interp_widgets.words import missing_extra, say
 
 __all__ = ["SEGMENT_LIMITS", "SHAPE_LIMITS", "segments"]
 

@@ -29,6 +29,7 @@ from interp_widgets.trace.interrupt import Interrupted, interruption
 from interp_widgets.trace.target import Target, TargetLike, Values, as_target
 from interp_widgets.trace.trace import Trace
 from interp_widgets.trace.values import Operation, Ref, map_structure
+from interp_widgets.words import say
 
 __all__ = ["Multipliers", "multipliers"]
 
@@ -148,7 +149,7 @@ class _Walk:
         self._tolerance = LOCAL_GAP * max(abs(high - low), precision**0.5 * max(abs(high), abs(low)))
         one = torch.ones((), device=self._end[inputs[0]].device if inputs else None)
         found = self._averaged(lambda points: [score(self._end, points)], inputs, [one], high - low)
-        self._pass_on(found, high - low, "the target")
+        self._pass_on(found, high - low, say("the target"))
 
     def back(self) -> None:
         """From the last operation to the one that made the first of the layers asked for."""
@@ -173,7 +174,7 @@ class _Walk:
                 self._end.forget(index)
                 self._start.forget(index)
         for index in self._numbers({index for index in self.found if self._values[index].operation is None}):
-            self._lose(_dot(self.found[index], self.step(index)), self._name(index, "what no torch call made"))
+            self._lose(_dot(self.found[index], self.step(index)), self._name(index, say("what no torch call made")))
 
     def _name(self, index: int, otherwise: str) -> str:
         return repr(self._names[index]) if index in self._names else otherwise
@@ -187,7 +188,14 @@ class _Walk:
         try:
             found = self._split(operation, inputs, arrived, whole)
         except (RuntimeError, IndexError) as error:
-            raise GradientError(f"{operation.name} at {name} cannot be done again: {error}") from error
+            raise GradientError(
+                say(
+                    "{operation} at {name} cannot be done again: {error}",
+                    operation=operation.name,
+                    name=name,
+                    error=error,
+                )
+            ) from error
         self._pass_on(found, whole, name)
 
     def _split(self, operation: Operation, inputs: list[int], arrived: Found, whole: float) -> Found:

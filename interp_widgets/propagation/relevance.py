@@ -13,6 +13,7 @@ from interp_widgets.trace.interrupt import Interrupted, interruption
 from interp_widgets.trace.target import Target, Values
 from interp_widgets.trace.trace import Trace
 from interp_widgets.trace.values import Operation, Ref, map_structure, refs_in
+from interp_widgets.words import say
 
 __all__ = ["Relevance"]
 
@@ -66,7 +67,7 @@ class Relevance:
             StaleError: a parameter changed since the recording.
         """
         trace, wanted = self._trace, self._trace.site(layer).index
-        trace.tape.check_fresh("relevance", read=trace.tape.memory)
+        trace.tape.check_fresh(say("relevance"), read=trace.tape.memory)
         unwanted = interruption()
         with torch.inference_mode(mode=False), torch.enable_grad():
             self._seed()
@@ -140,10 +141,13 @@ class Relevance:
         elif name == "multi_head_attention_forward":
             self._attention(operation, arrived)
         else:
-            where = self._names.get(operation.outputs[0], operation.name)
             raise GradientError(
-                f"LRP has no rule for {operation.name} at {where!r}: choose DeepLift or Integrated Gradients, "
-                "which work for any operation"
+                say(
+                    "LRP has no rule for {operation} at {where!r}: choose DeepLift or Integrated Gradients, "
+                    "which work for any operation",
+                    operation=operation.name,
+                    where=self._names.get(operation.outputs[0], operation.name),
+                )
             )
 
     # Rules

@@ -10,6 +10,7 @@ import torch
 from interp_widgets.errors import GradientError
 from interp_widgets.trace.trace import Trace
 from interp_widgets.trace.values import Operation, Ref, map_structure, tensors_in
+from interp_widgets.words import say
 
 __all__ = ["Points", "Replay", "check_same_tape"]
 
@@ -143,18 +144,42 @@ def check_same_tape(trace: Trace, reference: Trace) -> None:
     Raises:
         GradientError: they did not; the message names the first place where they differ.
     """
-    hint = "Choose another baseline, or a method that compares no two passes, such as Integrated Gradients"
-    lead = "the model does not take the same way for the reference as for the input"
     for place, (own, other) in enumerate(zip(trace.tape.operations, reference.tape.operations, strict=False)):
         if not _same(own, other):
-            names = trace.tape.names
-            where = next((repr(names[index]) for index in own.outputs if index in names), f"operation {place}")
-            found = f"{own.name} with other arguments" if own.name == other.name else other.name
-            raise GradientError(f"{lead}: at {where} it does {own.name}, and {found} for the reference. {hint}")
+            raise GradientError(_difference(trace, place, own, other))
     here, there = trace.tape, reference.tape
     if (len(here.operations), len(here.values)) != (len(there.operations), len(there.values)):
-        counts = f"{len(here.operations)} operations for the input, {len(there.operations)} for the reference"
-        raise GradientError(f"{lead}: {counts}. {hint}")
+        raise GradientError(
+            say(
+                "the model does not take the same way for the reference as for the input: "
+                "{here} operations for the input, {there} for the reference. "
+                "Choose another baseline, or a method that compares no two passes, such as Integrated Gradients",
+                here=len(here.operations),
+                there=len(there.operations),
+            )
+        )
+
+
+def _difference(trace: Trace, place: int, own: Operation, other: Operation) -> str:
+    """What the two passes did in one place."""
+    names = [repr(trace.tape.names[index]) for index in own.outputs if index in trace.tape.names]
+    where = names[0] if names else say("operation {place}", place=place)
+    if own.name == other.name:
+        return say(
+            "the model does not take the same way for the reference as for the input: "
+            "at {where} it does {operation}, and {operation} with other arguments for the reference. "
+            "Choose another baseline, or a method that compares no two passes, such as Integrated Gradients",
+            where=where,
+            operation=own.name,
+        )
+    return say(
+        "the model does not take the same way for the reference as for the input: "
+        "at {where} it does {operation}, and {other} for the reference. "
+        "Choose another baseline, or a method that compares no two passes, such as Integrated Gradients",
+        where=where,
+        operation=own.name,
+        other=other.name,
+    )
 
 
 def _same(own: Operation, other: Operation) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from interp_widgets import trace as tracing
-from interp_widgets.errors import ClosedError, LayoutError, ParameterError, TargetError, did_you_mean
+from interp_widgets.errors import ClosedError, LayoutError, ParameterError, TargetError
 from interp_widgets.explainers import EXPLAINERS, Explainer
 from interp_widgets.explainers.baselines import baseline_of
 from interp_widgets.inputs import Preprocess
@@ -29,7 +29,7 @@ from interp_widgets.session.turn import TURN
 from interp_widgets.trace import ClassScore, Trace
 from interp_widgets.trace.arguments import as_bytes, as_items, as_names, plain_module, shown
 from interp_widgets.trace.target import as_target
-from interp_widgets.words import say
+from interp_widgets.words import did_you_mean, say
 
 __all__ = ["Session"]
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from interp_widgets.errors import CopyError, InputError, ModelError, ParameterError
+from interp_widgets.words import say
 
 __all__ = [
     "as_bytes",
@@ -58,13 +59,15 @@ class Output(Protocol):
 def shown(value: object) -> str:
     """A wrong value as a message shows it: short, on one line, with its type where that says more."""
     if isinstance(value, torch.Tensor):
-        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
+        kind = str(value.dtype).removeprefix("torch.")
+        return say("a {kind} tensor of shape {shape}", kind=kind, shape=tuple(value.shape))
     if type(value).__module__ == "numpy" and hasattr(value, "shape") and value.shape != ():
-        return f"a {value.dtype} array of shape {tuple(value.shape)}"  # type: ignore[attr-defined]  # numpy's have it
+        kind, shape = value.dtype, tuple(value.shape)  # type: ignore[attr-defined]  # numpy's have it
+        return say("a {kind} array of shape {shape}", kind=kind, shape=shape)
     if isinstance(value, type):
-        return f"the class {value.__name__}"
+        return say("the class {name}", name=value.__name__)
     if isinstance(value, nn.Module):
-        return f"a model ({type(value).__name__})"
+        return say("a model ({kind})", kind=type(value).__name__)
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -89,30 +92,60 @@ def plain_module(model: Any) -> nn.Module:
         elif isinstance(getattr(model, "model", None), nn.Module):
             model = cast("nn.Module", model.model)
         else:
+            kind = type(model).__name__
             inside = [name for name, child in model.named_children() if _computes(child)]
+            if inside:
+                raise ModelError(
+                    say(
+                        "this {kind} has no forward of its own: "
+                        "give the module inside it that computes, such as its .{child}",
+                        kind=kind,
+                        child=inside[0],
+                    )
+                )
             raise ModelError(
-                f"this {type(model).__name__} has no forward of its own: give the module inside it that computes"
-                + (f", such as its .{inside[0]}" if inside else "")
+                say("this {kind} has no forward of its own: give the module inside it that computes", kind=kind)
             )
 
 
 def _check_module(model: Any) -> None:
     if isinstance(model, torch.jit.ScriptModule):
         raise ModelError(
-            f"a ScriptModule ({type(model).__name__}) cannot be recorded: "
-            "its operations are not visible from Python; "
-            "give the nn.Module it was scripted or traced from"
+            say(
+                "a ScriptModule ({kind}) cannot be recorded: its operations are not visible from Python; "
+                "give the nn.Module it was scripted or traced from",
+                kind=type(model).__name__,
+            )
         )
     if isinstance(model, nn.Module):
         return
-    wanted = f"model must be a torch.nn.Module, got {shown(model)}"
+    given, kind = shown(model), type(model).__name__
     if isinstance(model, type) and issubclass(model, nn.Module):
-        raise ModelError(f"{wanted} itself: make a model of it first, such as {model.__name__}(...)")
+        raise ModelError(
+            say(
+                "model must be a torch.nn.Module, got {given} itself: make a model of it first, such as {name}(...)",
+                given=given,
+                name=model.__name__,
+            )
+        )
     if isinstance(model, str):
-        raise ModelError(f"{wanted}: load a model of that name first, with iw.zoo.load({model!r}).model")
+        raise ModelError(
+            say(
+                "model must be a torch.nn.Module, got {given}: "
+                "load a model of that name first, with iw.zoo.load({name!r}).model",
+                given=given,
+                name=model,
+            )
+        )
     if isinstance(getattr(model, "model", None), nn.Module) and not isinstance(model, type):
-        raise ModelError(f"{wanted} ({type(model).__name__}): give the model inside it, its .model")
-    raise ModelError(f"{wanted} ({type(model).__name__})")
+        raise ModelError(
+            say(
+                "model must be a torch.nn.Module, got {given} ({kind}): give the model inside it, its .model",
+                given=given,
+                kind=kind,
+            )
+        )
+    raise ModelError(say("model must be a torch.nn.Module, got {given} ({kind})", given=given, kind=kind))
 
 
 def _computes(model: nn.Module) -> bool:
@@ -150,17 +183,17 @@ def as_names(names: Any, what: str = "class_names") -> tuple[str, ...] | None:
     """
     if names is None:
         return None
-    wanted = f"{what} must be a sequence of names, one each, or a mapping such as {{0: 'cat', 1: 'dog'}}"
+    wanted = say("{what} must be a sequence of names, one each, or a mapping such as {{0: 'cat', 1: 'dog'}}", what=what)
     if isinstance(names, (str, bytes, bytearray, type, nn.Module)) or not isinstance(names, Iterable):
-        raise ParameterError(f"{wanted}, got {shown(names)}")
+        raise ParameterError(say("{wanted}, got {given}", wanted=wanted, given=shown(names)))
     if isinstance(names, Mapping):
         return _in_order(names, wanted)
     if isinstance(names, torch.Tensor) or getattr(names, "ndim", 1) != 1:
-        raise ParameterError(f"{wanted}, got {shown(names)}")
+        raise ParameterError(say("{wanted}, got {given}", wanted=wanted, given=shown(names)))
     listed = list(names)
     unfit = [name for name in listed if not _is_name(name)]
     if unfit:
-        raise ParameterError(f"{wanted}, got {shown(unfit[0])} among them")
+        raise ParameterError(say("{wanted}, got {given} among them", wanted=wanted, given=shown(unfit[0])))
     return tuple(str(name) for name in listed) or None
 
 
@@ -177,12 +210,19 @@ def _in_order(names: Mapping[Any, Any], wanted: str) -> tuple[str, ...] | None:
     try:
         numbered = {int(index): name for index, name in by_index.items()}
     except (TypeError, ValueError) as error:
-        raise ParameterError(f"{wanted}, got {shown(names)}") from error
+        raise ParameterError(say("{wanted}, got {given}", wanted=wanted, given=shown(names))) from error
     missing = [index for index in range(len(names)) if index not in numbered]
     if missing:
-        raise ParameterError(f"{wanted} with the indices 0..{len(names) - 1}, got none for {missing[0]}")
+        raise ParameterError(
+            say(
+                "{wanted} with the indices 0..{last}, got none for {missing}",
+                wanted=wanted,
+                last=len(names) - 1,
+                missing=missing[0],
+            )
+        )
     if not all(_is_name(name) for name in numbered.values()):
-        raise ParameterError(f"{wanted}, got {shown(names)}")
+        raise ParameterError(say("{wanted}, got {given}", wanted=wanted, given=shown(names)))
     return tuple(str(numbered[index]) for index in range(len(numbered))) or None
 
 
@@ -194,13 +234,19 @@ def as_items(given: Any, what: str, kind: type) -> list[Any]:
     """
     if given is None:
         return []
-    wanted = f"{what} must be a sequence of {kind.__name__} (None where unknown), got {shown(given)}"
-    if isinstance(given, (str, bytes, dict, type)) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) != 1:
-        raise ParameterError(wanted)
-    items = [item.item() if hasattr(item, "item") else item for item in given]  # numpy's and torch's numbers
-    if not all(item is None or (isinstance(item, kind) and not isinstance(item, bool)) for item in items):
-        raise ParameterError(wanted)
-    return items
+    is_one = isinstance(given, (str, bytes, dict, type)) or getattr(given, "ndim", 1) != 1
+    if isinstance(given, Iterable) and not is_one:
+        items = [item.item() if hasattr(item, "item") else item for item in given]  # numpy's and torch's numbers
+        if all(item is None or (isinstance(item, kind) and not isinstance(item, bool)) for item in items):
+            return items
+    raise ParameterError(
+        say(
+            "{what} must be a sequence of {kind} (None where unknown), got {given}",
+            what=what,
+            kind=kind.__name__,
+            given=shown(given),
+        )
+    )
 
 
 def check_count(class_names: Sequence[str] | None, output: Output) -> None:
@@ -213,8 +259,12 @@ def check_count(class_names: Sequence[str] | None, output: Output) -> None:
         return
     if len(class_names) != output.class_count:
         raise ParameterError(
-            f"class_names must be one per class: the model has {output.class_count}, "
-            f"got {len(class_names)} ({shown(list(class_names))})"
+            say(
+                "class_names must be one per class: the model has {classes}, got {count} ({names})",
+                classes=output.class_count,
+                count=len(class_names),
+                names=shown(list(class_names)),
+            )
         )
 
 
@@ -229,16 +279,20 @@ def as_bytes(limit: Any, what: str = "memory_limit") -> int | None:
     """
     if limit is None:
         return None
-    wanted = f"{what} must be a number of bytes of 0 or more, or a text such as '1GB' or '512 MiB', got {shown(limit)}"
     if isinstance(limit, str):
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([kmgt]?)(i?)b?\s*", limit.lower())
-        if found is None:
-            raise ParameterError(wanted)
-        number, unit, binary = found.groups()
-        return int(float(number) * (BINARY.get(unit, 1) if binary else UNITS[unit]))
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not math.isfinite(limit) or limit < 0:
-        raise ParameterError(wanted)
-    return int(limit)
+        if found is not None:
+            number, unit, binary = found.groups()
+            return int(float(number) * (BINARY.get(unit, 1) if binary else UNITS[unit]))
+    elif isinstance(limit, (int, float)) and not isinstance(limit, bool) and math.isfinite(limit) and limit >= 0:
+        return int(limit)
+    raise ParameterError(
+        say(
+            "{what} must be a number of bytes of 0 or more, or a text such as '1GB' or '512 MiB', got {given}",
+            what=what,
+            given=shown(limit),
+        )
+    )
 
 
 def check_number(number: Any, what: str, low: float, high: float) -> None:
@@ -250,7 +304,9 @@ def check_number(number: Any, what: str, low: float, high: float) -> None:
     is_scalar = type(number).__module__ == "numpy" and number.ndim == 0 and number.dtype.kind in "iuf"
     is_number = is_scalar or (isinstance(number, (int, float)) and not isinstance(number, bool))
     if not is_number or not low <= number <= high:
-        raise ParameterError(f"{what} must be in {low}..{high}, got {shown(number)}")
+        raise ParameterError(
+            say("{what} must be in {low}..{high}, got {given}", what=what, low=low, high=high, given=shown(number))
+        )
 
 
 def check_whole(number: Any, what: str, low: int) -> int:
@@ -259,13 +315,14 @@ def check_whole(number: Any, what: str, low: int) -> int:
     Raises:
         ParameterError: anything else.
     """
-    wanted = f"{what} must be a whole number of {low} or more, got {shown(number)}"
     try:
-        whole = operator.index(number)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(wanted) from error
-    if isinstance(number, bool) or whole < low:
-        raise ParameterError(wanted)
+        whole = None if isinstance(number, bool) else operator.index(number)
+    except (TypeError, ValueError):
+        whole = None
+    if whole is None or whole < low:
+        raise ParameterError(
+            say("{what} must be a whole number of {low} or more, got {given}", what=what, low=low, given=shown(number))
+        )
     return whole
 
 
@@ -275,13 +332,19 @@ def check_example(example: Any, count: int) -> int:
     Raises:
         InputError: no whole number, or not so many inputs.
     """
-    allowed = f"example must be in 0..{count - 1} (the trace holds {count} inputs), got {shown(example)}"
     try:
-        number = operator.index(example)
-    except (TypeError, ValueError) as error:
-        raise InputError(allowed) from error
-    if isinstance(example, bool) or not 0 <= number < count:
-        raise InputError(allowed)
+        number = None if isinstance(example, bool) else operator.index(example)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or not 0 <= number < count:
+        raise InputError(
+            say(
+                "example must be in 0..{last} (the trace holds {count} inputs), got {given}",
+                last=count - 1,
+                count=count,
+                given=shown(example),
+            )
+        )
     return number
 
 
@@ -308,7 +371,7 @@ def check_text(text: Any, what: str) -> str:
         ParameterError: anything else.
     """
     if not isinstance(text, str):
-        raise ParameterError(f"{what} must be a text, got {shown(text)}")
+        raise ParameterError(say("{what} must be a text, got {given}", what=what, given=shown(text)))
     return text
 
 
@@ -324,19 +387,20 @@ def as_kwargs(kwargs: Any) -> dict[str, Any]:
     if kwargs is None:
         return {}
     if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
-        raise InputError(f"kwargs must be a mapping from argument names to values, got {shown(kwargs)}")
+        raise InputError(
+            say("kwargs must be a mapping from argument names to values, got {given}", given=shown(kwargs))
+        )
     return dict(kwargs)
 
 
-def check_tensor(given: Any, what: str, axes: int = 0) -> torch.Tensor:
-    """A tensor of at least so many axes.
+def check_tensor(given: Any, what: str) -> torch.Tensor:
+    """A tensor.
 
     Raises:
         InputError: anything else.
     """
-    if not isinstance(given, torch.Tensor) or given.ndim < axes:
-        wanted = f"a tensor of {axes} or more axes" if axes else "a tensor"
-        raise InputError(f"{what} must be {wanted}, got {shown(given)}")
+    if not isinstance(given, torch.Tensor):
+        raise InputError(say("{what} must be a tensor, got {given}", what=what, given=shown(given)))
     return given
 
 
@@ -347,9 +411,16 @@ def check_batches(values: Any) -> Mapping[str, torch.Tensor]:
         InputError: no mapping, an empty one, something that is no batch.
     """
     if not isinstance(values, Mapping) or not values:
-        raise InputError(f"values must be a mapping from names of inputs or layers to batches, got {shown(values)}")
+        raise InputError(
+            say("values must be a mapping from names of inputs or layers to batches, got {given}", given=shown(values))
+        )
     for name, batch in values.items():
-        check_tensor(batch, f"values for {name!r}", axes=1)
+        if not isinstance(batch, torch.Tensor) or batch.ndim == 0:
+            raise InputError(
+                say(
+                    "values for {name!r} must be a tensor of 1 or more axes, got {given}", name=name, given=shown(batch)
+                )
+            )
     return values
 
 
@@ -363,12 +434,14 @@ def check_is(given: Any, kind: type, wanted: str) -> None:
         ParameterError: it is of another kind.
     """
     if not isinstance(given, kind):
-        raise ParameterError(f"{wanted}; got {shown(given)}")
+        raise ParameterError(say("{wanted}; got {given}", wanted=wanted, given=shown(given)))
 
 
-def refuse_copy(what: str) -> CopyError:
-    """The error for something that holds an autograd graph and is about to be copied or pickled."""
+def refuse_copy() -> CopyError:
+    """The error for a trace, which holds an autograd graph, that is about to be copied or pickled."""
     return CopyError(
-        f"a {what} cannot be copied or pickled: it holds the autograd graph of one pass; "
-        "keep what you need of it (trace.activation(...), attribution.values), or record again where you need it"
+        say(
+            "a trace cannot be copied or pickled: it holds the autograd graph of one pass; "
+            "keep what you need of it (trace.activation(...), attribution.values), or record again where you need it"
+        )
     )

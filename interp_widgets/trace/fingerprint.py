@@ -8,6 +8,7 @@ import torch
 
 from interp_widgets.trace.contents import Contents
 from interp_widgets.trace.subject import Subject, version_of
+from interp_widgets.words import say
 
 __all__ = ["Fingerprint"]
 
@@ -53,7 +54,7 @@ class Fingerprint:
             if found is not None:
                 return found
         if self._subject.kinds_now() != self._kinds:
-            return "the class of a module"
+            return say("the class of a module")
         changes = self._held.changes(self._subject.stored)
         return changes[0] if changes else None
 

@@ -17,6 +17,7 @@ from interp_widgets.trace.outputs import Outputs
 from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.target import Target, Values
 from interp_widgets.trace.values import Edge, Site
+from interp_widgets.words import say
 
 __all__ = ["Gradients"]
 
@@ -89,9 +90,20 @@ class Gradients:
 
     def _check_score(self, score: torch.Tensor, target: Target) -> None:
         if score.is_complex():
-            raise TargetError(f"the score of {target} is complex; a target must be real: explain its absolute value")
+            raise TargetError(
+                say(
+                    "the score of {target} is complex; a target must be real: explain its absolute value", target=target
+                )
+            )
         if not math.isfinite(score.item()):
-            raise NonFiniteError(f"the score of {target} is {score.item()}{self._tape.nonfinite_origin()}")
+            raise NonFiniteError(
+                say(
+                    "the score of {target} is {score}{origin}",
+                    target=target,
+                    score=score.item(),
+                    origin=self._tape.nonfinite_origin(),
+                )
+            )
 
     # Gradients
 
@@ -132,13 +144,16 @@ class Gradients:
             GradientError: no gradient exists there.
         """
         first = min(site.index for site in sites)
-        self._tape.check_fresh("a gradient", read=self._tape.parameters_behind(first))
+        self._tape.check_fresh(say("a gradient"), read=self._tape.parameters_behind(first))
         edges = [self._edge(site) for site in sites]
         seeds = self.seed(target)[1]
         if not seeds:
             raise GradientError(
-                f"the score of {target} has no gradient: the model's output was computed without autograd "
-                "(torch.no_grad(), detach() or an integer operation inside its forward)"
+                say(
+                    "the score of {target} has no gradient: the model's output was computed without autograd "
+                    "(torch.no_grad(), detach() or an integer operation inside its forward)",
+                    target=target,
+                )
             )
         nodes = list(OrderedDict.fromkeys(edge.node for edge in edges))
         try:
@@ -153,10 +168,14 @@ class Gradients:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            self._tape.check_fresh("a gradient")  # a training step while it was computed
-            kind = type(self._tape.model).__name__
+            self._tape.check_fresh(say("a gradient"))  # a training step while it was computed
             raise GradientError(
-                f"autograd cannot go back from the score of {target} through this {kind}: {error}"
+                say(
+                    "autograd cannot go back from the score of {target} through this {kind}: {error}",
+                    target=target,
+                    kind=type(self._tape.model).__name__,
+                    error=error,
+                )
             ) from error
         self.backward_passes += 1
         by_node = dict(zip(nodes, found, strict=True))
@@ -193,13 +212,27 @@ class Gradients:
         if value.edge is not None:
             return value.edge
         if not (value.dtype.is_floating_point or value.dtype.is_complex):
-            kind = str(value.dtype).removeprefix("torch.")
-            reason = f"its values are {kind}; only floating-point values have a gradient"
-        elif value.no_grad:
-            reason = "it was computed under torch.no_grad() inside the model's forward"
-        else:
-            reason = "autograd does not follow it back to the input (a constant, or behind detach())"
-        raise GradientError(f"no gradient at {site.name!r}: {reason}")
+            raise GradientError(
+                say(
+                    "no gradient at {site!r}: its values are {kind}; only floating-point values have a gradient",
+                    site=site.name,
+                    kind=str(value.dtype).removeprefix("torch."),
+                )
+            )
+        if value.no_grad:
+            raise GradientError(
+                say(
+                    "no gradient at {site!r}: it was computed under torch.no_grad() inside the model's forward",
+                    site=site.name,
+                )
+            )
+        raise GradientError(
+            say(
+                "no gradient at {site!r}: autograd does not follow it back to the input "
+                "(a constant, or behind detach())",
+                site=site.name,
+            )
+        )
 
     # The budget
 

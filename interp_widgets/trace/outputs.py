@@ -11,6 +11,7 @@ from interp_widgets.errors import TargetError
 from interp_widgets.trace.axes.axes import Axes
 from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.values import map_structure
+from interp_widgets.words import say
 
 __all__ = ["Outputs"]
 
@@ -58,8 +59,10 @@ class Outputs:
         """Name of the site of the class scores; see ``Trace.logits_site``."""
         if self._logits is None:
             raise TargetError(
-                "the model's output has no tensor of class scores, so a class cannot be the target: "
-                "give target_output= to record, or a function of the output as target"
+                say(
+                    "the model's output has no tensor of class scores, so a class cannot be the target: "
+                    "give target_output= to record, or a function of the output as target"
+                )
             )
         return self._logits
 

@@ -19,6 +19,7 @@ from interp_widgets.trace.names import SiteName
 from interp_widgets.trace.outputs import Outputs
 from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.target import Recorded, Target, Values
+from interp_widgets.words import say
 
 __all__ = ["Again", "Passes", "Probe"]
 
@@ -104,7 +105,7 @@ class Passes:
     @contextmanager
     def lent(self, example: int, *, itself: bool) -> Iterator[tuple[nn.Module, Any]]:
         """The model and one recorded input, for code that runs it by itself; see ``Trace.lent``."""
-        self._tape.check_fresh("another pass", read=self._tape.memory)
+        self._tape.check_fresh(say("another pass"), read=self._tape.memory)
         inputs = {name: self._repeated(name, 1, example) for name in self._tape.inputs}
         with self._again.lend(inputs, itself=itself) as found:
             yield found
@@ -249,18 +250,18 @@ class Passes:
         self, values: Mapping[str, torch.Tensor], example: int
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """All inputs, and the values at other sites, for a pass over a batch."""
-        self._tape.check_fresh("another pass", read=self._tape.memory)
+        self._tape.check_fresh(say("another pass"), read=self._tape.memory)
         named = {self._tape.site(layer).name: value for layer, value in check_batches(values).items()}
         example = check_example(example, self._axes.examples)
         counts = {len(value) for value in named.values()}
         if len(counts) != 1:
-            raise InputError(f"values must be batches of one length, got lengths {sorted(counts)}")
+            raise InputError(say("values must be batches of one length, got lengths {lengths}", lengths=sorted(counts)))
         (count,) = counts
         for name, value in named.items():
             named[name] = self._fitting(name, value)
         if not self._axes.is_batch:
             if count != 1:
-                raise InputError("this model's inputs have no batch axis: give a batch of one value")
+                raise InputError(say("this model's inputs have no batch axis: give a batch of one value"))
             named = {name: value[0] for name, value in named.items()}
         inputs = {name: named.pop(name) if name in named else None for name in self._tape.inputs}
         filled = {
@@ -274,7 +275,14 @@ class Passes:
         shape = site.shape[1 if self._axes.is_batch else 0 :]
         if value.shape[1:] != shape:
             wanted = ", ".join(("B", *map(str, shape)))
-            raise InputError(f"values for {name!r} must have shape ({wanted}), got {tuple(value.shape)}")
+            raise InputError(
+                say(
+                    "values for {name!r} must have shape ({wanted}), got {given}",
+                    name=name,
+                    wanted=wanted,
+                    given=tuple(value.shape),
+                )
+            )
         return value.to(device=self._device(name), dtype=site.dtype)
 
     def _repeated(self, name: str, count: int, example: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from interp_widgets.errors import InputError, ModelError, TargetError
-from interp_widgets.trace.arguments import as_bytes, as_kwargs, as_names, check_count, plain_module
+from interp_widgets.trace.arguments import as_bytes, as_kwargs, as_names, check_count, plain_module, shown
 from interp_widgets.trace.calls import Calls
 from interp_widgets.trace.device import fitted
 from interp_widgets.trace.fingerprint import Fingerprint
@@ -27,6 +27,7 @@ from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.trace import Recording, Trace
 from interp_widgets.trace.values import map_structure, tensors_in
 from interp_widgets.trace.watcher import Watcher
+from interp_widgets.words import say
 
 __all__ = ["record"]
 
@@ -81,14 +82,19 @@ def record(
     model = plain_module(model)
     if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
         raise ModelError(
-            f"this {type(model).__name__} has lazy modules and has not been run yet, so it has no weights to explain: "
-            "call it once on an input first"
+            say(
+                "this {kind} has lazy modules and has not been run yet, so it has no weights to explain: "
+                "call it once on an input first",
+                kind=type(model).__name__,
+            )
         )
     limit, options = as_bytes(memory_limit), as_kwargs(kwargs)
     if not any(True for _ in tensors_in((inputs, options))):
         raise InputError(
-            f"inputs must hold at least one tensor, got {type(inputs).__name__}: "
-            "give a tensor, a tuple, a dict or a list of tensors"
+            say(
+                "inputs must hold at least one tensor, got {kind}: give a tensor, a tuple, a dict or a list of tensors",
+                kind=type(inputs).__name__,
+            )
         )
     names = {"class_names": as_names(class_names), "feature_names": as_names(feature_names, "feature_names")}
     modes = None if evaluation else {path: module.training for path, module in model.named_modules()}
@@ -174,10 +180,7 @@ class Pass:
                 fingerprint.take_back()  # what the closure did to the user's own modules
                 raise
             except Exception as error:
-                where = f"in layer {recorder.failed!r}" if recorder.failed else "in the model's own forward"
-                error.add_note(
-                    f"interp_widgets: raised {where} while {type(model).__name__} was recorded on {_describe(inputs)}"
-                )
+                error.add_note(_where(recorder.failed, type(model).__name__, _describe(inputs)))
                 raise
             finally:
                 random.put_back(drawn=recorder.drawn)
@@ -280,6 +283,22 @@ class Pass:
         return subject.devices | {tensor.device for _, tensor in tensors_in(inputs)}
 
 
+def _where(layer: str, model: str, inputs: str) -> str:
+    """The note on an error of the model's own, with the layer that raised it, empty for the model's own code."""
+    if layer:
+        return say(
+            "interp_widgets: raised in layer {layer!r} while {model} was recorded on {inputs}",
+            layer=layer,
+            model=model,
+            inputs=inputs,
+        )
+    return say(
+        "interp_widgets: raised in the model's own forward while {model} was recorded on {inputs}",
+        model=model,
+        inputs=inputs,
+    )
+
+
 def _call(model: nn.Module, inputs: Any, kwargs: dict[str, Any]) -> Any:
     if isinstance(inputs, tuple):
         return model(*inputs, **kwargs)
@@ -343,7 +362,11 @@ def _select(output: Any, selector: OutputSelector) -> torch.Tensor | None:
             )
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
             raise TargetError(
-                f"target_output={selector!r} does not select from the model's output: {_describe(output)}"
+                say(
+                    "target_output={selector!r} does not select from the model's output: {output}",
+                    selector=selector,
+                    output=_describe(output),
+                )
             ) from error
     elif isinstance(output, torch.Tensor):
         chosen = output
@@ -355,7 +378,7 @@ def _select(output: Any, selector: OutputSelector) -> torch.Tensor | None:
         floats = [tensor for _, tensor in tensors_in(output) if tensor.is_floating_point() or tensor.is_complex()]
         chosen = next(iter(named.values()), floats[0] if floats else None)
     if selector is not None and not isinstance(chosen, torch.Tensor):
-        raise TargetError(f"target_output must select a tensor, got {type(chosen).__name__}")
+        raise TargetError(say("target_output must select a tensor, got {kind}", kind=type(chosen).__name__))
     return chosen if isinstance(chosen, torch.Tensor) and chosen.ndim > 0 else None
 
 
@@ -371,8 +394,10 @@ def _before_softmax(recorder: Recorder, index: int) -> int:
 
 def _describe(structure: Any) -> str:
     if isinstance(structure, torch.Tensor):
-        return f"a {str(structure.dtype).removeprefix('torch.')} tensor of shape {tuple(structure.shape)}"
+        return shown(structure)
+    kind = type(structure).__name__
     parts = [f"{path} {tuple(tensor.shape)}" for path, tensor in tensors_in(structure)]
-    return f"{type(structure).__name__} with " + (
-        ", ".join(parts[:6]) + (", ..." if len(parts) > 6 else "") if parts else "no tensor"
-    )
+    if not parts:
+        return say("{kind} with no tensor", kind=kind)
+    listed = ", ".join(parts[:6]) + (", ..." if len(parts) > 6 else "")
+    return say("{kind} with {parts}", kind=kind, parts=listed)

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from interp_widgets.errors import ClosedError, LayerError, NonFiniteError, OverwrittenError, StaleError, did_you_mean
+from interp_widgets.errors import ClosedError, LayerError, NonFiniteError, OverwrittenError, StaleError
 from interp_widgets.trace.arguments import other_path, shown
 from interp_widgets.trace.axes.labels import LayoutReader
 from interp_widgets.trace.fingerprint import Fingerprint
 from interp_widgets.trace.names import SiteName
 from interp_widgets.trace.values import Operation, Ref, Site, Value, map_structure, tensors_in
+from interp_widgets.words import did_you_mean, say
 
 __all__ = ["Made", "Sites", "Tape"]
 
@@ -96,7 +97,12 @@ class Tape:
         if not isinstance(layer, str):
             example = next(iter(self._layers), "input")
             raise LayerError(
-                f"layer must be a module path such as {example!r}, got {shown(layer)} ({type(layer).__name__})"
+                say(
+                    "layer must be a module path such as {example!r}, got {given} ({kind})",
+                    example=example,
+                    given=shown(layer),
+                    kind=type(layer).__name__,
+                )
             )
         if layer in self._layers:
             return self.sites[self._layers[layer]]
@@ -113,10 +119,29 @@ class Tape:
     def _unknown_layer(self, layer: str) -> str:
         names = self.layers
         listed = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-        listing = f"Recorded: {listed} ({len(names)} in all: trace.layers)"
         if layer in dict(self.model.named_modules()):
-            return f"layer {layer!r} is in the model but did not run, or returned no tensor, in this pass. {listing}"
-        return f"layer {layer!r} was not recorded{did_you_mean(layer, names) or '.'} {listing}"
+            return say(
+                "layer {layer!r} is in the model but did not run, or returned no tensor, in this pass. "
+                "Recorded: {listed} ({count} in all: trace.layers)",
+                layer=layer,
+                listed=listed,
+                count=len(names),
+            )
+        hint = did_you_mean(layer, names)
+        if hint:
+            return say(
+                "layer {layer!r} was not recorded{hint} Recorded: {listed} ({count} in all: trace.layers)",
+                layer=layer,
+                hint=hint,
+                listed=listed,
+                count=len(names),
+            )
+        return say(
+            "layer {layer!r} was not recorded. Recorded: {listed} ({count} in all: trace.layers)",
+            layer=layer,
+            listed=listed,
+            count=len(names),
+        )
 
     @cached_property
     def names(self) -> dict[int, str]:
@@ -143,11 +168,14 @@ class Tape:
         self.check_open()
         value = self.values[index]
         if value.tensor is None:
-            return self._recompute(value, name or f"value {index}")
+            return self._recompute(value, name or say("value {index}", index=index))
         if value.version >= 0 and value.tensor._version != value.version:
             raise OverwrittenError(
-                f"the recorded value of {name!r} was overwritten after the recording, "
-                "its memory was written in place: it cannot be trusted, record again"
+                say(
+                    "the recorded value of {name!r} was overwritten after the recording, "
+                    "its memory was written in place: it cannot be trusted, record again",
+                    name=name,
+                )
             )
         return value.tensor
 
@@ -155,8 +183,10 @@ class Tape:
         """Repeat the operation whose result was overwritten; its inputs are there, or are computed again in turn."""
         operation = value.operation
         if operation is None:
-            raise OverwrittenError(f"the value of {name!r} was overwritten and cannot be computed again: record again")
-        self.check_fresh(f"the value of {name!r}", read=self._read_by(operation))
+            raise OverwrittenError(
+                say("the value of {name!r} was overwritten and cannot be computed again: record again", name=name)
+            )
+        self.check_fresh(say("the value of {name!r}", name=name), read=self._read_by(operation))
         args, kwargs = map_structure(lambda ref: self.value(ref.index, name), (operation.args, operation.kwargs), Ref)
         if operation.writes:
             args = (args[0].clone(), *args[1:])
@@ -190,7 +220,11 @@ class Tape:
         changed = self._fingerprint.changed() or self._fingerprint.written(read)
         if changed is not None:
             raise StaleError(
-                f"{what} cannot be taken from this trace: {changed!r} has changed since the recording; record again"
+                say(
+                    "{what} cannot be taken from this trace: {changed!r} has changed since the recording; record again",
+                    what=what,
+                    changed=changed,
+                )
             )
 
     @property
@@ -226,7 +260,7 @@ class Tape:
             ClosedError: it is closed.
         """
         if self.closed:
-            raise ClosedError("this trace is closed: record again")
+            raise ClosedError(say("this trace is closed: record again"))
 
     def first_nonfinite(self) -> str | None:
         """The first layer whose output holds a NaN or an infinity, ``None`` if there is none."""
@@ -244,12 +278,12 @@ class Tape:
             NonFiniteError: it holds a NaN or an infinity.
         """
         if not bool(torch.isfinite(tensor).all()):
-            raise NonFiniteError(f"{what} is not finite{self.nonfinite_origin()}")
+            raise NonFiniteError(say("{what} is not finite{origin}", what=what, origin=self.nonfinite_origin()))
 
     def nonfinite_origin(self) -> str:
         """Where a NaN or an infinity comes from, as the end of a sentence."""
         first = self.first_nonfinite()
-        return f": NaN or infinity first appears at {first!r}" if first else ""
+        return say(": NaN or infinity first appears at {first!r}", first=first) if first else ""
 
     def storages(self, tensors: Iterable[torch.Tensor] = ()) -> dict[int, int]:
         """Bytes of each piece of memory that the recorded values, and some other tensors, lie in."""

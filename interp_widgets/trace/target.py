@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import nn
 
-from interp_widgets.errors import TargetError, did_you_mean
+from interp_widgets.errors import TargetError
 from interp_widgets.trace.arguments import shown
+from interp_widgets.words import did_you_mean, say
 
 __all__ = [
     "ClassScore",
@@ -151,7 +152,14 @@ class ClassScore(Target):
         classes = logits.shape[1] if logits.ndim > 1 else logits.numel()
         index = _index_of(self.index, None)
         if not 0 <= index < classes:
-            raise TargetError(f"target must be in 0..{classes - 1} (the model has {classes} classes), got {index}")
+            raise TargetError(
+                say(
+                    "target must be in 0..{last} (the model has {classes} classes), got {index}",
+                    last=classes - 1,
+                    classes=classes,
+                    index=index,
+                )
+            )
         if logits.ndim <= 1:
             return logits.reshape(-1)[index : index + 1]
         scores = logits.select(1, index)  # (N, ...)
@@ -181,14 +189,16 @@ class Contrast(Target):
     def __init__(self, a: int | str, b: int | str, weight: float = 1.0) -> None:
         object.__setattr__(self, "a", _class(a, "Contrast"))
         object.__setattr__(self, "b", _class(b, "Contrast"))
-        object.__setattr__(self, "weight", _finite(weight, "the weight of a Contrast"))
+        object.__setattr__(self, "weight", _weight(weight))
 
     def each(self, values: Values) -> torch.Tensor:
         return ClassScore(self.a).each(values) - self.weight * ClassScore(self.b).each(values)
 
     def label(self, names: Names) -> str:
-        share = "" if self.weight == 1 else f", by {self.weight:.0%}"
-        return f"{_name_of(self.a, names)} rather than {_name_of(self.b, names)}{share}"
+        a, b = _name_of(self.a, names), _name_of(self.b, names)
+        if self.weight == 1:
+            return say("{a} rather than {b}", a=a, b=b)
+        return say("{a} rather than {b}, by {weight:.0%}", a=a, b=b, weight=self.weight)
 
     def numbered(self, names: Names) -> Target:
         return Contrast(_index_of(self.a, names), _index_of(self.b, names), self.weight)
@@ -206,10 +216,14 @@ class ClassSum(Target):
 
     def __init__(self, indices: Iterable[int | str]) -> None:
         if not _is_sequence(indices):
-            raise TargetError(f"ClassSum takes a sequence of classes, such as (3, 5), got {shown(indices)}")
+            raise TargetError(
+                say("ClassSum takes a sequence of classes, such as (3, 5), got {given}", given=shown(indices))
+            )
         classes = tuple(_class(index, "ClassSum") for index in indices)
         if not classes:
-            raise TargetError(f"ClassSum needs at least one class, such as ClassSum((3, 5)), got {shown(indices)}")
+            raise TargetError(
+                say("ClassSum needs at least one class, such as ClassSum((3, 5)), got {given}", given=shown(indices))
+            )
         object.__setattr__(self, "indices", classes)
 
     @classmethod
@@ -220,10 +234,18 @@ class ClassSum(Target):
             TargetError: the model has not so many classes.
         """
         if not hasattr(trace, "class_count"):
-            raise TargetError(f"ClassSum.top takes a trace and a count, got {shown(trace)}")
-        number, classes = _whole(count, "count"), trace.class_count
+            raise TargetError(say("ClassSum.top takes a trace and a count, got {given}", given=shown(trace)))
+        if not _is_whole(count):
+            raise TargetError(say("count must be a whole number, got {given}", given=shown(count)))
+        number, classes = int(count), trace.class_count
         if not 1 <= number <= classes:
-            raise TargetError(f"count must be in 1..{classes} (the model's classes), got {shown(count)}")
+            raise TargetError(
+                say(
+                    "count must be in 1..{classes} (the model's classes), got {given}",
+                    classes=classes,
+                    given=shown(count),
+                )
+            )
         return cls(trace.probabilities[0].topk(number).indices.tolist())
 
     def each(self, values: Values) -> torch.Tensor:
@@ -245,9 +267,15 @@ class SiteScore(Target):
 
     def __post_init__(self) -> None:
         if not isinstance(self.site, str):
-            raise TargetError(f"the site of a SiteScore is a name such as 'layer4.2', got {shown(self.site)}")
+            raise TargetError(
+                say("the site of a SiteScore is a name such as 'layer4.2', got {given}", given=shown(self.site))
+            )
         if self.channel is not None:
-            object.__setattr__(self, "channel", _whole(self.channel, "the channel of a SiteScore"))
+            if not _is_whole(self.channel):
+                raise TargetError(
+                    say("the channel of a SiteScore must be a whole number, got {given}", given=shown(self.channel))
+                )
+            object.__setattr__(self, "channel", int(self.channel))
 
     def each(self, values: Values) -> torch.Tensor:
         chosen = self._chosen(values)
@@ -264,13 +292,21 @@ class SiteScore(Target):
         channels = tensor.shape[axis] if tensor.ndim else 1
         if not 0 <= self.channel < channels:
             raise TargetError(
-                f"channel must be in 0..{channels - 1} ({self.site!r} has {channels} channels), got {self.channel}"
+                say(
+                    "channel must be in 0..{last} ({site!r} has {channels} channels), got {channel}",
+                    last=channels - 1,
+                    site=self.site,
+                    channels=channels,
+                    channel=self.channel,
+                )
             )
         return tensor.select(axis, self.channel) if tensor.ndim else tensor
 
     def label(self, names: Names) -> str:
         del names  # a unit is no class
-        return self.site if self.channel is None else f"channel {self.channel} of {self.site}"
+        if self.channel is None:
+            return self.site
+        return say("channel {channel} of {site}", channel=self.channel, site=self.site)
 
 
 @dataclass(frozen=True)
@@ -283,11 +319,13 @@ class OutputScore(Target):
 
     def __post_init__(self) -> None:
         if isinstance(self.function, type) or not callable(self.function):
-            raise TargetError(f"OutputScore takes a function of the model's output, got {shown(self.function)}")
+            raise TargetError(
+                say("OutputScore takes a function of the model's output, got {given}", given=shown(self.function))
+            )
         _hashable(self.function)
 
     def each(self, values: Values) -> torch.Tensor:
-        return _scalar(self.function(values.output), "a target function").reshape(1)
+        return _scalar(self.function(values.output)).reshape(1)
 
     def label(self, names: Names) -> str:
         del names  # a function says by its own name what it is
@@ -338,8 +376,12 @@ def _made_of(given: Any) -> Target:
         if callable(given) and not isinstance(given, nn.Module):
             return OutputScore(given)
     raise TargetError(
-        "target must be a class index, a class name, a target object or a function of the output, "
-        f"got {shown(given)} ({type(given).__name__})"
+        say(
+            "target must be a class index, a class name, a target object or a function of the output, "
+            "got {given} ({kind})",
+            given=shown(given),
+            kind=type(given).__name__,
+        )
     )
 
 
@@ -347,21 +389,39 @@ def _hashable(given: Any) -> Any:
     try:
         hash(given)
     except TypeError as error:
-        raise TargetError(f"a target must be hashable, because results are kept by it, got {shown(given)}") from error
+        raise TargetError(
+            say("a target must be hashable, because results are kept by it, got {given}", given=shown(given))
+        ) from error
     return given
 
 
-def _scalar(score: Any, what: str) -> torch.Tensor:
-    """A tensor with one element, as ``()``."""
-    if not isinstance(score, torch.Tensor) or score.numel() != 1:
-        shown = tuple(score.shape) if isinstance(score, torch.Tensor) else type(score).__name__
-        raise TargetError(f"{what} must return a tensor with one element, got {shown}: sum or select first")
-    return score.reshape(())
+def _scalar(score: Any, method: str = "") -> torch.Tensor:
+    """A tensor with one element, as ``()``; ``method`` names what returned it, where it was not a function."""
+    if isinstance(score, torch.Tensor) and score.numel() == 1:
+        return score.reshape(())
+    given = tuple(score.shape) if isinstance(score, torch.Tensor) else type(score).__name__
+    if method:
+        raise TargetError(
+            say(
+                "{method} must return a tensor with one element, got {given}: sum or select first",
+                method=method,
+                given=given,
+            )
+        )
+    raise TargetError(
+        say("a target function must return a tensor with one element, got {given}: sum or select first", given=given)
+    )
 
 
 def _class(index: Any, where: str) -> Any:
     """A class as a target keeps it: a name or a whole number."""
-    return str(index) if isinstance(index, str) else _whole(index, f"a class of {where}", "an index or a class name")
+    if isinstance(index, str):
+        return str(index)
+    if not _is_whole(index):
+        raise TargetError(
+            say("a class of {where} must be an index or a class name, got {given}", where=where, given=shown(index))
+        )
+    return int(index)
 
 
 def _is_whole(number: Any) -> bool:
@@ -385,16 +445,10 @@ def _is_sequence(given: Any) -> bool:
     return isinstance(given, Iterable)
 
 
-def _whole(number: Any, what: str, allowed: str = "a whole number") -> int:
-    if not _is_whole(number):
-        raise TargetError(f"{what} must be {allowed}, got {shown(number)}")
-    return int(number)
-
-
-def _finite(number: Any, what: str) -> float:
+def _weight(number: Any) -> float:
     is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
     if not is_number or not abs(number) <= sys.float_info.max:
-        raise TargetError(f"{what} must be a finite number, got {shown(number)}")
+        raise TargetError(say("the weight of a Contrast must be a finite number, got {given}", given=shown(number)))
     return float(number)
 
 
@@ -404,12 +458,20 @@ def _index_of(name: int | str, names: Names) -> int:
         return name
     if names is None:
         raise TargetError(
-            f"target {name!r} is a class name, but the trace has no class names: "
-            "give class_names= to record, or an index"
+            say(
+                "target {name!r} is a class name, but the trace has no class names: "
+                "give class_names= to record, or an index",
+                name=name,
+            )
         )
     if name not in names:
         raise TargetError(
-            f"no class is named {name!r}{did_you_mean(name, names)} ({len(names)} classes: trace.class_names)"
+            say(
+                "no class is named {name!r}{hint} ({count} classes: trace.class_names)",
+                name=name,
+                hint=did_you_mean(name, names),
+                count=len(names),
+            )
         )
     return names.index(name)
 
@@ -417,4 +479,4 @@ def _index_of(name: int | str, names: Names) -> int:
 def _name_of(index: int | str, names: Names) -> str:
     if isinstance(index, str):
         return index
-    return str(names[index]) if names is not None and index < len(names) else f"class {index}"
+    return str(names[index]) if names is not None and index < len(names) else say("class {index}", index=index)

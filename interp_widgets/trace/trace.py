@@ -384,7 +384,7 @@ class Trace:
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        raise refuse_copy("trace")
+        raise refuse_copy()
 
     def __repr__(self) -> str:
         if self.closed:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from interp_widgets import zoo
-from interp_widgets.errors import ParameterError, did_you_mean
+from interp_widgets.errors import ParameterError
 from interp_widgets.evaluation.agreement import disagreement, rank_correlations
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.inputs import Preprocess
@@ -31,7 +31,7 @@ from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.views.map import SIDE, MapView
 from interp_widgets.widgets.views.status_bar import StatusBar, in_words
-from interp_widgets.words import say
+from interp_widgets.words import did_you_mean, say
 
 __all__ = ["Comparison", "compare"]
 

@@ -9,9 +9,9 @@ from urllib.parse import urlparse
 
 import torch
 
-from interp_widgets.errors import DownloadError, ZooError, did_you_mean
+from interp_widgets.errors import DownloadError, ZooError
 from interp_widgets.inputs import Preprocess
-from interp_widgets.words import say
+from interp_widgets.words import did_you_mean, say
 from interp_widgets.zoo.entry import ZooEntry
 
 if TYPE_CHECKING:

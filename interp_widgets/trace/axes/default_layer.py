@@ -8,6 +8,7 @@ from torch import nn
 
 from interp_widgets.errors import LayoutError
 from interp_widgets.trace.values import Site
+from interp_widgets.words import say
 
 __all__ = ["Layers", "choose"]
 
@@ -43,9 +44,11 @@ def choose(trace: Layers) -> str:
     spatial = [layer for layer in trace.layers if _tells_where(trace, layer)]
     if not spatial:
         raise LayoutError(
-            f"no layer of this {type(trace.model).__name__} has maps "
-            "(an output with height and width that the result depends on), "
-            "so there is no default layer; a method on the input, such as Gradient, needs none"
+            say(
+                "no layer of this {kind} has maps (an output with height and width that the result depends on), "
+                "so there is no default layer; a method on the input, such as Gradient, needs none",
+                kind=type(trace.model).__name__,
+            )
         )
     nested = any("." in layer for layer in spatial)
     trunk = [layer for layer in spatial if not (nested and _in_head(trace, layer))] or spatial

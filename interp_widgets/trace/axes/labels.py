@@ -22,6 +22,7 @@ import torch
 from interp_widgets.errors import LayoutError
 from interp_widgets.trace.axes.layout import Layout
 from interp_widgets.trace.values import Operation, Ref, Site, Value
+from interp_widgets.words import say
 
 __all__ = ["Labels", "LayoutReader", "Tokens"]
 
@@ -506,8 +507,12 @@ class LayoutReader:
         found = self.layout(site.index)
         if found is None:
             raise LayoutError(
-                f"no axis of {site.name!r} (shape {site.shape}) is known to be height or width; "
-                "say what its axes are with trace.set_layout(layer, 'NCHW')"
+                say(
+                    "no axis of {name!r} (shape {shape}) is known to be height or width; "
+                    "say what its axes are with trace.set_layout(layer, 'NCHW')",
+                    name=site.name,
+                    shape=site.shape,
+                )
             )
         return found
 
@@ -515,7 +520,13 @@ class LayoutReader:
         """Take a layout from the user instead of the tape."""
         if len(layout.axes) != len(site.shape):
             raise LayoutError(
-                f"layout {layout.axes} has {len(layout.axes)} axes, but {site.name!r} has shape {site.shape}"
+                say(
+                    "layout {axes} has {count} axes, but {name!r} has shape {shape}",
+                    axes=layout.axes,
+                    count=len(layout.axes),
+                    name=site.name,
+                    shape=site.shape,
+                )
             )
         self._overrides[site.index] = layout if layout.grid else Layout(layout.axes, size=site.shape)
 

@@ -11,6 +11,7 @@ import torch
 
 from interp_widgets.errors import LayoutError
 from interp_widgets.trace.arguments import shown
+from interp_widgets.words import say
 
 __all__ = ["Layout"]
 
@@ -36,10 +37,21 @@ class Layout:
     def __post_init__(self) -> None:
         _check_letters(self.axes)
         if type(self.grid) is not tuple or not all(type(side) is int and side > 0 for side in self.grid):
-            raise LayoutError(f"the grid of a layout is whole numbers above 0 such as (14, 14), got {shown(self.grid)}")
+            raise LayoutError(
+                say(
+                    "the grid of a layout is whole numbers above 0 such as (14, 14), got {given}",
+                    given=shown(self.grid),
+                )
+            )
         for name, count in (("prefix", self.prefix), ("suffix", self.suffix)):
             if type(count) is not int or count < 0:
-                raise LayoutError(f"the {name} of a layout is a number of tokens of 0 or more, got {shown(count)}")
+                raise LayoutError(
+                    say(
+                        "the {name} of a layout is a number of tokens of 0 or more, got {given}",
+                        name=name,
+                        given=shown(count),
+                    )
+                )
 
     @classmethod
     def parse(cls, axes: str) -> Self:
@@ -52,7 +64,11 @@ class Layout:
         letters = axes.upper()
         if not re.fullmatch(r"[NCTHW1?]+", letters) or any(letters.count(letter) > 1 for letter in "NCTHW"):
             raise LayoutError(
-                f"a layout is written with the letters N, C, T, H, W once each (1 or ? for other axes), got {axes!r}"
+                say(
+                    "a layout is written with the letters N, C, T, H, W once each "
+                    "(1 or ? for other axes), got {axes!r}",
+                    axes=axes,
+                )
             )
         return cls(letters)
 
@@ -87,27 +103,48 @@ class Layout:
             return self.size[self.axes.index("H")], self.size[self.axes.index("W")]
         return None
 
-    def maps(self, tensor: torch.Tensor, name: str = "the tensor") -> torch.Tensor:
+    def maps(self, tensor: torch.Tensor, name: str = "") -> torch.Tensor:
         """``tensor`` as ``(N, C, H, W)``; time is averaged, a missing batch or channel axis has size one.
 
         Raises:
             LayoutError: not a spatial layout, or a tensor of another shape.
         """
-        axes = self.axes
+        axes, name = self.axes, name or say("the tensor")
         if len(axes) != tensor.ndim:
-            raise LayoutError(f"layout {axes} has {len(axes)} axes, but {name} has shape {tuple(tensor.shape)}")
+            raise LayoutError(
+                say(
+                    "layout {axes} has {count} axes, but {name} has shape {shape}",
+                    axes=axes,
+                    count=len(axes),
+                    name=name,
+                    shape=tuple(tensor.shape),
+                )
+            )
         if "L" in axes:
             where = axes.index("L")
             count = math.prod(self.grid)
             if tensor.shape[where] != self.prefix + count + self.suffix:
                 raise LayoutError(
-                    f"{name} has {tensor.shape[where]} tokens; "
-                    f"the layout says {self.prefix} + {self.grid} + {self.suffix}"
+                    say(
+                        "{name} has {count} tokens; the layout says {prefix} + {grid} + {suffix}",
+                        name=name,
+                        count=tensor.shape[where],
+                        prefix=self.prefix,
+                        grid=self.grid,
+                        suffix=self.suffix,
+                    )
                 )
             tensor = tensor.narrow(where, self.prefix, count).unflatten(where, self.grid)  # type: ignore[no-untyped-call]  # torch has no type for it
             axes = axes.replace("L", "THW"[-len(self.grid) :])
         if not ("H" in axes and "W" in axes) or "?" in axes:
-            raise LayoutError(f"{name} has no height and width (axes {self.axes}, shape {tuple(tensor.shape)})")
+            raise LayoutError(
+                say(
+                    "{name} has no height and width (axes {axes}, shape {shape})",
+                    name=name,
+                    axes=self.axes,
+                    shape=tuple(tensor.shape),
+                )
+            )
         for letter in "1T":
             while letter in axes:
                 where = axes.index(letter)
@@ -123,4 +160,6 @@ class Layout:
 
 def _check_letters(axes: Any) -> None:
     if not isinstance(axes, str):
-        raise LayoutError(f"a layout is written with one letter per axis, such as 'NCHW', got {shown(axes)}")
+        raise LayoutError(
+            say("a layout is written with one letter per axis, such as 'NCHW', got {given}", given=shown(axes))
+        )
