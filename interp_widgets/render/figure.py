@@ -31,14 +31,12 @@ def attribution_figure(
         values: ``(H', W')``.
         picture: ``(H, W, 3)`` uint8, or ``None``: then the map stands alone.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import, only when drawn
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from interp_widgets.render.still import StillFigure  # noqa: PLC0415 - slow to import, only when drawn
 
     fonts = families()
     low, high = colour_limits(values, signed=signed)
     high = high if high > low else low + 1.0  # a map of zeros
-    figure = Figure(figsize=(9 if picture is not None else 3.6, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = StillFigure(9 if picture is not None else 3.6, 3.4)
     panels: list[Axes] = list(figure.subplots(1, 1 if picture is None else 3, squeeze=False)[0])
     for panel in panels:
         panel.set_axis_off()
@@ -64,14 +62,12 @@ def bars_figure(values: NDArray[np.float32], names: Sequence[str], *, title: str
     Args:
         values: ``(F,)``; names: one for each, or none at all.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import, only when drawn
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from interp_widgets.render.still import StillFigure  # noqa: PLC0415 - slow to import, only when drawn
 
     fonts = families()
     order = np.argsort(-np.abs(values), kind="stable")[:MOST_BARS]
     shown = [names[i] if names else say("feature {number}", number=i) for i in order]
-    figure = Figure(figsize=(6, 1.2 + 0.24 * len(order)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = StillFigure(6, 1.2 + 0.24 * len(order))
     panel = figure.subplots()
     panel.barh(range(len(order)), values[order], color=[FOR if value >= 0 else AGAINST for value in values[order]])
     panel.set_yticks(range(len(order)), shown, parse_math=False, fontsize=8, fontfamily=fonts)

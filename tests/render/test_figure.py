@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.pylabtools import select_figure_formats
 from PIL import Image
 
 from interp_widgets.render.figure import attribution_figure
@@ -54,3 +57,18 @@ def test_a_class_name_is_text_and_not_a_formula() -> None:
 def test_nothing_is_left_with_pyplot() -> None:
     drawn()
     assert not mpl._pylab_helpers.Gcf.figs  # type: ignore[attr-defined] - where pyplot keeps its figures
+
+
+def test_a_notebook_shows_it_once_with_or_without_pyplots_formatter() -> None:
+    figure, _ = drawn()
+    shell = InteractiveShell()
+    for _ in range(2):
+        found, _ = shell.display_formatter.format(figure)
+        assert Image.open(io.BytesIO(png_of(found["image/png"]))).width > 100
+        assert set(found) == {"text/plain", "image/png"}
+        select_figure_formats(shell, {"png"})
+
+
+def png_of(data: bytes | str) -> bytes:
+    """IPython hands out its own pictures as base64."""
+    return data if isinstance(data, bytes) else base64.b64decode(data)
