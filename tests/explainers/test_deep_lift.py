@@ -104,7 +104,7 @@ def captum_lift(model: nn.Module, image: torch.Tensor, baseline: torch.Tensor, t
     ids=["ReLU", "sigmoid and tanh", "batch norm and ELU"],
 )
 def test_it_agrees_with_captum_where_every_module_runs_once(model: nn.Module, close: Callable[..., None]) -> None:
-    expected = captum_lift(model.eval(), IMAGE, OTHER, 2)
+    expected = captum_lift(model.double().eval(), IMAGE.double(), OTHER.double(), 2)
     close(lifted(model, OTHER, 2).values, expected)
 
 
