@@ -1,4 +1,4 @@
-"""What every test gets: callbacks that raise, a drawing backend without a window, a seed, few threads; one Chromium.
+"""What every test gets: callbacks that raise, drawing without a window, a seed, few threads; one Chromium, one measure.
 
 ``--threads`` and ``--rounding`` choose how torch computes, ``--most-cpu`` how long an unmarked test may take.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import matplotlib as mpl
 import pytest
@@ -105,3 +105,22 @@ def chromium() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def close() -> Callable[..., None]:
+    """Compare two maps relative to the larger one's maximum.
+
+    Maps of random models differ in size by orders of magnitude, and near zero a sum over hundreds of channels holds
+    rounding errors only: what a person sees is the difference as a share of the strongest value.
+    """
+
+    def compare(found: object, expected: object, tolerance: float = 1e-4) -> None:
+        left, right = (torch.as_tensor(each, dtype=torch.float64) for each in (found, expected))
+        assert left.shape == right.shape
+        most = float(right.abs().max())
+        assert most > 0
+        worst = float((left - right).abs().max()) / most
+        assert worst <= tolerance, f"differs by {worst:.2g} of the maximum {most:.3g}"
+
+    return compare

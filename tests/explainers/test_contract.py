@@ -382,3 +382,26 @@ def test_token_ids_are_explained_at_their_embedding() -> None:
         assert "at index" in attribution.describe()
         with pytest.raises(errors.LayoutError, match=r"has shape \(5, 4\)|only a map"):
             dataclasses.replace(attribution, values=torch.zeros(5)).pixels()
+
+
+@pytest.mark.parametrize("name", ["DeepLift", "IntegratedGradients", "ShapleySampling", "KernelSHAP"])
+def test_every_method_that_promises_it_adds_up_on_data(name: str) -> None:
+    """A small network trained on scikit-learn's wine data: thirteen named features, three classes."""
+    from sklearn.datasets import load_wine
+
+    wine = load_wine()
+    inputs = torch.tensor((wine.data - wine.data.mean(0)) / wine.data.std(0)).float()
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(13, 16), torch.nn.Tanh(), torch.nn.Linear(16, 3))
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(inputs), torch.tensor(wine.target)).backward()
+        optimizer.step()
+    trace = iw.record(model, inputs[:1], feature_names=wine.feature_names)
+    found = iw.EXPLAINERS[name]()(trace)
+    change = float((model(inputs[:1]) - model(torch.zeros(1, 13)))[0, trace.prediction].detach())
+    assert found.names == tuple(wine.feature_names)
+    # 32 Gauss-Legendre nodes leave 1e-4 of this smooth change; the others sum up to rounding
+    assert float(found.values.sum()) == pytest.approx(change, rel=1e-3)
+    assert found.change == pytest.approx(change, rel=1e-4)

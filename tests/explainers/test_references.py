@@ -125,7 +125,7 @@ REFERENCES: dict[str, tuple[iw.Explainer, Callable[[Maps, Maps], Map]]] = {
 
 
 def test_every_explainer_of_a_layer_has_a_reference() -> None:
-    elsewhere = {"ScoreCAM", "AblationCAM", "FinerCAM"}  # test_tried_cams.py
+    elsewhere = {"ScoreCAM", "AblationCAM", "FinerCAM"}  # test_score_cam.py, test_finer_cam.py
     names = {name for name, kind in iw.EXPLAINERS.items() if kind.at_layer}
     assert names == {name.split()[0] for name in REFERENCES} | elsewhere
 

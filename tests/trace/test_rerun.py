@@ -4,12 +4,8 @@ and whether the model is left as it was.
 
 from __future__ import annotations
 
-import copy
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,13 +14,12 @@ from torch import nn
 
 import interp_widgets as iw
 from interp_widgets.errors import GradientError, InputError, LayerError, StaleError, TargetError
-from interp_widgets.trace import Contrast, SiteScore, memory
-from interp_widgets.trace import passes as passes_module
-from interp_widgets.trace.interrupt import Interrupted, interruptible, interruption
+from interp_widgets.trace import Contrast, SiteScore
+from interp_widgets.trace.interrupt import Interrupted, interruptible
 from interp_widgets.trace.shadow import shadow_of
-from tests.explainers.subjects import SmallNet, image_for, subject
+from tests.explainers.subjects import image_for, subject
+from tests.trace.models import OWN, TARGET, asked, half_trained, others, recorded, small, state_of
 
-TARGET = 2
 CLOSE = 1e-4  # of the largest value: single precision, and other kernels for a batch of another size
 
 
@@ -64,143 +59,6 @@ def plainly(
     return scores.detach(), gradients
 
 
-def others(trace: iw.Trace, layer: str, count: int, example: int = 0) -> torch.Tensor:
-    """Values near those recorded, different in each of the batch."""
-    value = trace.activation(layer)[example]
-    noise = torch.randn(count, *value.shape, generator=torch.Generator().manual_seed(3), dtype=value.dtype)
-    return value + 0.5 * float(value.std()) * noise
-
-
-class Reused(nn.Module):
-    """One ReLU that runs twice, and a sum in the model's own code."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, 4, 3, padding=1)
-        self.second = nn.Conv2d(4, 4, 3, padding=1)
-        self.relu = nn.ReLU()
-        self.head = nn.Linear(4, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.relu(self.first(x))
-        return self.head((x + self.relu(self.second(x))).mean(dim=(2, 3)))
-
-
-class Several(nn.Module):
-    """Returns a tuple: maps, and what it threw away."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(4, 4, 3, padding=1)
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x = self.conv(x)
-        return x.relu(), x.neg().relu()
-
-
-class WithTuple(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, 4, 1)
-        self.middle = Several()
-        self.last = nn.Conv2d(4, 4, 1)
-        self.head = nn.Linear(4, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        kept, thrown = self.middle(self.first(x))
-        return self.head((self.last(kept).tanh() - 0.3 * thrown).mean(dim=(2, 3)))
-
-
-class TupleTwice(nn.Module):
-    """The module that returns a tuple runs twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, 4, 1)
-        self.middle = Several()
-        self.head = nn.Linear(4, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        kept, thrown = self.middle(self.first(x))
-        again, _ = self.middle(kept - thrown)
-        return self.head((again.tanh() + kept).mean(dim=(2, 3)))
-
-
-class WritesInPlace(nn.Module):
-    """Its own code writes into what its modules returned, before and behind each of them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, 4, 3, padding=1)
-        self.relu = nn.ReLU(inplace=True)
-        self.second = nn.Conv2d(4, 4, 3, padding=1)
-        self.third = nn.Conv2d(4, 4, 3, padding=1)
-        self.head = nn.Linear(4, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.first(x)
-        x += 0.5
-        x *= x.detach().abs().mean(dim=(1, 2, 3), keepdim=True) + 1
-        y = self.second(x)
-        y += x
-        y.mul_(0.7)
-        z = self.third(self.relu(y))
-        z -= x
-        return self.head(z.tanh().mean(dim=(2, 3)))
-
-
-class Dense(nn.Module):
-    """Each layer reads the concatenation of all before it, as in DenseNet."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 4, 3, padding=1)
-        self.layers = nn.ModuleList([nn.Conv2d(4 * (k + 1), 4, 3, padding=1) for k in range(3)])
-        self.head = nn.Linear(16, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        found = [self.stem(x)]
-        for layer in self.layers:
-            found.append(layer(torch.cat(found, dim=1)).relu_())
-        return self.head(torch.cat(found, dim=1).mean(dim=(2, 3)))
-
-
-class Raises(nn.Module):
-    """Raises as soon as it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told = threading.Event()  # holds a lock, so the shadow uses the same one
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.told.is_set():
-            raise ArithmeticError("told to")
-        return x * 1.5
-
-
-class Stages(nn.Module):
-    """Three stages, the last of which can be told to raise."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
-        self.body = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.Dropout(0.5))
-        self.alarm = Raises()
-        self.head = nn.Linear(4, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.alarm(self.body(self.stem(x))).mean(dim=(2, 3)))
-
-
-OWN: dict[str, Callable[[], nn.Module]] = {
-    "SmallNet": SmallNet,
-    "Reused": Reused,
-    "WithTuple": WithTuple,
-    "TupleTwice": TupleTwice,
-    "WritesInPlace": WritesInPlace,
-    "Dense": Dense,
-    "Stages": Stages,
-}
 # model, layer as the trace names it, path of its module, which of its calls
 PLACES = [
     ("SmallNet", "conv1", "conv1", 0),
@@ -235,22 +93,6 @@ PLACES = [
     ("vit_b_16", "encoder.layers.encoder_layer_10.mlp", "encoder.layers.encoder_layer_10.mlp", 0),
     ("swin_t", "features.5.1", "features.5.1", 0),
 ]
-
-
-def small(name: str) -> nn.Module:
-    torch.manual_seed(4)
-    return OWN[name]().eval()
-
-
-@cache
-def recorded(name: str) -> tuple[nn.Module, torch.Tensor, iw.Trace]:
-    """In double precision: in single a ReLU near zero switches by rounding, which differs between processors."""
-    if name not in OWN:
-        model, image = copy.deepcopy(subject(name)).double(), image_for(name).double()
-        return model, image, iw.record(model, image)
-    model = small(name).double()
-    image = torch.randn(1, 3, 6, 8, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
-    return model, image, iw.record(model, image)
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -494,40 +336,6 @@ def test_a_module_that_stands_before_the_layer_does_not_compute() -> None:
     assert not calls
 
 
-def state_of(model: nn.Module) -> list[Any]:
-    """All that a probe must leave as it was."""
-    modules = list(model.modules())
-    return [
-        [vars(module).get("forward") for module in modules],
-        [module.training for module in modules],
-        [dict(module._forward_hooks) for module in modules],
-        [dict(module._forward_pre_hooks) for module in modules],
-        [(id(each), each.requires_grad, each.grad) for each in model.parameters()],
-        [(id(each), each.tolist()) for each in model.buffers()],
-        torch.get_rng_state().tolist(),
-        torch.is_grad_enabled(),
-        interruption(),
-    ]
-
-
-def half_trained() -> Stages:
-    """In training mode but for one module, with a frozen parameter, a hook and a ``forward`` of the user's own."""
-    model = small("Stages").train()
-    assert isinstance(model, Stages)
-    model.stem[1].eval()
-    model.head.bias.requires_grad_(False)
-    model.body[0].register_forward_hook(lambda _module, _args, _output: None)
-    own = model.stem.forward
-    model.stem.forward = lambda x: own(x) + 0  # type: ignore[method-assign]
-    return model
-
-
-def asked(number: int) -> Callable[[], bool]:
-    """Answers yes from the given question on."""
-    questions = iter(range(10**6))
-    return lambda: next(questions) >= number
-
-
 @pytest.mark.parametrize("gradient", [False, True])
 @pytest.mark.parametrize("layer", ["input", "stem.0", "stem", "body.0", "body", "head"])
 @pytest.mark.parametrize("ending", ["well", "raised", "interrupted at once", "interrupted later"])
@@ -588,39 +396,6 @@ def test_no_hook_stays_where_values_are_exchanged_or_read_by_hooks(
     else:
         trace.probe(layer, values, target)
     assert state_of(model) == before
-
-
-def test_a_probe_can_be_interrupted_after_every_operation() -> None:
-    """Sooner or later it is no longer asked, and then the result is right; until then it always raises."""
-    model = small("Stages")
-    trace = iw.record(model, torch.randn(1, 3, 6, 8))
-    values = others(trace, "body.0", 2)
-    expected = trace.probe("body.0", values, TARGET, gradient=True)
-    before = state_of(model)
-    stopped = 0
-    for number in range(1000):
-        try:
-            with interruptible(asked(number)):
-                found = trace.probe("body.0", values, TARGET, gradient=True)
-        except Interrupted:
-            stopped += 1
-            assert state_of(model) == before
-            continue
-        torch.testing.assert_close(found, expected)
-        break
-    assert 10 < stopped < 1000
-
-
-def test_an_interruption_ends_with_its_block() -> None:
-    _, _, trace = recorded("SmallNet")
-    values = others(trace, "conv1", 1)
-    expected = trace.probe("conv1", values, TARGET).scores
-    with interruptible(lambda: False):
-        with interruptible(lambda: True), pytest.raises(Interrupted, match=r"^$"):
-            trace.probe("conv1", values, TARGET)
-        assert torch.equal(trace.probe("conv1", values, TARGET).scores, expected)
-    assert interruption() is None
-    assert torch.equal(trace.probe("conv1", values, TARGET).scores, expected)
 
 
 @pytest.mark.parametrize(
@@ -698,102 +473,3 @@ def test_values_of_another_precision_become_the_models(*, gradient: bool) -> Non
     expected = trace.probe("conv1", values.double(), TARGET, gradient=gradient)
     assert found.scores.dtype == torch.float64
     assert torch.equal(found.scores, expected.scores)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 16, 33, 100])
-@pytest.mark.parametrize("gradient", [False, True])
-@pytest.mark.parametrize("layer", [None, "conv2"])
-def test_parts_cover_all_of_it_once_and_begin_with_one(count: int, layer: str | None, *, gradient: bool) -> None:
-    _, _, trace = recorded("SmallNet")
-    parts = list(trace.batches(count, gradient=gradient, layer=layer))
-    assert [place for part in parts for place in part] == list(range(count))
-    assert parts[0] == range(1)
-    assert all(len(after) <= 2 * len(before) for before, after in pairwise(parts))
-
-
-def test_parts_grow_up_to_as_many_as_are_good_at_once() -> None:
-    _, _, trace = recorded("SmallNet")
-    assert [len(part) for part in trace.batches(30)] == [1, 2, 4, 8, 8, 7]
-    assert [len(part) for part in trace.batches(12, gradient=True)] == [1, 2, 4, 4, 1]
-    assert [len(part) for part in trace.batches(12, growing=False)] == [8, 4]
-    assert list(trace.batches(0, growing=False)) == []
-
-
-def test_parts_respect_the_memory_of_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gradient keeps twice as much; one pass at a time is done however little memory there is."""
-    model = small("SmallNet")
-    image = torch.randn(1, 3, 6, 8)
-    trace, batch = iw.record(model, image), iw.record(model, image.expand(4, -1, -1, -1))
-    monkeypatch.setattr(passes_module, "batch_bytes", lambda _device: 6 * trace.nbytes)
-    monkeypatch.setattr(passes_module, "MOST_AT_ONCE", 99)
-    monkeypatch.setattr(passes_module, "MOST_WITH_GRADIENT", 99)
-    assert max(map(len, trace.batches(99))) == 6 / passes_module.KEPT
-    assert max(map(len, trace.batches(99, gradient=True))) == 3
-    assert max(map(len, batch.batches(99))) == 6 / passes_module.KEPT  # four inputs have four times the values
-    assert max(map(len, trace.batches(99, layer="conv2"))) > 6 / passes_module.KEPT
-    monkeypatch.setattr(passes_module, "batch_bytes", lambda _device: trace.nbytes // 8)
-    assert {len(part) for part in trace.batches(5)} == {1}
-
-
-def test_what_is_free_sets_the_size_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert memory.LEAST <= memory.batch_bytes(torch.device("cpu")) <= memory.MOST
-    monkeypatch.setattr(memory, "_free_on_machine", lambda: 2**31)
-    monkeypatch.setattr(memory, "_free_in_container", lambda: 2**30)
-    assert memory.batch_bytes(torch.device("cpu")) == 2**28  # a quarter of the smaller one
-    monkeypatch.setattr(memory, "_free_in_container", lambda: 0)
-    assert memory.batch_bytes(torch.device("cpu")) == memory.LEAST
-    monkeypatch.setattr(memory, "_free_on_machine", lambda: None)
-    monkeypatch.setattr(memory, "_free_in_container", lambda: None)
-    assert memory.batch_bytes(torch.device("cpu")) == memory.UNKNOWN
-
-
-def test_behind_a_late_layer_there_is_room_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, _, trace = recorded("SmallNet")
-    monkeypatch.setattr(passes_module, "batch_bytes", lambda _device: trace.nbytes)
-    sizes = [max(map(len, trace.batches(10**4, layer=layer))) for layer in ("input", "conv1", "conv2", "head")]
-    assert sizes == sorted(sizes)
-    assert sizes[0] == 4
-    assert sizes[-1] == 4 * 32  # never more than 32 times as many
-
-
-@pytest.mark.parametrize("example", [0, 1])
-def test_the_model_is_lent_with_one_input_ready_to_run_and_taken_back(example: int) -> None:
-    model = half_trained()
-    images = torch.randn(2, 3, 6, 8)
-    trace = iw.record(model, images)
-    before = state_of(model)
-    with trace.lent(example) as (lent, x):
-        assert lent is model
-        assert torch.equal(x, images[example : example + 1])
-        assert not any(module.training for module in lent.modules())
-        assert not any(parameter.requires_grad for parameter in lent.parameters())
-        torch.testing.assert_close(lent(x).detach(), trace.logits[example : example + 1])
-        x.zero_()  # it is a copy
-        lent.stem[1].running_mean.zero_()  # so are the buffers
-        torch.rand(3)
-    assert torch.equal(trace.activation("input"), images)
-    assert state_of(model) == before
-
-
-def test_a_lent_model_is_taken_back_when_the_borrower_raises_or_is_interrupted() -> None:
-    model = half_trained()
-    trace = iw.record(model, torch.randn(1, 3, 6, 8))
-    before = state_of(model)
-    with pytest.raises(KeyError, match="mine"), trace.lent():
-        raise KeyError("mine")
-    assert state_of(model) == before
-    with interruptible(lambda: True), pytest.raises(Interrupted, match=r"^$"), trace.lent() as (lent, x):
-        lent(x)
-    assert state_of(model) == before
-
-
-def test_a_model_that_has_changed_is_not_lent() -> None:
-    model = small("SmallNet")
-    trace = iw.record(model, torch.randn(1, 3, 6, 8))
-    with torch.no_grad():
-        model.head.bias.add_(1)
-    with (
-        pytest.raises(StaleError, match=r"another pass cannot be taken from this trace: 'head\.bias' has changed"),
-        trace.lent(),
-    ):
-        pass

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+import interp_widgets as iw
+from interp_widgets import errors
 from interp_widgets.errors import TargetError
 from interp_widgets.trace import ClassScore, ClassSum, Contrast, OutputScore, SiteScore, Target, Trace, record
 from interp_widgets.trace.target import Names, Values, as_target
@@ -133,3 +135,16 @@ def test_values_give_the_output_rebuilt(trace: Trace) -> None:
     assert torch.equal(values.output, trace.output)
     assert values.logits_site == trace.logits_site
     assert values.channel_axis("1") == 1
+
+
+def test_targets_have_names_and_refuse_what_cannot_be() -> None:
+    trace = iw.record(torch.nn.Linear(4, 3), torch.ones(1, 4), class_names=["ant", "bee", "cat"])
+    names = {
+        as_target(target, trace).label(trace.class_names)
+        for target in (iw.Contrast(0, 1), iw.Contrast(0, 1, 0.5), iw.ClassSum((0, 2)))
+    }
+    assert names == {"ant rather than bee", "ant rather than bee, by 50%", "ant + cat"}
+    with pytest.raises(errors.TargetError, match=r"count must be in 1\.\.3 \(the model's classes\), got 4"):
+        iw.ClassSum.top(trace, 4)
+    with pytest.raises(errors.TargetError, match=r"target must be in 0\.\.2"):
+        trace.score(iw.ClassSum((0, 3)))

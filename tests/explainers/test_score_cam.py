@@ -1,10 +1,8 @@
-"""Score-, Ablation- and Finer-CAM and FullGrad: against pytorch-grad-cam where it does the same, and plain loops."""
+"""Score-CAM and Ablation-CAM: against pytorch-grad-cam where it does the same, and plain loops."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from functools import cache
 from itertools import product
 from typing import Any
 
@@ -12,42 +10,13 @@ import pytest
 import pytorch_grad_cam as peers
 import torch
 import torch.nn.functional as F
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget, FinerWeightedTarget
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 import interp_widgets as iw
-from interp_widgets.errors import LayerError, LayoutError, TargetError
-from interp_widgets.explainers.full_grad import full_gradient
-from interp_widgets.explainers.question import Question
-from interp_widgets.propagation.biases import biases
-from interp_widgets.trace.target import OutputScore
-from tests.explainers.subjects import SmallNet, image_for, subject
-
-# In double precision, with sums of a few thousand terms.
-ROUNDING = 1e-9
-
-
-def normalised(model: nn.Module) -> nn.Module:
-    """A copy in double precision whose batch norms have seen data."""
-    torch.manual_seed(2)
-    model = copy.deepcopy(model).double().eval()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            module.running_mean.normal_(std=0.3)
-            module.running_var.uniform_(0.7, 1.5)
-            nn.init.normal_(module.bias, std=0.3)
-    return model
-
-
-def small_net() -> nn.Module:
-    torch.manual_seed(1)
-    return normalised(SmallNet())
-
-
-def picture(height: int = 11, width: int = 14) -> torch.Tensor:
-    return torch.randn(1, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+from interp_widgets.errors import LayoutError
+from tests.explainers.models import ROUNDING, of, picture, small_net
+from tests.explainers.subjects import image_for, subject
 
 
 def caught(model: nn.Module, layer: str, image: torch.Tensor) -> torch.Tensor:
@@ -120,15 +89,6 @@ PEERS = [
     pytest.param("vgg11", "features.1", (32, 32), marks=pytest.mark.slow),
     ("resnet18", "layer2", (24, 32)),
 ]
-
-
-@cache
-def of(name: str, size: tuple[int, int]) -> tuple[nn.Module, torch.Tensor, int]:
-    torch.manual_seed(1)
-    model = SmallNet().eval() if name == "small" else subject(name)
-    image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(4))
-    with torch.no_grad():
-        return model, image, int(model(image).argmax())
 
 
 @pytest.mark.parametrize(("name", "layer", "size"), PEERS)
@@ -293,145 +253,3 @@ def test_channels_are_tried_from_the_strongest_on_and_the_last_estimate_has_all(
         close(first, scale * strongest.relu(), ROUNDING)
     else:
         close(first, (scale * strongest).relu(), ROUNDING)
-
-
-# Finer-CAM
-
-
-@pytest.mark.parametrize("strength", [0.0, 0.6, 1.0])
-@pytest.mark.parametrize("classes", [1, 3])
-@pytest.mark.parametrize("target", [0, 2, 4])
-def test_finer_cam_is_grad_cam_of_the_difference(
-    target: int, classes: int, strength: float, close: Callable[..., None]
-) -> None:
-    model, image = small_net(), picture()
-    trace = iw.record(model, image)
-    scores = trace.logits[0].tolist()
-    near = sorted((abs(scores[k] - scores[target]), k) for k in range(5) if k != target)
-    others = [k for _, k in near[:classes]]
-
-    def difference(output: torch.Tensor) -> torch.Tensor:
-        return output[0, target] - strength * sum(output[0, k] for k in others) / classes
-
-    expected = iw.GradCAM()(trace, OutputScore(difference), "conv1").values
-    close(iw.FinerCAM(strength=strength, classes=classes)(trace, target, "conv1").values, expected, ROUNDING)
-
-
-def test_finer_cam_with_one_class_has_the_target_of_pytorch_grad_cam(close: Callable[..., None]) -> None:
-    """With more, the peer weighs the classes by their probability."""
-    model, image, target = of("resnet18", (64, 96))
-    trace = iw.record(model, image)
-    (other,) = ((trace.logits[0] - trace.logits[0, target]).abs().argsort()[1:2]).tolist()
-    theirs = FinerWeightedTarget(target, [other], 0.8)
-    expected = iw.GradCAM()(trace, OutputScore(lambda output: theirs(output[0])), "layer4").values
-    close(iw.FinerCAM(strength=0.8, classes=1)(trace, target, "layer4").values, expected)
-
-
-def test_finer_cam_compares_with_the_classes_there_are() -> None:
-    trace = iw.record(small_net(), picture())
-    assert sorted(iw.FinerCAM(classes=20).similar(Question(trace, iw.ClassScore(2), "conv1"), 2)) == [0, 1, 3, 4]
-
-
-def test_finer_cam_refuses_what_is_no_class() -> None:
-    trace = iw.record(small_net(), picture())
-    with pytest.raises(TargetError, match="Finer-CAM explains classes only"):
-        iw.FinerCAM()(trace, iw.Contrast(0, 1))
-
-
-# FullGrad
-
-COMPLETE = [("small", (11, 14)), ("resnet18", (64, 80)), ("vgg11", (32, 32))]
-
-
-@pytest.mark.parametrize(("name", "size"), COMPLETE)
-def test_the_parts_of_the_full_gradient_add_up_to_the_score(name: str, size: tuple[int, int]) -> None:
-    model = normalised(SmallNet() if name == "small" else subject(name))
-    image = picture(*size)
-    trace = iw.record(model, image)
-    for target in (0, 3):
-        parts = full_gradient(Question(trace, iw.ClassScore(target), trace.input_sites[0]))
-        assert len(parts) > 3
-        whole = sum(float(part.sum()) for part in parts.values())
-        with torch.no_grad():
-            assert whole == pytest.approx(float(model(image)[0, target]), rel=1e-8)  # sums of up to a million terms
-
-
-def test_the_parts_of_a_batch_norm_without_weights_add_up_too() -> None:
-    torch.manual_seed(3)
-    model = nn.Sequential(
-        nn.Conv2d(3, 4, 3, bias=False),
-        nn.BatchNorm2d(4, affine=False, eps=0.1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(24, 2),
-    )
-    model = model.double().eval()
-    model[1].running_mean.normal_()
-    image = picture(4, 5)
-    trace = iw.record(model, image)
-    parts = full_gradient(Question(trace, iw.ClassScore(1), trace.input_sites[0]))
-    assert sum(float(part.sum()) for part in parts.values()) == pytest.approx(float(trace.score(1)))
-
-
-@pytest.mark.parametrize("name", ["small", "resnet18"])
-def test_the_biases_are_those_of_pytorch_grad_cam(name: str, close: Callable[..., None]) -> None:
-    model = normalised(SmallNet() if name == "small" else subject(name))
-    trace = iw.record(model, picture(64, 80))
-    ours = {trace.site(site).index: bias for site, bias in biases(trace)}
-    with peers.FullGrad(model, []) as cam:
-        theirs = {id(module): bias for module, bias in zip(cam.target_layers, cam.bias_data, strict=True)}
-    assert len(theirs) >= 3
-    paths = {id(module): path for path, module in model.named_modules()}
-    for module, bias in theirs.items():
-        close(ours.pop(trace.site(paths[module]).index), bias, ROUNDING)
-    assert list(ours) == [trace.site(trace.logits_site).index]  # the head, which has no maps
-
-
-def rescaled(part: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    strength = part.abs() - part.abs().min()
-    strength = strength / strength.max()
-    return F.interpolate(strength[None], size=size, mode="bilinear", align_corners=False)[0].sum(dim=0)
-
-
-@pytest.mark.parametrize("name", ["small", "resnet18"])
-def test_full_grad_is_the_authors_procedure(name: str, close: Callable[..., None]) -> None:
-    """Gradients at the output of each convolution and batch norm, times its bias, by hooks on the modules."""
-    model = normalised(SmallNet() if name == "small" else subject(name))
-    image = picture(64, 80).requires_grad_()
-    kept: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def keep(module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        bias = module.bias
-        if isinstance(module, nn.BatchNorm2d):
-            bias = bias - module.running_mean * module.weight / (module.running_var + module.eps).sqrt()
-        if bias is not None:
-            kept.append((output, bias.detach()[:, None, None]))
-        return output.clone()
-
-    handles = [
-        module.register_forward_hook(keep)
-        for module in model.modules()
-        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d))
-    ]
-    score = model(image)[0, 1]
-    for handle in handles:
-        handle.remove()
-    gradients = torch.autograd.grad(score, [image, *(output for output, _ in kept)])
-    expected = rescaled(image.detach()[0] * gradients[0][0], (64, 80))
-    for (_, bias), gradient in zip(kept, gradients[1:], strict=True):
-        expected = expected + rescaled(gradient[0] * bias, (64, 80))
-    close(iw.FullGrad()(iw.record(model, image.detach()), 1).values, expected, ROUNDING)
-
-
-def test_full_grad_explains_one_of_a_batch(close: Callable[..., None]) -> None:
-    model, images = small_net(), torch.cat([picture(), torch.randn(1, 3, 11, 14).double()])
-    alone = iw.FullGrad()(iw.record(model, images[1:]), 2).values
-    close(iw.FullGrad()(iw.record(model, images), 2, example=1).values, alone, ROUNDING)
-
-
-def test_full_grad_explains_images_only() -> None:
-    trace = iw.record(nn.Linear(6, 3), torch.randn(1, 6))
-    with pytest.raises(LayoutError, match=r"FullGrad explains images: .* is none"):
-        iw.FullGrad()(trace, 1)
-    with pytest.raises(LayerError, match="explains the input only"):
-        iw.FullGrad()(iw.record(small_net(), picture()), 1, "conv1")

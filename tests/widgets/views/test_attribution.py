@@ -1,0 +1,72 @@
+"""The attribution view: a layer by methods that could explain the input, and lists of values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+import interp_widgets as iw
+
+# The layer instead of the input
+
+
+def test_a_method_on_the_input_can_be_asked_for_the_layer(explorer: iw.Explorer) -> None:
+    explorer.session.explainer = "InputXGradient"
+    assert explorer.wait()
+    assert explorer.attribution.layer == "input"
+    explorer._attribution.parameters.at_layer.value = True
+    assert explorer.wait()
+    assert explorer.session.at_layer
+    assert explorer.attribution.layer == "layer3"
+    explorer.session.layer = "layer1"
+    assert explorer.wait()
+    assert explorer.attribution.values.shape == (48, 48)
+    assert explorer.controls["attribution"].resolution(explorer._attribution.drawn.row, explorer.session.target) == (
+        48,
+        48,
+    )
+    assert "at layer1" in explorer.status
+
+
+def test_a_method_for_inputs_only_stays_there(explorer: iw.Explorer) -> None:
+    explorer.session.at_layer = True
+    explorer.session.explainer = iw.Occlusion(patch=0.5)
+    assert explorer.wait()
+    assert explorer.attribution.layer == "input"
+    assert explorer._attribution.parameters.at_layer.layout.display == "none"
+
+
+# Lists of values
+
+
+@pytest.fixture
+def table() -> Iterator[iw.Explorer]:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    names = ["age", "<b>mass</b>", "height", "dose", "rate"]
+    with iw.explore(model, torch.randn(1, 5), explainer="KernelSHAP", feature_names=names) as found:
+        found.wait()
+        yield found
+
+
+def test_a_list_of_values_is_shown_as_bars_by_feature_name_and_said_to_add_up(table: iw.Explorer) -> None:
+    found = table.attribution
+    assert found.names == ("age", "<b>mass</b>", "height", "dose", "rate")
+    order = found.values.abs().argsort(descending=True).tolist()
+    assert table._attribution.bars.names == [found.names[i] for i in order]
+    assert found.change is not None
+    assert float(found.values.sum()) == pytest.approx(found.change, abs=1e-5)
+    assert found.additivity in table.status
+    assert f"at {found.names[int(found.values.argmax())]}" in found.describe()
+
+
+def test_the_figure_of_a_list_is_a_bar_chart(table: iw.Explorer) -> None:
+    (panel,) = table.attribution.figure().axes
+    labels = [label.get_text() for label in panel.get_yticklabels()]
+    assert set(labels) == set(table.attribution.names)
+    assert [bar.get_width() for bar in panel.patches] == sorted(
+        table.attribution.values.tolist(), key=abs, reverse=True
+    )
+    assert "values add up to" in table.attribution.figure().get_suptitle()
