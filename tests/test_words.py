@@ -60,8 +60,9 @@ def test_errors_are_said_in_the_language_set() -> None:
         speak("tlh")
     assert language() == "zh"
     speak("en")
-    with pytest.raises(InputError, match="the language must be one of 'en'"):
-        speak("tlh")
+    for wrong in ("tlh", None, ["zh"]):
+        with pytest.raises(InputError, match="the language must be one of 'en'"):
+            speak(wrong)
 
 
 def test_the_browser_is_given_the_sentences_it_says() -> None:

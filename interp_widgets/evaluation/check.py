@@ -125,6 +125,8 @@ def check(
         Whatever ``record`` raises.
     """
     names = as_list(EXPLAINERS if methods is None else methods)
+    if not names:
+        raise ParameterError(say("give at least one method to check, or leave methods out for all, got none"))
     for name in names:
         if not is_name_of(name, EXPLAINERS):
             sentence = say(

@@ -50,7 +50,15 @@ class _Borrowed(Explainer):
         with question.trace.lent(question.example, itself=type(self).holds_model) as (model, image):
             relevance = type(self).function(model, image, target.index)
         if not isinstance(relevance, torch.Tensor):
-            relevance = torch.from_numpy(np.asarray(relevance))
+            found = np.asarray(relevance)
+            if found.dtype.kind not in "fiub":
+                sentence = say(
+                    "{method} must return an array or tensor of numbers, got {given}",
+                    method=type(self).title,
+                    given=shown(relevance),
+                )
+                raise ParameterError(sentence)
+            relevance = torch.from_numpy(found)
         yield Estimate(self._as_map(question, precise(relevance.detach()), image))
 
     def _as_map(self, question: Question, values: torch.Tensor, image: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -40,6 +40,12 @@ class Explainer(ABC):
     own_pass: ClassVar[bool] = False  # goes over the recording in its own way, so a cached gradient is not enough
     refines: ClassVar[bool] = False  # runs the model many times and yields better and better estimates
     error_kind: ClassVar[ErrorKind | None] = None  # what ``Estimate.error`` measures
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """An explainer without a title or summary of its own goes by the name of its class."""
+        super().__init_subclass__(**options)
+        cls.title = getattr(cls, "title", cls.__name__)
+        cls.summary = getattr(cls, "summary", "")
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -92,7 +98,9 @@ class Explainer(ABC):
         for estimate in self.stream(trace, target, layer, example=example):  # noqa: B007 - the last one is the result
             pass
         if estimate is None:
-            raise RuntimeError(f"{type(self).__name__}.stream yielded nothing")
+            raise ParameterError(
+                say("{explainer} gave no map: it must yield at least one", explainer=type(self).__name__)
+            )
         return estimate
 
     def stream(

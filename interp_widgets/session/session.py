@@ -104,7 +104,7 @@ class Session(SessionState):
         self._recorded = -1
         self._take: _Take | None = None
         self._closed = False
-        self._steady = threading.local()  # how many ``steady`` blocks this thread is inside
+        self._steady = threading.local()  # of this thread: whether it is inside ``steady``, and has looked
         self.last_used = time.monotonic()
         self._adopt(self._record(0))
         if "explainer" not in traits and not any(self.ready().is_spatial(layer) for layer in self.ready().layers):
@@ -218,9 +218,10 @@ class Session(SessionState):
             before.close()
 
     def _exchange(self, found: Trace) -> None:
-        with self.hold_trait_notifications():
+        with self.steady(), self.hold_trait_notifications():
             self.answers = Answers()
             self.set_trait("trace", found)
+            self._steady.looked = True  # the observers are told of this trace, even if it is out of date by now
             if not (self.layer in found.layers or self.layer in found.sites):
                 self.layer = _first_layer(found)
             self.channel = min(self.channel, found.channels(self.layer) - 1)
@@ -233,6 +234,7 @@ class Session(SessionState):
         self.last_used = time.monotonic()
         if not self.live:
             self._adopt(self._record(self.example))
+            self._steady.looked = getattr(self._steady, "inside", False)
             _share_memory(self)
         assert self.trace is not None  # noqa: S101 - for the type checker: adopted just above
         return self.trace
@@ -242,17 +244,21 @@ class Session(SessionState):
         """Whether there is a trace that holds for the model as it is now, so that ``ready`` need not record."""
         if self.trace is None or self.trace.closed:
             return False
-        return getattr(self._steady, "depth", 0) > 0 or not self.trace.stale
+        return getattr(self._steady, "looked", False) or not self.trace.stale
 
     @contextmanager
     def steady(self) -> Iterator[None]:
-        """Inside, in this thread, whether the model has changed is not looked up at every question, but once."""
-        is_live, depth = self.live, getattr(self._steady, "depth", 0)
-        self._steady.depth = depth + is_live
+        """Inside, in this thread, a changed model is recorded again once, and what is recorded then answers all.
+
+        So a model that changes all the time, in a training loop, has a picture too.
+        """
+        of_thread = self._steady
+        before = getattr(of_thread, "inside", False), getattr(of_thread, "looked", False)
+        of_thread.inside, of_thread.looked = True, self.live
         try:
             yield
         finally:
-            self._steady.depth = depth
+            of_thread.inside, of_thread.looked = before
 
     def release(self) -> None:
         """Let go of the trace's memory; it is recorded again when something is asked for."""

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-__all__ = ["Copier"]
+__all__ = ["Copier", "has_storage"]
 
 # Kinds of values that cannot change, or that the copy uses together with the original.
 SHARED = frozenset(
@@ -60,7 +60,7 @@ class Copier:
         self._memo: dict[int, Any] = {}
         self._paths = {id(module): path for path, module in model.named_modules()}
         self._storages: dict[int, torch.UntypedStorage] = {}  # copies of memory that several buffers share
-        storages = [buffer.untyped_storage()._cdata for buffer in model.buffers() if _has_storage(buffer)]
+        storages = [buffer.untyped_storage()._cdata for buffer in model.buffers() if has_storage(buffer)]
         self._shared_storages = {storage for storage in storages if storages.count(storage) > 1}
 
     def copy_model(self) -> nn.Module:
@@ -211,7 +211,7 @@ class Copier:
         return own
 
     def _clone(self, tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage() if _has_storage(tensor) else None
+        storage = tensor.untyped_storage() if has_storage(tensor) else None
         if storage is None or storage._cdata not in self._shared_storages:
             return tensor.detach().clone()
         if storage._cdata not in self._storages:
@@ -258,5 +258,6 @@ def _alias(parameter: nn.Parameter) -> nn.Parameter:
     return alias
 
 
-def _has_storage(tensor: torch.Tensor) -> bool:
+def has_storage(tensor: torch.Tensor) -> bool:
+    """Whether a tensor has plain memory: no sparse one, and none that waits for its first input."""
     return tensor.layout == torch.strided and not isinstance(tensor, (UninitializedBuffer, UninitializedParameter))

@@ -30,6 +30,7 @@ class Fingerprint:
         self._held = Contents(subject.tables)
         self._recorded = self._counters()
         self._kinds = subject.kinds_now()
+        self._uncounted: str | None = None  # the first that was found written into in a way that torch does not count
         self._sums = dict(zip(self.names, subject.memory.sums(self.names), strict=True))
 
     @property
@@ -56,14 +57,16 @@ class Fingerprint:
         if self._subject.kinds_now() != self._kinds:
             return say("the class of a module")
         changes = self._held.changes(self._subject.stored)
-        return changes[0] if changes else None
+        return changes[0] if changes else self._uncounted
 
     def take_back(self) -> None:
         """Give the user's modules back what they held."""
         self._held.take_back()
 
     def written(self, names: Iterable[str]) -> str | None:
-        """The first of some tensors that was written into uncounted, ``None`` if none was."""
+        """The first of some tensors that was written into uncounted, ``None`` if none was; `changed` knows it then."""
         asked = list(names)
         now = self._subject.memory.sums(asked)
-        return next((name for name, found in zip(asked, now, strict=True) if found != self._sums[name]), None)
+        found = next((name for name, now in zip(asked, now, strict=True) if now != self._sums[name]), None)
+        self._uncounted = self._uncounted or found
+        return found

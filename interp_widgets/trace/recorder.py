@@ -18,6 +18,7 @@ from torch import nn
 from torch.autograd.graph import GradientEdge
 from torch.overrides import TorchFunctionMode
 
+from interp_widgets.errors import ModelError
 from interp_widgets.trace.in_place import InPlace
 from interp_widgets.trace.interrupt import Interrupted, interruption
 from interp_widgets.trace.names import SiteName
@@ -34,6 +35,7 @@ from interp_widgets.trace.values import (
     tensors_in,
     window_of,
 )
+from interp_widgets.words import say
 
 __all__ = ["Recorder", "counted", "main_tensor", "with_tensor"]
 
@@ -81,6 +83,7 @@ class Recorder(TorchFunctionMode):
         self._unwanted = interruption()
         self._parameters = shadow.aliases
         self._originals = shadow.originals
+        self._storages = shadow.storages
         self._alive: dict[int, tuple[torch.Tensor, int]] = {}  # id of a tensor object -> the object, its value
         self._by_storage: dict[int, list[tuple[torch.Tensor, int]]] = {}
         self._unsorted: list[tuple[torch.Tensor, int]] = []  # not in ``_by_storage`` yet
@@ -191,6 +194,7 @@ class Recorder(TorchFunctionMode):
         written = call.written(args, kwargs)
         arguments = self._with_refs(args), {key: self._argument(value) for key, value in kwargs.items()}
         if written is not None:
+            self._refuse_write_to_parameter(call.name, written)
             self._before_write(written)
         if call.name in NOT_REPEATED and not self.drawn:  # known before Ctrl-C can come
             self.drawn = draws(call.name, args, kwargs)
@@ -341,6 +345,24 @@ class Recorder(TorchFunctionMode):
         return torch.is_grad_enabled() and any(id(tensor) in self._parameters for tensor in given)
 
     # Writes into memory that recorded values share
+
+    def _refuse_write_to_parameter(self, name: str, target: torch.Tensor) -> None:
+        """The copy shares the parameters' memory, so such a write would change the user's model.
+
+        Not refused is the renorming of an embedding's rows, by which torch leaves a row as it is the next time.
+        """
+        if target.layout != torch.strided or name == "embedding_renorm_":
+            return
+        written = self._storages.get(target.untyped_storage()._cdata)
+        if written is not None:
+            raise ModelError(
+                say(
+                    "the model writes into its parameter {parameter!r} in its own forward ({operation}), "
+                    "so recording it would change it: move that write out of forward",
+                    parameter=written,
+                    operation=name,
+                )
+            )
 
     def _before_write(self, target: torch.Tensor) -> None:
         if target.layout != torch.strided:

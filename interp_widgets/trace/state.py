@@ -34,7 +34,7 @@ def _without_compilation() -> Iterator[None]:
     torch has no such switch for one thread; it is touched only when something was compiled in this process.
     """
     frames: Any = sys.modules.get("torch._dynamo.eval_frame")
-    if frames is None or not frames.cached_backends:
+    if not getattr(frames, "cached_backends", None):  # another thread may be importing it
         yield
         return
     with torch.compiler.set_stance("force_eager"):

@@ -11,6 +11,7 @@ from torch import nn
 
 from interp_widgets.trace.checksum import Held, Memory
 from interp_widgets.trace.contents import Contents, Table
+from interp_widgets.trace.copier import has_storage
 
 __all__ = ["Subject", "version_of"]
 
@@ -30,6 +31,7 @@ class Subject:
     Attributes:
         modules: the modules that are run, by path.
         aliases: ids of the parameters that are run.
+        storages: names of the parameters by the memory they share with the user's.
         originals: ids of the user's parameters, where a pass that uses one of them has left the copy.
         stored: names of the attributes that the model's own ``forward`` stores, such as ``encoder.last_attention``.
         tensors: the user's tensors among ``tables``, by name.
@@ -61,6 +63,9 @@ class Subject:
         }
         self.memory = Memory({**parameters, **clones})
         self.devices = {tensor.device for tensor in chain(model.parameters(), model.buffers())}
+        self.storages = {
+            parameter.untyped_storage()._cdata: name for name, parameter in parameters.items() if has_storage(parameter)
+        }
         self._names = {id(parameter): name for name, parameter in parameters.items()}
         self._clones = list(clones)
         self._sums = self.memory.sums(self._clones)

@@ -7,7 +7,7 @@ import os
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from interp_widgets.errors import InputError
 
@@ -32,7 +32,7 @@ def say(sentence: str, /, **gaps: object) -> str:
     return found.format_map(gaps) if gaps else found
 
 
-def speak(code: str) -> None:
+def speak(code: Any) -> None:
     """Say everything from now on in another language, in all threads; what is on the screen stays as it is.
 
     Args:
@@ -41,7 +41,7 @@ def speak(code: str) -> None:
     Raises:
         InputError: there is no such language.
     """
-    if code not in LANGUAGES:
+    if not isinstance(code, str) or code not in LANGUAGES:
         known = ", ".join(f"{known!r} ({name})" for known, name in LANGUAGES.items())
         raise InputError(say("the language must be one of {known}, got {code!r}", known=known, code=code))
     _chosen[:] = [code]

@@ -266,3 +266,8 @@ def test_a_draft_that_comes_only_when_a_gradient_is_recorded_makes_no_other_map(
 def test_nothing_is_written_where_nobody_reads_along(capfd: pytest.CaptureFixture[str]) -> None:
     check(SmallNet(), IMAGE, methods=["Gradient"])
     assert capfd.readouterr() == ("", "")
+
+
+def test_no_method_at_all_is_refused() -> None:
+    with pytest.raises(ParameterError, match="give at least one method"):
+        iw.check(torch.nn.Linear(4, 3), torch.rand(1, 4), methods=[])

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import warnings
 from pathlib import Path
+from typing import Any
 
 import captum.attr
 import numpy as np
@@ -187,3 +188,9 @@ def test_without_plug_ins_nothing_is_said() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "GradCAM" in list(iw.EXPLAINERS)
+
+
+@pytest.mark.parametrize("returned", [None, "a map", {"map": 1}])
+def test_a_function_that_returns_no_numbers_is_named(trace: iw.Trace, returned: Any) -> None:
+    with pytest.raises(errors.ParameterError, match="Nothing must return an array or tensor of numbers, got"):
+        iw.from_callable(lambda _model, _image, _index: returned, title="Nothing")(trace)

@@ -19,7 +19,15 @@ from PIL import Image
 from torch import nn
 from traitlets import TraitError
 
-from interp_widgets.errors import ClosedError, InputError, InterpError, LayerError, ParameterError, TargetError
+from interp_widgets.errors import (
+    ClosedError,
+    InputError,
+    InterpError,
+    LayerError,
+    ParameterError,
+    StaleError,
+    TargetError,
+)
 from interp_widgets.explainers import EXPLAINERS, Explainer, GradCAM
 from interp_widgets.inputs import Preprocess
 from interp_widgets.session import session as session_module
@@ -443,3 +451,35 @@ def test_the_model_is_left_as_it_was() -> None:
     assert model.training
     assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_model_that_changes_all_the_time_is_shown_and_recorded_again(session: Session) -> None:
+    """An observer that asks for the trace is told of each recording once, though it is out of date by then."""
+    told: list[Any] = []
+
+    def tell(change: Any) -> None:
+        with torch.no_grad():
+            session.model.get_parameter("0.weight").mul_(1.001)  # as a training loop in another thread would
+        told.append(change["new"])
+        assert session.ready() is change["new"]
+
+    session.observe(tell, "trace")
+    tell_before = session.trace
+    with torch.no_grad():
+        session.model.get_parameter("0.weight").mul_(1.001)
+    found = session.ready()
+    assert told == [found]
+    assert found is not tell_before
+    assert found.stale
+    assert session.ready() is not found
+    assert session.recordings == 3
+    session.unobserve(tell, "trace")
+
+
+def test_what_was_found_to_be_written_past_torch_is_recorded_again(session: Session) -> None:
+    before = session.ready()
+    session.model.get_parameter("0.weight").data.mul_(2)
+    assert session.ready() is before
+    with pytest.raises(StaleError, match="has changed"):
+        before.rerun(torch.rand(1, 3, 64, 64))
+    assert session.ready() is not before

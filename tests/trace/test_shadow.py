@@ -8,6 +8,7 @@ import functools
 import gc
 import random
 import signal
+import sys
 import threading
 import time
 import types
@@ -24,7 +25,7 @@ from torch.nn.utils import prune
 from torch.utils.checkpoint import CheckpointFunction, checkpoint
 
 import interp_widgets as iw
-from interp_widgets.errors import StaleError
+from interp_widgets.errors import ModelError, StaleError
 from interp_widgets.trace.in_place import InPlace
 from interp_widgets.trace.interrupt import Undisturbed
 from interp_widgets.trace.shadow import Shadow, shadow_of
@@ -748,3 +749,58 @@ def test_interrupts_at_random_moments_leave_nothing_behind(kind: str, times: int
             assert torch.equal(iw.Gradient()(iw.record(model, image()), 1).values, expected)
     assert hit >= times // 6
     assert copy.copy(signal.getsignal(signal.SIGINT)) is signal.default_int_handler
+
+
+class MovesItsWeight(nn.Module):
+    """Writes into a parameter whenever it runs; ``how`` says by which call."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 3)
+        self.how = how
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            if self.how == "in place":
+                self.inner.weight.mul_(0.5)
+            elif self.how == "part":
+                self.inner.weight[0] = 0.0
+            elif self.how == "out":
+                torch.mul(self.inner.bias, 2.0, out=self.inner.bias)
+        found: torch.Tensor = self.inner(values)
+        return found
+
+
+@pytest.mark.parametrize("how", ["in place", "part", "out"])
+def test_a_model_that_writes_into_its_parameters_is_refused_and_not_changed(how: str) -> None:
+    model = MovesItsWeight(how)
+    before = {name: (parameter.clone(), parameter._version) for name, parameter in model.named_parameters()}
+    with pytest.raises(ModelError, match=r"the model writes into its parameter 'inner.(weight|bias)'"):
+        iw.record(model, torch.rand(2, 4))
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name][0])
+        assert parameter._version == before[name][1]
+
+
+def test_an_embedding_that_renorms_its_rows_is_recorded() -> None:
+    model = nn.Sequential(nn.Embedding(5, 4, max_norm=0.1), nn.Flatten(), nn.Linear(8, 2))
+    tokens = torch.tensor([[1, 2]])
+    expected = model(tokens).detach()
+    found = iw.record(model, tokens).activation("2")
+    torch.testing.assert_close(found, expected)  # each call rounds the rows anew, the model's own as well
+
+
+def test_a_write_that_torch_does_not_count_is_remembered_once_it_was_found() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    trace = iw.record(model, torch.rand(1, 4))
+    model[2].weight.data.mul_(2)
+    assert not trace.stale
+    with pytest.raises(StaleError, match=r"'2\.weight' has changed"):
+        trace.gradient("0", 0)
+    assert trace.stale
+
+
+def test_a_half_imported_compiler_has_compiled_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may be importing it, by making an optimiser for instance."""
+    monkeypatch.setitem(sys.modules, "torch._dynamo.eval_frame", types.ModuleType("eval_frame"))
+    assert iw.record(nn.Linear(4, 3), torch.rand(1, 4)).prediction in range(3)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_widgets.explainers import Explainer
+from interp_widgets.explainers.hyper_parameters import limits
 from interp_widgets.widgets.kit.browser_widget import close_whole
 from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.slider import Slider
@@ -93,7 +94,7 @@ class Parameters:
         return self._made[kind]
 
     def _control(self, field: dataclasses.Field[Any]) -> widgets.Widget:
-        meta = field.metadata
+        meta = {**limits(), **field.metadata}  # an explainer from elsewhere need not say all
         name, help_text = say(field.name.replace("_", " ")), say(meta["help"])
         layout = {"flex": "1 1 132px", "min_width": "0", "max_width": "220px", "width": "auto"}
         control: widgets.Widget
@@ -105,15 +106,15 @@ class Parameters:
                 value=field.default, description=name, indent=False, tooltip=help_text, layout=layout
             )
         else:
-            control = self._slider(field, name, layout)
+            control = self._slider(field, meta, name, layout)
         control.observe(lambda change: self._changed(field, change["new"]), "value")
         return control
 
-    def _slider(self, field: dataclasses.Field[Any], name: str, layout: dict[str, str]) -> Slider:
+    def _slider(self, field: dataclasses.Field[Any], meta: dict[str, Any], name: str, layout: dict[str, str]) -> Slider:
         default: Any = field.default
         is_whole = isinstance(default, int)
-        low = float(field.metadata["low"] or 0)
-        high = float(field.metadata["high"] or np.inf)
+        low = float(meta["low"] or 0)
+        high = float(meta["high"] or np.inf)
         span = 4 * default or (SLIDER_STEPS if is_whole else 1)
         end = min(high, low + span)
         step = 1.0 if is_whole else (end - low) / SLIDER_STEPS
@@ -127,9 +128,17 @@ class Parameters:
 
 
 def _ordered(explainer: Explainer) -> list[dataclasses.Field[Any]]:
-    """The hyper-parameters as they are shown: a method's own, then those it shares with others, the seed last."""
+    """The hyper-parameters as they are shown: a method's own, then those it shares with others, the seed last.
+
+    One that is neither a choice nor a number, which only an explainer from elsewhere has, is set from Python alone.
+    """
     own = vars(type(explainer)).get("__annotations__", {})
-    return sorted(dataclasses.fields(explainer), key=lambda field: (field.name == "seed", field.name not in own))
+    shown = [
+        field
+        for field in dataclasses.fields(explainer)
+        if field.metadata.get("options") or isinstance(field.default, (bool, int, float))
+    ]
+    return sorted(shown, key=lambda field: (field.name == "seed", field.name not in own))
 
 
 def _place(control: widgets.Widget, value: Any) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import ipywidgets
 import pytest
 from ipywidgets.widgets.widget import _instances
 
-from interp_widgets.explainers import EXPLAINERS, GradCAM, SmoothGrad
+from interp_widgets.explainers import EXPLAINERS, Explainer, GradCAM, SmoothGrad
+from interp_widgets.explainers.estimate import Estimate
+from interp_widgets.explainers.question import Question
 from interp_widgets.widgets.kit.parameters import Parameters
 
 
@@ -70,3 +73,21 @@ def test_closing_closes_the_controls_of_every_method_that_was_shown() -> None:
     assert set(_instances) > before
     parameters.close()
     assert set(_instances) == before
+
+
+@dataclass(frozen=True)
+class Foreign(Explainer):
+    """As somebody writes it who knows nothing of ``limits``: no title, no metadata, a list."""
+
+    times: int = 3
+    share: float = field(default=0.5, metadata={"low": 0.0, "help": "of {something}"})
+    ranks: tuple[int, ...] = (1, 2)
+
+    def estimates(self, question: Question) -> Iterator[Estimate]:
+        yield Estimate(question.as_map(question.value * self.times))
+
+
+def test_an_explainer_from_elsewhere_need_not_say_what_is_allowed(parameters: Parameters) -> None:
+    parameters.show(Foreign())
+    assert [*parameters.controls] == ["times", "share"]
+    assert (Foreign.title, Foreign.summary) == ("Foreign", "")
