@@ -76,7 +76,7 @@ def test_the_browser_is_given_the_sentences_it_says() -> None:
     chinese.close()
 
 
-@pytest.mark.parametrize(("wanted", "code"), [("zh", "zh"), ("en", "en"), ("tlh", "en")])
+@pytest.mark.parametrize(("wanted", "code"), [("zh", "zh"), ("zh_CN.UTF-8", "zh"), ("en", "en"), ("tlh", "en")])
 def test_the_environment_chooses_a_language(wanted: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, wanted)
     assert language() == code

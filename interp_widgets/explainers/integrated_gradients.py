@@ -10,12 +10,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from interp_widgets.errors import LayoutError
 from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline, blurred
 from interp_widgets.explainers.estimate import ErrorKind, Estimate, completeness_gap, spread
 from interp_widgets.explainers.question import Question
-from interp_widgets.words import say
 
 __all__ = ["BlurIG", "IntegratedGradients"]
 
@@ -100,15 +98,7 @@ class BlurIG(Explainer):
         return True
 
     def estimates(self, question: Question) -> Iterator[Estimate]:
-        image = question.value  # (C, H, W)
-        if image.ndim != 3 or not question.is_spatial:
-            sentence = say(
-                "{method} explains images: {layer!r} with shape {shape} is none",
-                method=self.title,
-                layer=question.layer,
-                shape=tuple(image.shape),
-            )
-            raise LayoutError(sentence)
+        image = question.image(self.title)
         widest = self.blur * max(image.shape[1:])
         last = self.steps - 1  # the step at which the image is sharp
 

@@ -12,12 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from interp_widgets.errors import LayoutError
 from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline
 from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.question import Question
-from interp_widgets.words import say
 
 __all__ = ["PartitionSHAP"]
 
@@ -58,15 +56,7 @@ class PartitionSHAP(Explainer):
         return True
 
     def estimates(self, question: Question) -> Iterator[Estimate]:
-        image = question.value  # (C, H, W)
-        if image.ndim != 3 or not question.is_spatial:
-            sentence = say(
-                "{method} explains images: {layer!r} with shape {shape} is none",
-                method=self.title,
-                layer=question.layer,
-                shape=tuple(image.shape),
-            )
-            raise LayoutError(sentence)
+        image = question.image(self.title)
         cover = question.baseline(self.baseline, self.seed)
         scores = _Scores(question, image)
         yield Estimate(_halves(image, cover, scores), HALVES, self.samples)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from interp_widgets.errors import InputError
+from interp_widgets.errors import InputError, LayoutError
 from interp_widgets.explainers.baselines import Baseline, baselines_of
 from interp_widgets.trace import Target, Trace
 from interp_widgets.trace.passes import Probe
@@ -42,6 +42,22 @@ class Question:
     def is_input(self) -> bool:
         """Whether an input is explained, not a layer."""
         return self.trace.site(self.layer).name in self.trace.input_sites
+
+    def image(self, method: str) -> torch.Tensor:
+        """The value, ``(C, H, W)``, for a method that explains images only.
+
+        Raises:
+            LayoutError: it has no height and width.
+        """
+        if self.value.ndim != 3 or not self.is_spatial:
+            sentence = say(
+                "{method} explains images: {layer!r} with shape {shape} is none",
+                method=method,
+                layer=self.layer,
+                shape=tuple(self.value.shape),
+            )
+            raise LayoutError(sentence)
+        return self.value
 
     @property
     def is_spatial(self) -> bool:

@@ -51,6 +51,13 @@ class _Take(NamedTuple):
     seconds: float
 
 
+class _Steady(threading.local):
+    """Of one thread: whether it is inside ``Session.steady``, and whether the model was looked at there."""
+
+    inside = False
+    looked = False
+
+
 class Session(SessionState):
     """A model, an input, and what is looked at: layer, channel, target, explainer.
 
@@ -104,7 +111,7 @@ class Session(SessionState):
         self._recorded = -1
         self._take: _Take | None = None
         self._closed = False
-        self._steady = threading.local()  # of this thread: whether it is inside ``steady``, and has looked
+        self._steady = _Steady()
         self.last_used = time.monotonic()
         self._adopt(self._record(0))
         if "explainer" not in traits and not any(self.ready().is_spatial(layer) for layer in self.ready().layers):
@@ -234,7 +241,7 @@ class Session(SessionState):
         self.last_used = time.monotonic()
         if not self.live:
             self._adopt(self._record(self.example))
-            self._steady.looked = getattr(self._steady, "inside", False)
+            self._steady.looked = self._steady.inside
             _share_memory(self)
         assert self.trace is not None  # noqa: S101 - for the type checker: adopted just above
         return self.trace
@@ -244,7 +251,7 @@ class Session(SessionState):
         """Whether there is a trace that holds for the model as it is now, so that ``ready`` need not record."""
         if self.trace is None or self.trace.closed:
             return False
-        return getattr(self._steady, "looked", False) or not self.trace.stale
+        return self._steady.looked or not self.trace.stale
 
     @contextmanager
     def steady(self) -> Iterator[None]:
@@ -253,7 +260,7 @@ class Session(SessionState):
         So a model that changes all the time, in a training loop, has a picture too.
         """
         of_thread = self._steady
-        before = getattr(of_thread, "inside", False), getattr(of_thread, "looked", False)
+        before = of_thread.inside, of_thread.looked
         of_thread.inside, of_thread.looked = True, self.live
         try:
             yield

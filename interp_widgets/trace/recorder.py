@@ -349,7 +349,8 @@ class Recorder(TorchFunctionMode):
     def _refuse_write_to_parameter(self, name: str, target: torch.Tensor) -> None:
         """The copy shares the parameters' memory, so such a write would change the user's model.
 
-        Not refused is the renorming of an embedding's rows, by which torch leaves a row as it is the next time.
+        Not refused is the renorming of an embedding's rows (``max_norm``): torch does it at every call of the model,
+        the user's own too, and documents that it changes the weights.
         """
         if target.layout != torch.strided or name == "embedding_renorm_":
             return

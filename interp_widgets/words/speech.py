@@ -49,7 +49,9 @@ def speak(code: Any) -> None:
 
 def language() -> str:
     """The code of the language set: by `speak`, else by the environment variable `VARIABLE`, else English."""
-    wanted = _chosen[0] if _chosen else os.environ.get(VARIABLE, "en")
+    if _chosen:
+        return _chosen[0]
+    wanted = os.environ.get(VARIABLE, "en")[:2].lower()  # also of zh_CN.UTF-8
     return wanted if wanted in LANGUAGES else "en"
 
 

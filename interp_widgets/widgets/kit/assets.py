@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 from interp_widgets.words import language, translations
@@ -43,7 +44,12 @@ def said(text: str) -> list[str]:
 
 def in_language(text: str) -> str:
     """What `module` returned, with the sentences it says in the language set."""
-    known = translations(language())
+    return _translated(text, language())
+
+
+@cache
+def _translated(text: str, code: str) -> str:
+    known = translations(code)
     mine = {sentence: known[sentence] for sentence in said(text) if sentence in known}
     if not mine:
         return text

@@ -2,7 +2,7 @@
 
 const TRANSLATIONS = {}; // by the English sentence; the kernel writes those of the language set into this line
 
-/** A sentence in the language set, its gaps filled: `say("{count} classes", { count })`. */
+/** A sentence in the language set, with `gaps.name` in place of each `{name}`. */
 export function say(sentence, gaps = {}) {
   return (TRANSLATIONS[sentence] ?? sentence).replace(/\{(\w+)\}/g, (_gap, name) => String(gaps[name]));
 }
