@@ -453,27 +453,51 @@ def test_the_model_is_left_as_it_was() -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-def test_a_model_that_changes_all_the_time_is_shown_and_recorded_again(session: Session) -> None:
-    """An observer that asks for the trace is told of each recording once, though it is out of date by then."""
+@pytest.fixture
+def trained(session: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """Its model has changed whenever a recording has ended, as beside a training loop in another thread."""
+    record = session_module.tracing.record
+
+    def outpaced(*given: Any, **options: Any) -> Any:
+        found = record(*given, **options)
+        with torch.no_grad():
+            session.model.get_parameter("0.weight").mul_(1.001)
+        return found
+
+    monkeypatch.setattr(session_module.tracing, "record", outpaced)
+    with torch.no_grad():
+        session.model.get_parameter("0.weight").mul_(1.001)
+    return session
+
+
+def test_those_who_are_told_of_a_trace_get_it_though_it_is_out_of_date(trained: Session) -> None:
     told: list[Any] = []
 
     def tell(change: Any) -> None:
-        with torch.no_grad():
-            session.model.get_parameter("0.weight").mul_(1.001)  # as a training loop in another thread would
-        told.append(change["new"])
-        assert session.ready() is change["new"]
+        told.append((change["new"], trained.ready()))
 
-    session.observe(tell, "trace")
-    tell_before = session.trace
-    with torch.no_grad():
-        session.model.get_parameter("0.weight").mul_(1.001)
-    found = session.ready()
-    assert told == [found]
-    assert found is not tell_before
+    trained.observe(tell, "trace")
+    found = trained.ready()
+    trained.unobserve(tell, "trace")
+    assert told == [(found, found)]
     assert found.stale
-    assert session.ready() is not found
-    assert session.recordings == 3
-    session.unobserve(tell, "trace")
+    assert trained.ready() is not found
+
+
+def test_all_who_are_told_of_one_change_share_one_recording(trained: Session) -> None:
+    before, traces = trained.recordings, []
+
+    def first(_change: Any) -> None:
+        traces.append(trained.ready())
+
+    def second(_change: Any) -> None:
+        traces.append(trained.ready())
+
+    trained.observe(first, "channel")
+    trained.observe(second, "channel")
+    trained.channel = 1
+    assert traces[0] is traces[1]
+    assert trained.recordings == before + 1
 
 
 def test_what_was_found_to_be_written_past_torch_is_recorded_again(session: Session) -> None:
