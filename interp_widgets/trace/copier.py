@@ -104,22 +104,22 @@ class Copier:
         if id(value) in self._memo:
             return self._memo[id(value)]
         self.alive[id(value)] = value
+        copied = self._ways.get(kind)
+        if copied is not None:
+            return self._known(value, copied(value, name))
         if isinstance(value, torch.Tensor):
             return self._known(value, self._tensor(value))
         if isinstance(value, torch.jit.ScriptModule):
             return self._known(value, self._scripted(value))
         if isinstance(value, nn.Module):
             return self._fill_module(value, self._known(value, _empty_like(value)), name)
-        return self._known(value, self._other(value, kind, name))
+        return self._known(value, self._other(value, name))
 
     def _known(self, value: Any, own: Any) -> Any:
         self._memo[id(value)] = own
         return own
 
-    def _other(self, value: Any, kind: type, name: str) -> Any:
-        for kinds, copied in self._ways.items():
-            if kind in kinds:
-                return copied(value, name)
+    def _other(self, value: Any, name: str) -> Any:
         if isinstance(value, weakref.ref):
             target = value()
             return weakref.ref(self.copy(target, name)) if isinstance(target, (torch.Tensor, nn.Module)) else value
@@ -129,23 +129,35 @@ class Copier:
         return self._object(value, name)
 
     @functools.cached_property
-    def _ways(self) -> dict[tuple[type, ...], Callable[[Any, str], Any]]:
+    def _ways(self) -> dict[type, Callable[[Any, str], Any]]:
         """How builtin kinds are copied."""
         return {
-            (dict, OrderedDict, Counter): self._mapping,
-            (defaultdict,): self._defaultdict,
-            (types.SimpleNamespace,): self._namespace,
-            (np.ndarray,): self._array,
-            (list, set, deque): self._items,
-            (tuple, frozenset): lambda value, name: type(value)(self.copy(item, name) for item in value),
-            (types.MethodType,): lambda value, name: types.MethodType(value.__func__, self.copy(value.__self__, name)),
-            (functools.partial,): lambda value, name: functools.partial(
-                self.copy(value.func, name), *self.copy(value.args, name), **self.copy(value.keywords, name)
-            ),
+            **dict.fromkeys((dict, OrderedDict, Counter), self._mapping),
+            **dict.fromkeys((list, set, deque), self._items),
+            **dict.fromkeys((tuple, frozenset), self._fixed_items),
+            defaultdict: self._defaultdict,
+            types.SimpleNamespace: self._namespace,
+            types.MethodType: self._method,
+            functools.partial: self._partial,
+            np.ndarray: self._array,
         }
 
+    def _fixed_items(self, value: Any, name: str) -> Any:
+        return type(value)(self.copy(item, name) for item in value)
+
+    def _method(self, value: types.MethodType, name: str) -> types.MethodType:
+        return types.MethodType(value.__func__, self.copy(value.__self__, name))
+
+    def _partial(self, value: functools.partial[Any], name: str) -> functools.partial[Any]:
+        keywords = self.copy(value.keywords, name)
+        return functools.partial(self.copy(value.func, name), *self.copy(value.args, name), **keywords)
+
     def _mapping(self, value: Any, name: str) -> Any:
-        return self._fill(value, self._known(value, type(value)()), name, self.copy)
+        own = self._known(value, type(value)())
+        if not value:  # most tables of a module are those of hooks, and empty
+            self.tables.append((name, value, own))
+            return own
+        return self._fill(value, own, name, self.copy)
 
     def _defaultdict(self, value: Any, name: str) -> Any:
         return self._fill(value, self._known(value, defaultdict(value.default_factory)), name, self.copy)
