@@ -17,7 +17,8 @@ from interp_widgets.explainers.hyper_parameters import allowed, is_allowed, limi
 from interp_widgets.explainers.question import Question, pick
 from interp_widgets.trace import Target, TargetLike, Trace
 from interp_widgets.trace.arguments import check_example, check_is, shown
-from interp_widgets.trace.target import Values, as_target
+from interp_widgets.trace.target import Values
+from interp_widgets.trace.targets import as_target
 from interp_widgets.words import missing_extra, say
 
 __all__ = ["CAM", "Explainer", "limits"]

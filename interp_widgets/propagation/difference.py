@@ -26,7 +26,8 @@ from interp_widgets.errors import GradientError
 from interp_widgets.propagation.replay import Points, Replay, check_same_tape
 from interp_widgets.propagation.secant import ELEMENTWISE, RULES, Change, slope
 from interp_widgets.trace.interrupt import Interrupted, interruption
-from interp_widgets.trace.target import Target, TargetLike, Values, as_target
+from interp_widgets.trace.target import Target, Values
+from interp_widgets.trace.targets import TargetLike, as_target
 from interp_widgets.trace.trace import Trace
 from interp_widgets.trace.values import Operation, Ref, map_structure
 from interp_widgets.words import say

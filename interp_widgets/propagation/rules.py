@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 
-from interp_widgets.trace.target import TargetLike, as_target
+from interp_widgets.trace.targets import TargetLike, as_target
 from interp_widgets.trace.trace import Trace
 
 __all__ = ["ruled_gradient"]

@@ -28,7 +28,7 @@ from interp_widgets.session.state import SessionState
 from interp_widgets.session.turn import TURN
 from interp_widgets.trace import ClassScore, Trace
 from interp_widgets.trace.arguments import as_bytes, as_items, as_names, plain_module, shown
-from interp_widgets.trace.target import as_target
+from interp_widgets.trace.targets import as_target
 from interp_widgets.words import did_you_mean, say
 
 __all__ = ["Session"]

@@ -14,7 +14,7 @@ from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.session.answers import Answers, Question
 from interp_widgets.session.steadfast import Steadfast
 from interp_widgets.trace import Trace
-from interp_widgets.trace.target import as_target
+from interp_widgets.trace.targets import as_target
 from interp_widgets.words import say
 
 __all__ = ["SessionState"]

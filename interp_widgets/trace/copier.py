@@ -104,22 +104,20 @@ class Copier:
         if id(value) in self._memo:
             return self._memo[id(value)]
         self.alive[id(value)] = value
-        copied = self._ways.get(kind)
-        if copied is not None:
-            return self._known(value, copied(value, name))
-        if isinstance(value, torch.Tensor):
-            return self._known(value, self._tensor(value))
-        if isinstance(value, torch.jit.ScriptModule):
-            return self._known(value, self._scripted(value))
-        if isinstance(value, nn.Module):
+        if isinstance(value, nn.Module) and not isinstance(value, torch.jit.ScriptModule):
             return self._fill_module(value, self._known(value, _empty_like(value)), name)
-        return self._known(value, self._other(value, name))
+        copied = self._ways.get(kind)
+        return self._known(value, copied(value, name) if copied is not None else self._other(value, name))
 
     def _known(self, value: Any, own: Any) -> Any:
         self._memo[id(value)] = own
         return own
 
     def _other(self, value: Any, name: str) -> Any:
+        if isinstance(value, torch.Tensor):
+            return self._tensor(value)
+        if isinstance(value, torch.jit.ScriptModule):
+            return self._scripted(value)
         if isinstance(value, weakref.ref):
             target = value()
             return weakref.ref(self.copy(target, name)) if isinstance(target, (torch.Tensor, nn.Module)) else value

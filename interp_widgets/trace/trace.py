@@ -20,7 +20,7 @@ from interp_widgets.trace.gradients import Gradients
 from interp_widgets.trace.outputs import Outputs
 from interp_widgets.trace.passes import Again, Passes, Probe
 from interp_widgets.trace.tape import Tape
-from interp_widgets.trace.target import TargetLike, as_target
+from interp_widgets.trace.targets import TargetLike, as_target
 from interp_widgets.trace.values import Site
 
 __all__ = ["Recording", "Trace"]

@@ -11,7 +11,7 @@ from pytorch_grad_cam.utils.model_targets import FinerWeightedTarget
 import interp_widgets as iw
 from interp_widgets.errors import TargetError
 from interp_widgets.explainers.question import Question
-from interp_widgets.trace.target import OutputScore
+from interp_widgets.trace.targets import OutputScore
 from tests.explainers.models import ROUNDING, of, picture, small_net
 
 

@@ -19,7 +19,7 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.errors import LayerError, LayoutError, MissingExtraError
 from interp_widgets.explainers.segments import segments
-from interp_widgets.trace.target import OutputScore
+from interp_widgets.trace.targets import OutputScore
 from tests.explainers.subjects import SmallNet, image_for, subject
 
 # In double precision, with sums of a few hundred terms.

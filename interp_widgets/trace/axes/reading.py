@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
-from interp_widgets.trace.axes.labels import Labels, Tokens
+from interp_widgets.trace.axes.dims import Labels, Tokens
 from interp_widgets.trace.values import Operation, Ref, Value
 
 __all__ = ["Reading", "readings"]

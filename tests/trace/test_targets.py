@@ -14,7 +14,8 @@ import interp_widgets as iw
 from interp_widgets import errors
 from interp_widgets.errors import TargetError
 from interp_widgets.trace import ClassScore, ClassSum, Contrast, OutputScore, SiteScore, Target, Trace, record
-from interp_widgets.trace.target import Names, Values, as_target
+from interp_widgets.trace.target import Names, Values
+from interp_widgets.trace.targets import as_target
 
 NAMES = ["ant", "bee", "cat"]
 

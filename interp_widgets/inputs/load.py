@@ -1,0 +1,110 @@
+"""From what a user has to what ``trace.record`` takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+
+from interp_widgets import trace
+from interp_widgets.errors import InputError, ParameterError
+from interp_widgets.inputs.image import load_image
+from interp_widgets.inputs.preprocess import Preprocess
+from interp_widgets.trace.arguments import plain_module, shown
+from interp_widgets.words import say
+
+__all__ = ["first_convolution", "load_input", "record", "with_batch_axis"]
+
+
+def load_input(source: Any, preprocess: Preprocess | None = None) -> Any:
+    """What ``record`` takes, from what a user has.
+
+    Tensors, and tuples, dicts and lists that hold tensors, are passed on as they are. A path, the bytes of an image
+    file, a PIL image or an array becomes a ``(1, C, H, W)`` tensor by ``preprocess`` (default: 224 x 224, ImageNet's
+    mean and deviation); a list of those becomes one batch.
+
+    Raises:
+        InputError: none of these, see ``load_image``.
+    """
+    if isinstance(source, torch.Tensor) or _holds_tensor(source):
+        images = (str, Path, bytes, Image.Image)
+        if isinstance(source, (list, tuple)) and any(isinstance(item, images) for item in source):
+            kinds = ", ".join(dict.fromkeys(type(item).__name__ for item in source))
+            raise InputError(
+                say(
+                    "inputs must be all tensors or all images, got a {kind} of {kinds}",
+                    kind=type(source).__name__,
+                    kinds=kinds,
+                )
+            )
+        return source
+    chosen = _prepare(preprocess)
+    if isinstance(source, (list, tuple)):
+        if not source:
+            raise InputError(
+                say("inputs must hold at least one image or tensor, got an empty {kind}", kind=type(source).__name__)
+            )
+        return _one_batch([_tensor(chosen, item) for item in source])
+    return _tensor(chosen, source)
+
+
+def _prepare(preprocess: Any) -> Any:
+    """What makes a tensor of an image: a ``Preprocess`` or a function."""
+    if preprocess is None:
+        return Preprocess()
+    if isinstance(preprocess, type) or not callable(preprocess):
+        raise ParameterError(
+            say("preprocess must be a Preprocess or a function of a PIL image, got {given}", given=shown(preprocess))
+        )
+    return preprocess
+
+
+def _tensor(prepare: Any, source: Any) -> Any:
+    """What a ``Preprocess`` or a user's function makes of an image: ``(1, C, H, W)``."""
+    made = prepare(load_image(source))
+    if not isinstance(made, torch.Tensor):
+        raise InputError(
+            say("preprocess must return a tensor (C, H, W) or (1, C, H, W), got {given}", given=shown(made))
+        )
+    return made.unsqueeze(0) if made.ndim == 3 else made
+
+
+def _one_batch(parts: list[torch.Tensor]) -> torch.Tensor:
+    kinds = dict.fromkeys((part.dtype, tuple(part.shape[1:])) for part in parts)
+    if len(kinds) > 1:
+        shapes = ", ".join(str(tuple(part.shape)) for part in parts[:4])
+        raise InputError(
+            say("images of one batch must become tensors of one shape and type, got {shapes}", shapes=shapes)
+        )
+    return torch.cat(parts)
+
+
+def _holds_tensor(source: Any) -> bool:
+    items = source.values() if isinstance(source, dict) else source if isinstance(source, (list, tuple)) else ()
+    return any(isinstance(item, torch.Tensor) or _holds_tensor(item) for item in items)
+
+
+def record(model: nn.Module, inputs: Any, *, preprocess: Preprocess | None = None, **options: Any) -> trace.Trace:
+    """Run ``model`` once and keep what happened: ``trace.record`` on ``load_input(inputs, preprocess)``.
+
+    An image without its batch axis, ``(C, H, W)``, is a batch of one. Options are those of
+    ``interp_widgets.trace.record``: ``kwargs``, ``target_output``, ``memory_limit``, ``class_names``, ``evaluation``.
+    """
+    module = plain_module(model)  # first: whoever confuses the arguments hears of the model, not of an image
+    return trace.record(module, with_batch_axis(module, load_input(inputs, preprocess)), **options)
+
+
+def with_batch_axis(model: nn.Module, value: Any) -> Any:
+    """An image ``(C, H, W)`` for a model that begins with a convolution as a batch of one; others as they are."""
+    if not (isinstance(value, torch.Tensor) and value.ndim == 3):
+        return value
+    first = first_convolution(model)
+    return value.unsqueeze(0) if first is not None and first.in_channels == len(value) else value
+
+
+def first_convolution(model: nn.Module) -> nn.Conv2d | None:
+    """The convolution that reads the images, where a model has one."""
+    return next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
