@@ -465,8 +465,6 @@ def _same_window(tensor: torch.Tensor, other: torch.Tensor) -> bool:
 def _quick_edge(tensor: torch.Tensor) -> Edge | None:
     """As ``edge_of``, which takes several times as long for the nodes that are not torch's own."""
     node: Any = tensor.grad_fn
-    if node is None and tensor._is_view() and not torch.is_grad_enabled():
-        return None  # on its way through an autograd function: it joins the graph when that returns
     if node is None or isinstance(node, torch._C._FunctionBase):
         return edge_of(tensor)
     return Edge(GradientEdge(node, tensor.output_nr))

@@ -131,7 +131,15 @@ class Site:
 
 def edge_of(tensor: torch.Tensor) -> Edge | None:
     """The gradient edge of a tensor as it is now, ``None`` when autograd does not follow it."""
-    return Edge(get_gradient_edge(tensor)) if tensor.requires_grad else None
+    if not tensor.requires_grad or _is_cut_off(tensor):
+        return None
+    return Edge(get_gradient_edge(tensor))
+
+
+def _is_cut_off(tensor: torch.Tensor) -> bool:
+    """Whether it is a view taken while autograd was off: it requires a gradient as its base does, and has no node."""
+    base = tensor._base
+    return tensor.grad_fn is None and base is not None and base.requires_grad
 
 
 def window_of(view: torch.Tensor, base: torch.Tensor) -> Edge | None:

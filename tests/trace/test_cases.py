@@ -384,6 +384,26 @@ def test_a_custom_autograd_function() -> None:
     assert torch.allclose(trace.gradient("0", total), 20 * trace.gradient("1", total))
 
 
+def test_a_view_taken_without_autograd_has_no_gradient_and_stops_nothing() -> None:
+    """Such a view says that it requires a gradient, as its base does, but has no place in the graph."""
+
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = conv()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.no_grad():
+                first = x[:, :1]
+                padding = x[..., :1] != 0
+            return self.conv(x * (first > 0.5) * padding).mean(dim=(2, 3))
+
+    trace = assert_agrees(Masked(), image())
+    assert not trace.sites["/getitem"].differentiable
+    with pytest.raises(GradientError, match=r"computed under torch\.no_grad"):
+        trace.gradient("/getitem", 0)
+
+
 class Scale(nn.Module):
     """Computes with its parameter alone, which the recorder then makes a leaf of the graph."""
 

@@ -196,7 +196,8 @@ def _cat(call: Call) -> Labels | None:
     pieces = call.argument(0, "tensors")
     dim = call.argument(1, "dim", "axis", default=0) % len(call.shape)
     refs = iter(zip(call.labels, call.shapes, strict=True))
-    parts = [next(refs) if isinstance(piece, Ref) else (None, tuple(piece.shape)) for piece in pieces]
+    given = [next(refs) if isinstance(piece, Ref) else (None, tuple(piece.shape)) for piece in pieces]
+    parts = [part for part in given if part[1] != (0,)]  # torch leaves out an empty row, as of a cache at its start
     known = [labels for labels, _ in parts if labels and len(labels) == len(call.shape)]
     if not known:
         return None

@@ -100,6 +100,16 @@ def test_a_class_token_that_is_added_and_taken_off_again() -> None:
     assert torch.equal(trace.maps("out"), trace.maps("embed"))
 
 
+@pytest.mark.parametrize("empty", [torch.tensor([]), torch.zeros(2, 0, HEIGHT, WIDTH)])
+@pytest.mark.parametrize("first", [True, False])
+def test_what_is_joined_to_an_empty_cache_keeps_its_axes(empty: torch.Tensor, first: bool) -> None:
+    def join(net: Net, x: torch.Tensor) -> torch.Tensor:
+        cache = empty.clone()
+        return net.out(torch.cat([cache, x] if first else [x, cache], dim=1))
+
+    assert str(trace_of(join).layout("out").axes) == "NCHW"
+
+
 def test_patches_cut_by_reshape_and_a_linear_layer() -> None:
     def forward(net: Net, x: torch.Tensor) -> torch.Tensor:
         x = x.reshape(2, 3, 2, PATCH, 3, PATCH).permute(0, 2, 4, 3, 5, 1)
