@@ -106,8 +106,8 @@ class Copier:
         self.alive[id(value)] = value
         if isinstance(value, nn.Module) and not isinstance(value, torch.jit.ScriptModule):
             return self._fill_module(value, self._known(value, _empty_like(value)), name)
-        copied = self._ways.get(kind)
-        return self._known(value, copied(value, name) if copied is not None else self._other(value, name))
+        copied = _WAYS.get(kind, Copier._other)
+        return self._known(value, copied(self, value, name))
 
     def _known(self, value: Any, own: Any) -> Any:
         self._memo[id(value)] = own
@@ -125,20 +125,6 @@ class Copier:
             self.is_opaque = True  # each pass begins with the user's state
             return value.clone_state()
         return self._object(value, name)
-
-    @functools.cached_property
-    def _ways(self) -> dict[type, Callable[[Any, str], Any]]:
-        """How builtin kinds are copied."""
-        return {
-            **dict.fromkeys((dict, OrderedDict, Counter), self._mapping),
-            **dict.fromkeys((list, set, deque), self._items),
-            **dict.fromkeys((tuple, frozenset), self._fixed_items),
-            defaultdict: self._defaultdict,
-            types.SimpleNamespace: self._namespace,
-            types.MethodType: self._method,
-            functools.partial: self._partial,
-            np.ndarray: self._array,
-        }
 
     def _fixed_items(self, value: Any, name: str) -> Any:
         return type(value)(self.copy(item, name) for item in value)
@@ -244,6 +230,19 @@ class Copier:
         own = self._known(value, object.__new__(kind))
         self._fill(state, vars(own), name, self._copy)
         return own
+
+
+# How builtin kinds are copied.
+_WAYS: dict[type, Callable[[Copier, Any, str], Any]] = {
+    **dict.fromkeys((dict, OrderedDict, Counter), Copier._mapping),
+    **dict.fromkeys((list, set, deque), Copier._items),
+    **dict.fromkeys((tuple, frozenset), Copier._fixed_items),
+    defaultdict: Copier._defaultdict,
+    types.SimpleNamespace: Copier._namespace,
+    types.MethodType: Copier._method,
+    functools.partial: Copier._partial,
+    np.ndarray: Copier._array,
+}
 
 
 def _plain_state(value: Any) -> dict[str, Any] | None:

@@ -48,6 +48,21 @@ class Observer(Protocol):
         """Run a module's call with its hooks, ``module._call_impl(*args, **kwargs)``, or answer in its place."""
 
 
+class _Relay:
+    """What every module of a copy is called through: the observer's way while there is one, else the plain one."""
+
+    def __init__(self) -> None:
+        self.observer: Observer | None = None
+
+    def __call__(self, path: str, called: weakref.ref[nn.Module], /, *args: Any, **kwargs: Any) -> Any:
+        module = called()
+        if module is None:  # never while it is called
+            raise ReferenceError(path)
+        if self.observer is None:
+            return run_module(module, args, kwargs)
+        return self.observer.call(path, module, args, kwargs)
+
+
 class Shadow(Subject):
     """A model's copy, and whether it may be used again."""
 
@@ -71,16 +86,12 @@ class Shadow(Subject):
         self._cloned = dict(zip(clones, copier.cloned, strict=True))
         self._versions = self._tensor_state()
         self._lock = threading.RLock()
-        self._observer: Observer | None = None
+        self._relay = _Relay()
         for path, module in self.modules.items():
             module.training = False  # as nearly every pass wants it
-            module.__dict__["_compiled_call_impl"] = functools.partial(self._call, path, module)
+            # Weakly: in a circle the copy would hold the weights until the garbage collector comes.
+            module.__dict__["_compiled_call_impl"] = functools.partial(self._relay, path, weakref.ref(module))
         self._own = Contents([(name, own) for name, _, own in copier.tables])
-
-    def _call(self, path: str, module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
-        if self._observer is None:
-            return run_module(module, args, kwargs)
-        return self._observer.call(path, module, args, kwargs)
 
     @property
     def fits(self) -> bool:
@@ -113,11 +124,11 @@ class Shadow(Subject):
                 if module.training is not mode:
                     module.training = mode
             self._passes += 1
-            before, self._observer = self._observer, observer
+            before, self._relay.observer = self._relay.observer, observer
             try:
                 yield self.copy
             finally:
-                self._observer = before
+                self._relay.observer = before
                 self.stored |= self._own.take_back() | self._written()
 
 

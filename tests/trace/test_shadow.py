@@ -321,6 +321,20 @@ def test_a_shadow_is_kept_while_the_model_holds_what_it_held() -> None:
     del first
 
 
+def test_a_model_and_its_copy_are_freed_with_the_last_trace_without_the_garbage_collector() -> None:
+    """A copy in a circle would keep all weights in memory until the collector comes."""
+    model = plain().eval()
+    trace = iw.record(model, image())
+    iw.GradCAM()(trace, 1)
+    gone = [weakref.ref(held) for held in (trace, shadow_of(model), shadow_of(model).copy, model)]
+    gc.disable()
+    try:
+        del trace, model
+        assert [held() for held in gone] == [None] * 4
+    finally:
+        gc.enable()
+
+
 def test_a_shadow_goes_with_its_last_trace() -> None:
     model = plain()
     trace = iw.record(model, image())
