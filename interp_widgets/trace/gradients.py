@@ -179,9 +179,26 @@ class Gradients:
             ) from error
         self.backward_passes += 1
         by_node = dict(zip(nodes, found, strict=True))
-        return {
-            site.index: self._shaped(site, edge, by_node[edge.node]) for site, edge in zip(sites, edges, strict=True)
-        }
+        gradients = {}
+        for site, edge in zip(sites, edges, strict=True):
+            if by_node[edge.node] is None:  # autograd knows no way: the score does not depend on it, or it cannot tell
+                self._check_is_followed(site, target)
+            gradients[site.index] = self._shaped(site, edge, by_node[edge.node])
+        return gradients
+
+    def _check_is_followed(self, site: Site, target: Target) -> None:
+        """Refuse a zero that only means that the model's forward switched autograd off on the way."""
+        cut = self._tape.cut_between(site.index, self._outputs.read_last())
+        if cut is not None:
+            raise GradientError(
+                say(
+                    "no gradient at {site!r}: the score of {target} depends on it by way of {cut!r}, "
+                    "which was computed under torch.no_grad() inside the model's forward",
+                    site=site.name,
+                    target=target,
+                    cut=cut,
+                )
+            )
 
     @contextmanager
     def hooked(self, target: Target, nodes: Callable[[list[Any]], Iterator[Any]], hook: Any) -> Iterator[None]:

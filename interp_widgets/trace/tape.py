@@ -237,6 +237,27 @@ class Tape:
         start = self.made_at(index)
         return [name for name, last in self._last_read.items() if last > start]
 
+    def cut_between(self, start: int, ends: Iterable[int]) -> str | None:
+        """The first value on the way from one value to others that was computed while autograd was off.
+
+        Returns:
+            Its name; ``None`` where there is no way, or none through such a value.
+        """
+        reached = {start}
+        cut_at: dict[int, int] = {}  # of each value behind such a one, which that was
+        for operation in self.operations:
+            read = [ref.index for ref in operation.refs if ref.index in reached]
+            origin = next((cut_at[index] for index in read if index in cut_at), None)
+            for _, index in self.made_by(operation) if read else ():
+                reached.add(index)
+                if origin is not None or self.values[index].no_grad:
+                    cut_at[index] = index if origin is None else origin
+        first = next((cut_at[index] for index in ends if index in cut_at), None)
+        if first is None:
+            return None
+        made_by = self.values[first].operation
+        return self.names.get(first, "" if made_by is None else made_by.name)
+
     def made_at(self, index: int) -> int:
         """The place among the operations of the one that made a value, -1 for what was given."""
         return self._places.get(index, -1)

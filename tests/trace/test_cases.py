@@ -649,6 +649,25 @@ def test_a_forward_pass_under_no_grad_has_activations_and_says_why_it_has_no_gra
         trace.gradient("input", 0)
 
 
+def test_a_gradient_is_refused_where_every_way_to_the_score_leads_through_no_grad() -> None:
+    """Autograd has no way and would say zero, which is not the derivative."""
+
+    def forward(net: Net, x: torch.Tensor, unused: torch.Tensor) -> torch.Tensor:
+        del unused
+        with torch.no_grad():
+            features = net.frozen(x)
+        return logits(net.head(features))
+
+    model = Net(forward, frozen=conv(), head=conv(4))
+    trace = record(model, (image(), image()))
+    with pytest.raises(
+        GradientError, match=r"depends on it by way of 'frozen', which was computed under torch.no_grad\(\)"
+    ):
+        trace.gradient("input[0]", 0)
+    assert trace.gradient("head", 0).abs().sum() > 0
+    assert trace.gradient("input[1]", 0).abs().sum() == 0  # the score does not depend on it
+
+
 def test_a_caller_under_no_grad_or_inference_mode_gets_the_same() -> None:
     model = nn.Sequential(conv(), norm(), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     x = image()
