@@ -9,7 +9,7 @@ import types
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -106,8 +106,8 @@ class Copier:
         self.alive[id(value)] = value
         if isinstance(value, nn.Module) and not isinstance(value, torch.jit.ScriptModule):
             return self._fill_module(value, self._known(value, _empty_like(value)), name)
-        copied = _WAYS.get(kind, Copier._other)
-        return self._known(value, copied(self, value, name))
+        copied = self._ways.get(kind)
+        return self._known(value, copied(self, value, name) if copied is not None else self._other(value, name))
 
     def _known(self, value: Any, own: Any) -> Any:
         self._memo[id(value)] = own
@@ -231,18 +231,17 @@ class Copier:
         self._fill(state, vars(own), name, self._copy)
         return own
 
-
-# How builtin kinds are copied.
-_WAYS: dict[type, Callable[[Copier, Any, str], Any]] = {
-    **dict.fromkeys((dict, OrderedDict, Counter), Copier._mapping),
-    **dict.fromkeys((list, set, deque), Copier._items),
-    **dict.fromkeys((tuple, frozenset), Copier._fixed_items),
-    defaultdict: Copier._defaultdict,
-    types.SimpleNamespace: Copier._namespace,
-    types.MethodType: Copier._method,
-    functools.partial: Copier._partial,
-    np.ndarray: Copier._array,
-}
+    # How builtin kinds are copied.
+    _ways: ClassVar[dict[type, Callable[[Copier, Any, str], Any]]] = {
+        **dict.fromkeys((dict, OrderedDict, Counter), _mapping),
+        **dict.fromkeys((list, set, deque), _items),
+        **dict.fromkeys((tuple, frozenset), _fixed_items),
+        defaultdict: _defaultdict,
+        types.SimpleNamespace: _namespace,
+        types.MethodType: _method,
+        functools.partial: _partial,
+        np.ndarray: _array,
+    }
 
 
 def _plain_state(value: Any) -> dict[str, Any] | None:
