@@ -188,7 +188,9 @@ class Gradients:
 
     def _check_is_followed(self, site: Site, target: Target) -> None:
         """Refuse a zero that only means that the model's forward switched autograd off on the way."""
-        cut = self._tape.cut_between(site.index, self._outputs.read_last())
+        edges = {id(edge) for edge, _ in self.seed(target)[1]}
+        ends = [index for index, value in enumerate(self._tape.values) if id(value.edge) in edges]
+        cut = self._tape.cut_between(site.index, ends)
         if cut is not None:
             raise GradientError(
                 say(

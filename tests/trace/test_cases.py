@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from interp_widgets.errors import GradientError, InputError, LayerError, ModelError, NonFiniteError
-from interp_widgets.trace import Trace, record
+from interp_widgets.trace import SiteScore, Trace, record
 from tests.trace.reference import Reference, Snapshot, relative_error
 
 
@@ -666,6 +666,19 @@ def test_a_gradient_is_refused_where_every_way_to_the_score_leads_through_no_gra
         trace.gradient("input[0]", 0)
     assert trace.gradient("head", 0).abs().sum() > 0
     assert trace.gradient("input[1]", 0).abs().sum() == 0  # the score does not depend on it
+
+
+def test_a_gradient_of_zero_is_given_where_only_another_score_leads_through_no_grad() -> None:
+    def forward(net: Net, x: torch.Tensor) -> torch.Tensor:
+        early, beside = net.early(x), net.beside(x)
+        with torch.no_grad():
+            features = net.frozen(early + beside)
+        return logits(net.head(features))
+
+    trace = record(Net(forward, early=conv(), beside=conv(), frozen=conv(4), head=conv(4)), image())
+    assert trace.gradient("beside", SiteScore("early", 0)).abs().sum() == 0
+    with pytest.raises(GradientError, match="by way of '/add'"):
+        trace.gradient("beside", 0)
 
 
 def test_a_caller_under_no_grad_or_inference_mode_gets_the_same() -> None:
