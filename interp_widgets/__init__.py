@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from interp_widgets.inputs import load_input as load_input
     from interp_widgets.inputs import record as record
     from interp_widgets.session import Session as Session
+    from interp_widgets.trace import Against as Against
     from interp_widgets.trace import ClassScore as ClassScore
     from interp_widgets.trace import ClassSum as ClassSum
     from interp_widgets.trace import Contrast as Contrast
@@ -37,7 +38,8 @@ _HOME = {
     **dict.fromkeys(("Preprocess", "load_input", "record"), "inputs"),
     "Session": "session",
     **dict.fromkeys(
-        ("ClassScore", "ClassSum", "Contrast", "Layout", "OutputScore", "Site", "SiteScore", "Trace"), "trace"
+        ("Against", "ClassScore", "ClassSum", "Contrast", "Layout", "OutputScore", "Site", "SiteScore", "Trace"),
+        "trace",
     ),
     **dict.fromkeys(("Comparison", "compare"), "widgets.compare"),
     **dict.fromkeys(("Explorer", "explore"), "widgets.explorer"),

@@ -11,6 +11,7 @@ from typing import Any
 from interp_widgets.errors import InterpError
 from interp_widgets.explainers import Attribution, Explainer
 from interp_widgets.trace import Trace
+from interp_widgets.trace.targets import predicted
 from interp_widgets.words import say
 
 __all__ = ["Finding", "diagnose"]
@@ -84,7 +85,7 @@ def _why_blank(trace: Trace, explainer: Explainer, attribution: Attribution) -> 
                 "explain a class instead, whose score is taken before the softmax"
             ),
             say("explain the prediction"),
-            MappingProxyType({"target": trace.prediction}),
+            MappingProxyType({"target": predicted(trace)}),
         )
     return Finding(say("the score does not depend on this layer: its gradient is zero"), *_other_layer(trace, layer))
 

@@ -18,7 +18,7 @@ from interp_widgets.explainers.question import Question, pick
 from interp_widgets.trace import Target, TargetLike, Trace
 from interp_widgets.trace.arguments import check_example, check_is, shown
 from interp_widgets.trace.target import Values
-from interp_widgets.trace.targets import as_target
+from interp_widgets.trace.targets import as_target, predicted
 from interp_widgets.words import missing_extra, say
 
 __all__ = ["CAM", "Explainer", "limits"]
@@ -120,7 +120,7 @@ class Explainer(ABC):
         trace.tape.check_open()
         example = check_example(example, trace.examples)
         if target is None and example != 0:
-            target = _prediction(trace, example)
+            target = predicted(trace, check_example(example, len(trace.probabilities)))
         question = Question(
             trace=trace,
             target=as_target(target, trace),
@@ -194,12 +194,8 @@ def _score(target: Target, trace: Trace, example: int) -> float:
     """The score of one input of a batch, where the target is one whose score adds up over the batch."""
     score = trace.score(target)  # refuses a wrong class and a score that is not finite
     if target.adds_up and trace.examples > 1:
-        score = pick(target.each(Values(trace, trace.activation)), example)
+        score = pick(target.of_examples(Values(trace, trace.activation)), example)
     return float(score)
-
-
-def _prediction(trace: Trace, example: int) -> int:
-    return int(pick(trace.probabilities, example).argmax())
 
 
 def _names(question: Question, values: torch.Tensor) -> tuple[str, ...]:

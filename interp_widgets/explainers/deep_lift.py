@@ -106,7 +106,7 @@ class DeepLiftSHAP(Explainer):
 
     def _parts(self, question: Question, count: int) -> Iterable[range]:
         """Which baselines are walked from at once."""
-        if question.is_input and question.trace.is_batch and question.target.adds_up:
+        if question.is_input and question.has_rows and question.target.adds_up:
             # as many as fit: a walk takes about as long for many as for one, and the draft is a picture already
             return question.batches(count, gradient=True, growing=False)
         # At a layer, what is lost on the way back is known for all rows together only.
@@ -116,7 +116,8 @@ class DeepLiftSHAP(Explainer):
         if self.baseline == "noise":
             return [(self.baseline, self.seed + sample) for sample in range(self.samples)]
         if isinstance(self.baseline, Given):
-            shape = trace.sites[trace.input_sites[0]].shape[1 if trace.is_batch else 0 :]
+            name = trace.input_sites[0]
+            shape = trace.sites[name].shape[1 if trace.has_rows(name) else 0 :]
             if self.baseline.values.ndim > len(shape):
                 return [(Given(values), self.seed) for values in self.baseline.values[: self.samples]]
         return [(self.baseline, self.seed)]
@@ -167,14 +168,14 @@ def _lift(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> tupl
             ends = {site: question.at(site).value.expand(start.shape) for site, start in starts.items()}
             alone = stack.enter_context(trace.rerun(ends, example=question.example))
         reference = stack.enter_context(trace.rerun(starts, example=question.example))
-        scores, lows = (target.each(Values(each, each.activation)) for each in (alone, reference))
+        scores, lows = (target.of_examples(Values(each, each.activation)) for each in (alone, reference))
         if len(scores) != count > 1:  # a model that joins the inputs of a batch
             singles = [_lift(question, [baseline]) for baseline in baselines]
             return torch.cat([relevance for relevance, _ in singles]), [each for _, (each,) in singles]
         walk = multipliers(alone, reference, [layer], target)
     relevance = walk.at[layer] * walk.steps[layer]
     if count == 1:
-        relevance = relevance if trace.is_batch else relevance[None]
+        relevance = relevance if question.has_rows else relevance[None]
         return relevance, [_Balance(walk.score, walk.change, walk.leak, walk.worst)]
     scores, lows = scores.cpu().double(), lows.cpu().double()  # (B,) each
     changes = scores - lows

@@ -90,13 +90,30 @@ class Question:
         """The gradient at the layer, ``(C, H', W')``."""
         return self.maps_of(self.trace.gradient(self.layer, self.target))
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether the first axis of the layer counts the examples."""
+        return self.trace.has_rows(self.layer)
+
     def own(self, batch: torch.Tensor) -> torch.Tensor:
-        """The part of a tensor that belongs to this input.
+        """The part that belongs to this input, of a tensor in the shape of the layer.
 
         Raises:
-            InputError: the trace holds fewer inputs.
+            InputError: the trace holds fewer inputs; or several, and no axis of the layer tells them apart.
         """
-        return pick(batch, self.example) if self.trace.is_batch else precise(batch)
+        if self.has_rows:
+            return pick(batch, self.example)
+        if self.trace.examples > 1:
+            raise InputError(
+                say(
+                    "the first axis of {layer!r} (shape {shape}) does not count the {count} examples of this trace, "
+                    "so one cannot be told from the others there: record one at a time",
+                    layer=self.layer,
+                    shape=tuple(batch.shape),
+                    count=self.trace.examples,
+                )
+            )
+        return precise(batch)
 
     def maps_of(self, batch: torch.Tensor) -> torch.Tensor:
         """The maps ``(C, H', W')`` of this input in a tensor of the layer's shape, its batch axis included."""
@@ -113,12 +130,12 @@ class Question:
         floating = [site for site in self.trace.input_sites if self.trace.sites[site].dtype.is_floating_point]
         if self.is_input or not floating:  # token ids have no baseline: their embedding has one of its own
             return baselines_of(self.value, baseline, seeds)
-        if not self.trace.is_batch and len(seeds) > 1:
+        if not self.has_rows and len(seeds) > 1:
             return torch.cat([self.baselines(baseline, [seed]) for seed in seeds])
         inputs = {site: self.at(site).baselines(baseline, seeds) for site in floating}
         with self.trace.rerun(inputs, example=self.example) as other:
             value = precise(other.activation(self.layer))
-        return value if self.trace.is_batch else value[None]
+        return value if self.has_rows else value[None]
 
     def probe(self, values: torch.Tensor, *, gradient: bool = False) -> Probe:
         """The score for each of a batch of values at the layer, ``(B, *shape)``, and on demand its gradient there.

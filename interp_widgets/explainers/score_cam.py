@@ -132,7 +132,7 @@ class AblationCAM(_Tried):
 
     def trial(self, question: Question, order: torch.Tensor) -> Trial:
         value = question.value
-        axis = question.trace.channel_axis(question.layer) - (1 if question.trace.is_batch else 0)
+        axis = question.trace.channel_axis(question.layer) - (1 if question.has_rows else 0)
         shape = [1] * value.ndim
         shape[axis] = -1
         numbers = torch.arange(value.shape[axis], device=value.device).reshape(shape)

@@ -90,11 +90,15 @@ def _holds_tensor(source: Any) -> bool:
 def record(model: nn.Module, inputs: Any, *, preprocess: Preprocess | None = None, **options: Any) -> trace.Trace:
     """Run ``model`` once and keep what happened: ``trace.record`` on ``load_input(inputs, preprocess)``.
 
-    An image without its batch axis, ``(C, H, W)``, is a batch of one. Options are those of
-    ``interp_widgets.trace.record``: ``kwargs``, ``target_output``, ``memory_limit``, ``class_names``, ``evaluation``.
+    An image without its batch axis, ``(C, H, W)``, is a batch of one, unless ``batch_axis=None``. Options are those of
+    ``interp_widgets.trace.record``: ``kwargs``, ``target_output``, ``memory_limit``, ``class_names``,
+    ``feature_names``, ``evaluation``, ``batch_axis``.
     """
     module = plain_module(model)  # first: whoever confuses the arguments hears of the model, not of an image
-    return trace.record(module, with_batch_axis(module, load_input(inputs, preprocess)), **options)
+    value = load_input(inputs, preprocess)
+    if options.get("batch_axis", "auto") is not None:
+        value = with_batch_axis(module, value)
+    return trace.record(module, value, **options)
 
 
 def with_batch_axis(model: nn.Module, value: Any) -> Any:

@@ -28,7 +28,7 @@ from interp_widgets.session.state import SessionState
 from interp_widgets.session.turn import TURN
 from interp_widgets.trace import ClassScore, Trace
 from interp_widgets.trace.arguments import as_bytes, as_items, as_names, plain_module, shown
-from interp_widgets.trace.targets import as_target
+from interp_widgets.trace.targets import as_target, predicted
 from interp_widgets.words import did_you_mean, say
 
 __all__ = ["Session"]
@@ -192,8 +192,9 @@ class Session(SessionState):
         method, trace = self.method, self.ready()
         if not hasattr(method, "baseline") or self.picture() is None or len(trace.input_sites) != 1:
             return None
-        value = trace.activation(trace.input_sites[0]).float()
-        tensor = baseline_of(value[0] if trace.is_batch else value, method.baseline, getattr(method, "seed", 0))
+        name = trace.input_sites[0]
+        value = trace.activation(name).float()
+        tensor = baseline_of(value[0] if trace.has_rows(name) else value, method.baseline, getattr(method, "seed", 0))
         return self._inputs.as_picture(tensor, self.example)
 
     # Recording
@@ -233,7 +234,7 @@ class Session(SessionState):
                 self.layer = _first_layer(found)
             self.channel = min(self.channel, found.channels(self.layer) - 1)
             if self.target is None or self.follow:
-                self.target = found.prediction if found.has_classes else None
+                self.target = predicted(found) if found.has_classes else None
 
     def ready(self) -> Trace:
         """The trace, recorded again when it was let go to save memory or when the model has changed."""
@@ -343,7 +344,7 @@ class Session(SessionState):
     def _follow_no_more(self, change: dict[str, Any]) -> None:
         """Whoever chooses a class that is not the prediction wants to keep it."""
         trace = self.trace
-        if self.follow and trace is not None and trace.has_classes and change["new"] != trace.prediction:
+        if self.follow and trace is not None and trace.has_classes and change["new"] != predicted(trace):
             self.follow = False
 
     @t.observe("layer")

@@ -14,6 +14,7 @@ from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.session.answers import Answers, Question
 from interp_widgets.session.steadfast import Steadfast
 from interp_widgets.trace import Trace
+from interp_widgets.trace.ending import Scale
 from interp_widgets.trace.targets import as_target
 from interp_widgets.words import say
 
@@ -103,9 +104,23 @@ class SessionState(Steadfast):
         return Question(trace, method, self.place(layer, method), goal)
 
     def probabilities(self) -> NDArray[np.float32] | None:
-        """Probability of each class for the current input, ``(K,)``; ``None`` when the model has no classes."""
+        """Probability of each class for the current input, ``(K,)``.
+
+        ``None`` for a model without classes, and for one value that is no probability.
+        """
         trace = self.ready()
-        return trace.probabilities[0].cpu().numpy() if trace.has_classes else None
+        if not trace.has_classes or trace.scale is Scale.VALUE:
+            return None
+        return trace.probabilities[0].cpu().numpy()
+
+    def scale_in_words(self) -> str:
+        """What the model's numbers are, for a person; empty for a model without classes."""
+        trace = self.ready()
+        if not trace.has_classes:
+            return ""
+        if trace.scale is Scale.VALUE:
+            return say("one value: {value:.4g}", value=float(trace.logits[:1].mean()))
+        return trace.scale.words
 
     def names_of_classes(self) -> list[str]:
         """One name per class, numbers where there are none."""

@@ -48,8 +48,10 @@ class Rerun(Recorded, Protocol):
 class Again(Protocol):
     """Runs the model again as it was run; see ``recording.Pass``."""
 
-    def rerun(self, inputs: Mapping[str, torch.Tensor], edits: Mapping[str, torch.Tensor]) -> Any:
-        """Record again, with other inputs."""
+    def rerun(
+        self, inputs: Mapping[str, torch.Tensor], edits: Mapping[str, torch.Tensor], batch_inputs: frozenset[str]
+    ) -> Any:
+        """Record again, with other inputs, of which some have one row per example."""
 
     def forward(
         self,
@@ -100,7 +102,7 @@ class Passes:
 
     def rerun(self, values: Mapping[str, torch.Tensor], example: int) -> Any:
         """Record with other values; see ``Trace.rerun``."""
-        return self._again.rerun(*self._fed(values, example))
+        return self._again.rerun(*self._fed(values, example), self._axes.batch.inputs)
 
     @contextmanager
     def lent(self, example: int, *, itself: bool) -> Iterator[tuple[nn.Module, Any]]:
@@ -118,7 +120,7 @@ class Passes:
         Values that do not fit into memory together are taken in halves, and no more at once from then on.
         """
         check_batches({name: values})
-        if len(values) > 1 and not (self._axes.is_batch and target.adds_up):  # it may read the first input only
+        if len(values) > 1 and not (self._axes.has_rows(name) and target.adds_up):  # it may read the first input only
             return self._in_parts(name, torch.split(values, 1), target, example, gradient=gradient)
         try:
             return self._at_once(name, values, target, example, gradient=gradient)
@@ -151,7 +153,7 @@ class Passes:
     def _with_gradients(self, name: str, values: torch.Tensor, target: Target, example: int) -> Probe:
         other: Rerun
         with self.rerun({name: values}, example) as other:
-            scores = target.each(Values(other, other.activation))
+            scores = target.of_examples(Values(other, other.activation))
             return Probe(scores.detach(), other.gradient(name, target).reshape(values.shape).contiguous())
 
     def _arranged(self, name: str, values: torch.Tensor) -> torch.Tensor:
@@ -176,7 +178,7 @@ class Passes:
         if wanted is None or not exchanged:
             other: Rerun
             with self.rerun({name: values}, example) as other:
-                return target.each(Values(other, other.activation)).detach()
+                return target.of_examples(Values(other, other.activation)).detach()
         if name not in self._in_full:
             try:
                 return self._quick_scores(name, self._arranged(name, values), target, example, wanted)
@@ -196,7 +198,7 @@ class Passes:
             needed.add(found.name)
             return self._tape.value(found.index, found.name)
 
-        target.each(Values(self._outputs, note))
+        target.of_examples(Values(self._outputs, note))
         outputs = {path: site for path, site in self._outputs.sites.items() if site in needed}
         modules = {}
         for site in needed - set(outputs.values()):
@@ -207,7 +209,7 @@ class Passes:
         return Wanted(modules, outputs)
 
     def _read(self, target: Target, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        return target.each(Values(self._outputs, lambda site: found[self._tape.site(site).name])).detach()
+        return target.of_examples(Values(self._outputs, lambda site: found[self._tape.site(site).name])).detach()
 
     def _quick_scores(
         self, name: str, values: torch.Tensor, target: Target, example: int, wanted: Wanted
@@ -259,10 +261,10 @@ class Passes:
         (count,) = counts
         for name, value in named.items():
             named[name] = self._fitting(name, value)
-        if not self._axes.is_batch:
-            if count != 1:
-                raise InputError(say("this model's inputs have no batch axis: give a batch of one value"))
-            named = {name: value[0] for name, value in named.items()}
+            if not self._axes.has_rows(name):
+                if count != 1:
+                    raise InputError(say("{name!r} has no batch axis: give a batch of one value", name=name))
+                named[name] = named[name][0]
         inputs = {name: named.pop(name) if name in named else None for name in self._tape.inputs}
         filled = {
             name: self._repeated(name, count, example) if value is None else value for name, value in inputs.items()
@@ -272,7 +274,7 @@ class Passes:
     def _fitting(self, name: str, value: torch.Tensor) -> torch.Tensor:
         """A batch of values for a site, on its device and of its type."""
         site = self._tape.sites[name]
-        shape = site.shape[1 if self._axes.is_batch else 0 :]
+        shape = site.shape[1 if self._axes.has_rows(name) else 0 :]
         if value.shape[1:] != shape:
             wanted = ", ".join(("B", *map(str, shape)))
             raise InputError(
@@ -287,7 +289,7 @@ class Passes:
 
     def _repeated(self, name: str, count: int, example: int) -> torch.Tensor:
         value = self._tape.value(self._tape.sites[name].index, name)
-        return value[example : example + 1].expand(count, *value.shape[1:]) if self._axes.is_batch else value
+        return value[example : example + 1].expand(count, *value.shape[1:]) if self._axes.has_rows(name) else value
 
     # How much at once
 

@@ -14,11 +14,14 @@ from torch.nn.parameter import UninitializedParameter
 
 from interp_widgets.errors import InputError, ModelError, TargetError
 from interp_widgets.trace.arguments import as_bytes, as_kwargs, as_names, check_count, plain_module, shown
+from interp_widgets.trace.axes.batch import BatchAxis, as_batch_axis
 from interp_widgets.trace.calls import Calls
 from interp_widgets.trace.device import fitted
+from interp_widgets.trace.ending import ending_of
 from interp_widgets.trace.fingerprint import Fingerprint
 from interp_widgets.trace.in_place import InPlace, in_place
 from interp_widgets.trace.interrupt import Interruptible, Undisturbed, interruption
+from interp_widgets.trace.outputs import Scores
 from interp_widgets.trace.recorder import Recorder
 from interp_widgets.trace.shadow import Escaped, Shadow, shadow_of
 from interp_widgets.trace.state import RandomState, pass_state
@@ -31,12 +34,11 @@ from interp_widgets.words import say
 
 __all__ = ["record"]
 
-SOFTMAX = frozenset({"softmax", "log_softmax", "_softmax", "_log_softmax"})
 _NO_EDITS: Mapping[str, torch.Tensor] = MappingProxyType({})
 OutputSelector = str | int | Callable[[Any], torch.Tensor] | None
 
 
-def record(
+def record(  # noqa: PLR0913 - options of the one entry, by keyword
     model: nn.Module,
     inputs: Any,
     *,
@@ -46,6 +48,7 @@ def record(
     class_names: Iterable[object] | None = None,
     feature_names: Iterable[object] | None = None,
     evaluation: bool = True,
+    batch_axis: BatchAxis = "auto",
 ) -> Trace:
     """Run ``model`` once on ``inputs`` and keep what happened.
 
@@ -65,11 +68,14 @@ def record(
             ``{0: "cat", 1: "dog"}``.
         feature_names: names of the features of an input ``(N, F)``, for charts.
         evaluation: run in evaluation mode, whatever mode the model is in; ``False`` keeps the mode of every module.
+        batch_axis: which axis of the inputs counts examples. ``0``: the first; inputs with another number of rows
+            are shared by all examples. ``None``: there is one example, given without a batch, such as the nodes of a
+            graph. ``"auto"`` finds it from inputs and outputs together; ``trace.is_batch`` and its repr say what.
 
     Raises:
         ModelError: not a module, or one that cannot be recorded.
         InputError: no tensor among the inputs.
-        ParameterError: names or a memory limit that cannot be.
+        ParameterError: names, a memory limit or a batch axis that cannot be.
         Whatever the model's own forward raises, with a note that names the layer.
 
     >>> import torch, interp_widgets as iw
@@ -98,7 +104,7 @@ def record(
         )
     names = {"class_names": as_names(class_names), "feature_names": as_names(feature_names, "feature_names")}
     modes = None if evaluation else {path: module.training for path, module in model.named_modules()}
-    run = Pass(model, options, target_output, modes, limit, names, Stage(model))
+    run = Pass(model, options, target_output, modes, limit, names, Stage(model), as_batch_axis(batch_axis))
     trace = run.record(fitted(inputs, model), fitted(run.kwargs, model))
     check_count(trace.class_names, trace)
     return trace
@@ -151,21 +157,42 @@ class Pass:
     memory_limit: int | None
     names: Mapping[str, Sequence[str] | None]
     stage: Stage
+    batch_axis: BatchAxis = "auto"
     arguments: tuple[Any, Any] = ((), {})
 
-    def record(self, inputs: Any, kwargs: Mapping[str, Any], edits: Mapping[str, torch.Tensor] = _NO_EDITS) -> Trace:
-        """Run the model, recorded; ``edits`` stand at their sites instead of what is computed there."""
+    def record(
+        self,
+        inputs: Any,
+        kwargs: Mapping[str, Any],
+        edits: Mapping[str, torch.Tensor] = _NO_EDITS,
+        batch_inputs: frozenset[str] | None = None,
+    ) -> Trace:
+        """Run the model, recorded.
+
+        Args:
+            edits: what stands at some sites instead of what is computed there.
+            batch_inputs: names of the inputs with one row per example, where a pass before this one has told them.
+        """
         with Undisturbed() as gate:
             if not self.stage.escapes:
                 try:
-                    return self._record(gate, inputs, kwargs, edits)
+                    return self._trace(self._record(gate, inputs, kwargs, edits), batch_inputs)
                 except Escaped:
                     self.stage.leave_the_shadow()
-            return self._record(gate, inputs, kwargs, edits)
+            return self._trace(self._record(gate, inputs, kwargs, edits), batch_inputs)
+
+    def _trace(self, recording: Recording, batch_inputs: frozenset[str] | None) -> Trace:
+        return Trace(
+            recording,
+            memory_limit=self.memory_limit,
+            batch_axis=self.batch_axis,
+            batch_inputs=batch_inputs,
+            **self.names,
+        )
 
     def _record(
         self, gate: Undisturbed, inputs: Any, kwargs: Mapping[str, Any], edits: Mapping[str, torch.Tensor]
-    ) -> Trace:
+    ) -> Recording:
         shadow = self.stage.ready()
         fingerprint = Fingerprint(shadow)  # of before the pass: another thread may train the model meanwhile
         recorder = Recorder(shadow, evaluation=self.modes is None, edits=edits)
@@ -188,13 +215,13 @@ class Pass:
                 fingerprint.take_back()
                 raise Escaped
             recorder.number_first_calls()
-            output_sites, logits = _outputs(recorder, output, self.target_output)
+            output_sites, scores = _outputs(recorder, output, self.target_output)
         self.stage.draws = recorder.drawn
         plain = map_structure(lambda tensor: tensor.detach(), output)
         recorder.release()
         slots = iter(names)
         arguments = map_structure(lambda _tensor: Slot(next(slots)), (inputs, dict(kwargs)))
-        recording = Recording(
+        return Recording(
             tape=Tape(
                 self.model,
                 recorder.values,
@@ -207,15 +234,16 @@ class Pass:
             calls=Calls(recorder.outer, recorder.whole, stateful=bool(shadow.stored)),
             output=plain,
             output_sites=output_sites,
-            logits=logits,
+            scores=scores,
             again=replace(self, arguments=arguments),
         )
-        return Trace(recording, memory_limit=self.memory_limit, **self.names)
 
-    def rerun(self, inputs: Mapping[str, torch.Tensor], edits: Mapping[str, torch.Tensor]) -> Trace:
-        """Record again, with other inputs."""
+    def rerun(
+        self, inputs: Mapping[str, torch.Tensor], edits: Mapping[str, torch.Tensor], batch_inputs: frozenset[str]
+    ) -> Trace:
+        """Record again, with other inputs; see ``record``."""
         args, kwargs = map_structure(lambda slot: inputs[slot.name], self.arguments, Slot)
-        return self.record(args, kwargs, edits)
+        return self.record(args, kwargs, edits, batch_inputs)
 
     def forward(
         self,
@@ -329,24 +357,23 @@ def _feed(recorder: Recorder, inputs: Any, kwargs: Mapping[str, Any], names: lis
     return feed("input", inputs), {key: feed(f"input[{key!r}]", value) for key, value in kwargs.items()}
 
 
-def _outputs(recorder: Recorder, output: Any, selector: OutputSelector) -> tuple[dict[str, str], str | None]:
-    """Sites of the returned tensors by path, and the site of the class scores."""
+def _outputs(recorder: Recorder, output: Any, selector: OutputSelector) -> tuple[dict[str, str], Scores | None]:
+    """Sites of the returned tensors by path, and where the class scores are."""
     known = {index: name for name, (index, _, _) in recorder.sites.items()}
-    sites: dict[str, str] = {}
-    for path, tensor in tensors_in(output):
-        index = recorder.value_of(tensor)
+
+    def named(index: int, name: str) -> str:
         if index not in known:
-            known[index] = f"output{path}"
-            recorder.sites[f"output{path}"] = (index, None, "output")
-        sites[path] = known[index]
+            known[index] = name
+            recorder.sites[name] = (index, None, "output")
+        return known[index]
+
+    sites = {path: named(recorder.value_of(tensor), f"output{path}") for path, tensor in tensors_in(output)}
     chosen = _select(output, selector)
     if chosen is None:
         return sites, None
-    index = _before_softmax(recorder, recorder.value_of(chosen))
-    if index not in known:
-        known[index] = "logits"
-        recorder.sites["logits"] = (index, None, "output")
-    return sites, known[index]
+    said = recorder.value_of(chosen)
+    ending = ending_of(recorder.values, said)
+    return sites, Scores(named(ending.index, "logits"), named(said, "said"), ending)
 
 
 def _select(output: Any, selector: OutputSelector) -> torch.Tensor | None:
@@ -376,20 +403,11 @@ def _select(output: Any, selector: OutputSelector) -> torch.Tensor | None:
         if isinstance(output, list) and all(isinstance(item, dict) for item in output):
             return None  # detections: boxes and scores, no tensor of class scores
         floats = [tensor for _, tensor in tensors_in(output) if tensor.is_floating_point() or tensor.is_complex()]
+        floats.sort(key=lambda tensor: tensor.ndim == 0)  # a loss beside the scores
         chosen = next(iter(named.values()), floats[0] if floats else None)
     if selector is not None and not isinstance(chosen, torch.Tensor):
         raise TargetError(say("target_output must select a tensor, got {kind}", kind=type(chosen).__name__))
-    return chosen if isinstance(chosen, torch.Tensor) and chosen.ndim > 0 else None
-
-
-def _before_softmax(recorder: Recorder, index: int) -> int:
-    """The value before a final softmax or log-softmax: its gradient does not vanish when the model is sure."""
-    operation = recorder.values[index].operation
-    if operation is not None and operation.name in SOFTMAX and operation.args:
-        source = operation.args[0]
-        if hasattr(source, "index") and recorder.values[source.index].shape == recorder.values[index].shape:
-            return int(source.index)
-    return index
+    return chosen if isinstance(chosen, torch.Tensor) else None
 
 
 def _describe(structure: Any) -> str:

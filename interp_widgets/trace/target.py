@@ -29,6 +29,10 @@ class Recorded(Protocol):
         """Number of classes."""
 
     @property
+    def is_batch(self) -> bool:
+        """Whether the first axis of inputs and scores counts examples."""
+
+    @property
     def probabilities(self) -> torch.Tensor:
         """Probability of each class for each input, ``(N, K)``."""
 
@@ -39,6 +43,12 @@ class Recorded(Protocol):
     @property
     def logits_site(self) -> str:
         """Name of the site of the class scores; a ``TargetError`` where the output has none."""
+
+    def class_scores(self, value: torch.Tensor) -> torch.Tensor:
+        """The class scores, from what stands at their site."""
+
+    def says_no(self, example: int) -> bool:
+        """Whether a model that says yes or no says no to one of its inputs."""
 
     def channel_axis(self, layer: str) -> int:
         """The axis that counts a site's channels."""
@@ -60,6 +70,11 @@ class Values:
         self.value = value
 
     @property
+    def is_batch(self) -> bool:
+        """Whether the first axis of inputs and scores counts examples."""
+        return self._recorded.is_batch
+
+    @property
     def logits_site(self) -> str:
         """Name of the site of the class scores before the softmax.
 
@@ -70,8 +85,8 @@ class Values:
 
     @property
     def logits(self) -> torch.Tensor:
-        """The class scores before the softmax, ``(N, K)`` or ``(N, K, ...)``, ``(K,)`` without a batch."""
-        return self.value(self.logits_site)
+        """The class scores before a softmax or sigmoid, ``(N, K)`` or ``(N, K, ...)``, ``(K,)`` without a batch."""
+        return self._recorded.class_scores(self.value(self.logits_site))
 
     def channel_axis(self, site: str) -> int:
         """The axis that counts a site's channels."""
@@ -99,6 +114,13 @@ class Target(ABC):
         Args:
             names: the names of the classes, where they are known.
         """
+
+    def of_examples(self, values: Values) -> torch.Tensor:
+        """The score of each example, ``(N,)``; one score of all where no axis counts examples.
+
+        ``each`` reads rows; in a recording without a batch these are parts of one example, such as a graph's nodes.
+        """
+        return self.each(values) if values.is_batch else self.score(values).reshape(1)
 
     def score(self, values: Values) -> torch.Tensor:
         """The scalar, ``()``, as a differentiable function of the values."""

@@ -16,12 +16,23 @@ from interp_widgets.trace.arguments import shown
 from interp_widgets.trace.target import Names, Recorded, Target, Values
 from interp_widgets.words import did_you_mean, say
 
-__all__ = ["ClassScore", "ClassSum", "Contrast", "ObjectScore", "OutputScore", "SiteScore", "TargetLike", "as_target"]
+__all__ = [
+    "Against",
+    "ClassScore",
+    "ClassSum",
+    "Contrast",
+    "ObjectScore",
+    "OutputScore",
+    "SiteScore",
+    "TargetLike",
+    "as_target",
+    "predicted",
+]
 
 
 @dataclass(frozen=True)
 class ClassScore(Target):
-    """The score of one class before the softmax, summed over the batch and averaged over positions.
+    """The score of one class before the softmax or sigmoid, summed over the batch and averaged over positions.
 
     Args:
         index: the class, in ``0..K-1``, or its name, which a trace with class names turns into its index.
@@ -55,6 +66,31 @@ class ClassScore(Target):
 
     def numbered(self, names: Names) -> Target:
         return ClassScore(_index_of(self.index, names))
+
+
+@dataclass(frozen=True)
+class Against(Target):
+    """What speaks against a class: its score with the sign turned.
+
+    It is what explains a "no" of a model that says yes or no, by a single score before the sigmoid.
+
+    Args:
+        index: the class, by index or name.
+    """
+
+    index: int
+
+    def __init__(self, index: int | str) -> None:
+        object.__setattr__(self, "index", _class(index, "Against"))
+
+    def each(self, values: Values) -> torch.Tensor:
+        return -ClassScore(self.index).each(values)
+
+    def label(self, names: Names) -> str:
+        return say("not {name}", name=_name_of(self.index, names))
+
+    def numbered(self, names: Names) -> Target:
+        return Against(_index_of(self.index, names))
 
 
 @dataclass(frozen=True)
@@ -243,11 +279,19 @@ def as_target(target: TargetLike, trace: Recorded) -> Target:
     Raises:
         TargetError: no such class; a name although the class names are not known; some other type.
     """
-    # what is common first: this is asked for every look-up
-    if target is None or type(target) is int:
-        return ClassScore(trace.prediction if target is None else target)
+    if target is None:
+        target = predicted(trace)
+    if type(target) is int:  # what is common first: this is asked for every look-up
+        return ClassScore(target)
     found = target if isinstance(target, Target) else _made_of(target)
     return found.numbered(trace.class_names)
+
+
+def predicted(trace: Recorded, example: int = 0) -> int | Against:
+    """The class that the model says of one input; of a single class that it does not see, what speaks against it."""
+    if trace.says_no(example):
+        return Against(0)
+    return int(trace.probabilities[example].argmax())
 
 
 def _made_of(given: Any) -> Target:

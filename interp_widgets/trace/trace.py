@@ -14,10 +14,12 @@ from torch import nn
 
 from interp_widgets.trace.arguments import as_list, refuse_copy
 from interp_widgets.trace.axes.axes import Axes
+from interp_widgets.trace.axes.batch import BatchAxis
 from interp_widgets.trace.axes.layout import Layout
 from interp_widgets.trace.calls import Calls
+from interp_widgets.trace.ending import Scale
 from interp_widgets.trace.gradients import Gradients
-from interp_widgets.trace.outputs import Outputs
+from interp_widgets.trace.outputs import Outputs, Scores
 from interp_widgets.trace.passes import Again, Passes, Probe
 from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.targets import TargetLike, as_target
@@ -33,14 +35,14 @@ class Recording:
     """What a pass left behind: what ``recording.record`` hands to its ``Trace``.
 
     ``calls`` tells which module ran in which; ``output_sites`` the site of each returned tensor, by its path in the
-    output; ``logits`` the site of the class scores.
+    output; ``scores`` where the class scores are.
     """
 
     tape: Tape
     calls: Calls
     output: Any
     output_sites: dict[str, str]
-    logits: str | None
+    scores: Scores | None
     again: Again
 
 
@@ -64,20 +66,21 @@ class Trace:
         memory_limit: int | None = None,
         class_names: Sequence[str] | None = None,
         feature_names: Sequence[str] | None = None,
+        batch_axis: BatchAxis = "auto",
+        batch_inputs: frozenset[str] | None = None,
     ) -> None:
         self.tape = recording.tape
         self.model: nn.Module = recording.tape.model
         self.class_names = tuple(class_names) if class_names is not None else None
         self.feature_names = tuple(feature_names) if feature_names is not None else None
-        scores = () if recording.logits is None else (recording.logits,)
-        results = scores or tuple(recording.output_sites.values())
-        self._axes = Axes(recording.tape, scores, results)
+        results = recording.output_sites.values() if recording.scores is None else [recording.scores.site]
+        self._axes = Axes(recording.tape, results, batch_axis, batch_inputs)
         self._outputs = Outputs(
             recording.tape,
             self._axes,
             output=recording.output,
             sites=recording.output_sites,
-            logits=recording.logits,
+            scores=recording.scores,
             class_names=self.class_names,
         )
         limit = DEFAULT_MEMORY_LIMIT if memory_limit is None else memory_limit
@@ -133,7 +136,7 @@ class Trace:
 
     @property
     def logits_site(self) -> str:
-        """Name of the site that holds the class scores, before a final softmax.
+        """Name of the site that holds the class scores, before a final softmax or sigmoid.
 
         Raises:
             TargetError: the output has no tensor of class scores.
@@ -152,13 +155,33 @@ class Trace:
 
     @property
     def logits(self) -> torch.Tensor:
-        """The class scores before a final softmax, ``(N, K)`` or ``(N, K, ...)``; detached."""
+        """The class scores before a final softmax or sigmoid, ``(N, K)`` or ``(N, K, ...)``; detached.
+
+        ``(K,)`` without a batch, ``(N, 1)`` of a model that gives one value per input.
+        """
         return self._outputs.logits
+
+    def class_scores(self, value: torch.Tensor) -> torch.Tensor:
+        """The class scores as ``logits`` gives them, from what stands at their site in another pass."""
+        return self._outputs.class_scores(value)
+
+    @property
+    def scale(self) -> Scale:
+        """What the model's numbers are: a softmax, several labels at once, yes or no, one value."""
+        return self._outputs.scale
 
     @property
     def probabilities(self) -> torch.Tensor:
-        """Softmax of the class scores, averaged over positions, ``(N, K)`` in 0..1; sigmoid for a single class."""
+        """Probability of each class, averaged over positions, ``(N, K)`` in 0..1.
+
+        As the model said it where it ends in a softmax or sigmoid (or their logarithms); of plain class scores their
+        softmax, of a single one its sigmoid (which means nothing where ``scale`` is ``Scale.VALUE``).
+        """
         return self._outputs.probabilities
+
+    def says_no(self, example: int = 0) -> bool:
+        """Whether a model that says yes or no says no to one of its inputs."""
+        return self._outputs.says_no(example)
 
     @property
     def prediction(self) -> int:
@@ -278,8 +301,12 @@ class Trace:
 
     @property
     def is_batch(self) -> bool:
-        """Whether the first axis of inputs and scores counts independent inputs."""
+        """Whether the first axis of inputs and scores counts independent inputs; see ``record``'s ``batch_axis``."""
         return self._axes.is_batch
+
+    def has_rows(self, layer: str) -> bool:
+        """Whether the first axis of a layer or input counts the examples; not so of an input shared by all of them."""
+        return self._axes.has_rows(layer)
 
     def batches(
         self, count: int, *, gradient: bool = False, layer: str | None = None, growing: bool = True
@@ -390,4 +417,5 @@ class Trace:
         if self.closed:
             return "<Trace: closed>"
         counts = f"{len(self.layers)} layers, {len(self.sites)} sites, {self.nbytes / 2**20:.1f} MiB"
-        return f"<Trace of {type(self.model).__name__}: {counts}>"
+        batch = f"a batch of {self.examples}" if self.is_batch else "one example, no batch axis"
+        return f"<Trace of {type(self.model).__name__}: {counts}, {batch}>"

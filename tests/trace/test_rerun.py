@@ -438,7 +438,7 @@ def test_a_model_without_a_batch_axis_takes_one_value_at_a_time() -> None:
     torch.testing.assert_close(found.scores, expected.detach())
     torch.testing.assert_close(found.gradients, gradients)
     torch.testing.assert_close(trace.probe("0", values.detach(), 1).scores, expected.detach())
-    with pytest.raises(InputError, match="inputs have no batch axis: give a batch of one value"):
+    with pytest.raises(InputError, match="'0' has no batch axis: give a batch of one value"):
         trace.rerun({"0": values.detach()})
 
 

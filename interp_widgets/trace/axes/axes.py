@@ -10,6 +10,7 @@ from torch import nn
 
 from interp_widgets.trace.arguments import check_tensor
 from interp_widgets.trace.axes import default_layer
+from interp_widgets.trace.axes.batch import Batch, BatchAxis, batch_of
 from interp_widgets.trace.axes.layout import Layout
 from interp_widgets.trace.axes.reading import Reading, readings
 from interp_widgets.trace.tape import Tape
@@ -22,14 +23,22 @@ class Axes:
     """Layouts of a tape's sites, channels, the batch axis, the default layer.
 
     Args:
-        scores: sites whose first axis counts inputs if the model takes batches: the class scores, where there are any.
-        results: sites of what the model gives out.
+        results: sites of what the model gives out: the class scores, or all of it where there are none.
+        batch_axis: what the user says of it.
+        batch_inputs: inputs with a row per example, where an earlier pass of the model has told them.
     """
 
-    def __init__(self, tape: Tape, scores: Iterable[str], results: Iterable[str]) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        results: Iterable[str],
+        batch_axis: BatchAxis = "auto",
+        batch_inputs: frozenset[str] | None = None,
+    ) -> None:
         self._tape = tape
-        self._scores = tuple(scores)
         self._results = tuple(results)
+        self._batch_axis = batch_axis
+        self._batch_inputs = batch_inputs
 
     # What ``default_layer.Layers`` asks
 
@@ -98,16 +107,29 @@ class Axes:
     # The batch
 
     @cached_property
+    def batch(self) -> Batch:
+        """Which inputs have one row per example, and how many examples there are."""
+        if self._batch_inputs is None:
+            return batch_of(self._tape, self._results, self._batch_axis)
+        rows = [self._tape.sites[name].shape[0] for name in self._batch_inputs]
+        return Batch(self._batch_inputs, rows[0] if rows else 1)
+
+    @property
     def is_batch(self) -> bool:
-        """Whether the first axis of inputs and scores counts independent inputs."""
-        shapes = [self._tape.sites[name].shape for name in self._tape.inputs]
-        shapes += [self.site(name).shape for name in self._scores]
-        return all(len(shape) > 1 and shape[0] == shapes[0][0] for shape in shapes)
+        """Whether the inputs have one row per example."""
+        return bool(self.batch.inputs)
 
     @property
     def examples(self) -> int:
         """How many inputs were recorded as one batch."""
-        return self._tape.sites[self._tape.inputs[0]].shape[0] if self.is_batch else 1
+        return self.batch.examples
+
+    def has_rows(self, layer: str) -> bool:
+        """Whether the first axis of a layer or input counts the examples."""
+        site = self.site(layer)
+        if site.name in self._tape.inputs:
+            return site.name in self.batch.inputs
+        return self.is_batch and site.shape[:1] == (self.examples,)
 
     def batch_axis(self, name: str) -> int:
         """The axis of a site that counts the inputs, -1 where that is not known."""

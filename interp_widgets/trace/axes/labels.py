@@ -19,6 +19,9 @@ from interp_widgets.words import say
 
 __all__ = ["LayoutReader"]
 
+# The axes of what they read; without a batch the first is missing.
+CONVOLUTIONS = {"conv1d": "NCW", "conv2d": "NCHW", "conv3d": "NCTHW"}
+
 
 class LayoutReader:
     """Reads the axis labels of recorded values off the tape, when somebody asks, and remembers them."""
@@ -75,7 +78,9 @@ class LayoutReader:
         self._overrides[site.index] = layout if layout.grid else Layout(layout.axes, size=site.shape)
 
     def _read(self) -> list[Labels | None]:
-        labels: list[Labels | None] = [self._of_input(value) for value in self._values]
+        labels: list[Labels | None] = [None] * len(self._values)
+        for index, found in self._of_inputs().items():
+            labels[index] = found
         for operation in self._tape:
             refs = operation.refs
             for output, index in enumerate(operation.outputs):
@@ -91,26 +96,37 @@ class LayoutReader:
                     shape=shape,
                     output=output,
                 )
-                found = RULES.get(call.name, elementwise)(call)
-                labels[index] = found if found and len(found) == len(shape) and self._fits(found, shape) else None
+                told = RULES.get(call.name, elementwise)(call)
+                labels[index] = told if told and len(told) == len(shape) and self._fits(told, shape) else None
         return labels
 
     @staticmethod
     def _fits(labels: Labels, shape: tuple[int, ...]) -> bool:
         return all(size_of(dim) == size or size == 0 for dim, size in zip(labels, shape, strict=True))
 
-    @staticmethod
-    def _of_input(value: Value) -> Labels | None:
-        """An image batch is batch, channel, height, width; any other input has no labels."""
-        if (
-            value.operation is not None
-            and value.operation.name == "input"
-            and len(value.shape) == 4
-            and value.shape[1] in (1, 3, 4)
-            and value.dtype.is_floating_point
-        ):
-            return tuple(named(name, size) for name, size in zip("NCHW", value.shape, strict=True))
-        return None
+    def _of_inputs(self) -> dict[int, Labels]:
+        """The labels of inputs: as the first convolution that reads one takes it; images by their shape."""
+        labels: dict[int, Labels] = {}
+        inputs = {index for index, value in enumerate(self._values) if _is_input(value)}
+        for index in inputs:
+            shape = self._values[index].shape
+            if len(shape) == 4 and shape[1] in (1, 3, 4):
+                labels[index] = _named("NCHW", shape)
+        for operation in self._tape:
+            taken = CONVOLUTIONS.get(operation.name)
+            index = operation.refs[0].index if taken and operation.refs else -1
+            if taken and index in inputs and index not in labels:
+                shape = self._values[index].shape
+                labels[index] = _named(taken[len(taken) - len(shape) :], shape)
+        return labels
+
+
+def _is_input(value: Value) -> bool:
+    return value.operation is not None and value.operation.name == "input" and value.dtype.is_floating_point
+
+
+def _named(axes: str, shape: tuple[int, ...]) -> Labels:
+    return tuple(named(name, size) for name, size in zip(axes, shape, strict=True))
 
 
 @lru_cache(maxsize=4096)  # the same model is recorded again and again

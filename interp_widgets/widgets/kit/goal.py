@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 from numpy.typing import NDArray
 
-from interp_widgets.trace import ClassScore, ClassSum, Contrast, SiteScore
+from interp_widgets.trace import Against, ClassScore, ClassSum, Contrast, SiteScore
 from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.words import say
@@ -18,7 +18,7 @@ __all__ = ["Goal"]
 
 RIVALS = 10  # classes to contrast with
 SUMS = (3, 5)
-CLASS, UNIT = "class", "unit"
+CLASS, AGAINST, UNIT = "class", "against", "unit"
 
 
 class Goal:
@@ -54,9 +54,9 @@ class Goal:
     def offer(self, names: Sequence[str], probabilities: NDArray[np.float32]) -> None:
         """The likeliest classes to contrast with, and how many may be taken together; without classes units only."""
         by_probability = np.argsort(-probabilities, kind="stable")
-        rivals = [int(index) for index in by_probability[:RIVALS]]
+        rivals = [int(index) for index in by_probability[:RIVALS]] if len(names) > 1 else []
         self._likeliest = tuple(rivals)
-        options = [(say("the chosen class"), CLASS)] if rivals else []
+        options = [(say("the chosen class"), CLASS), (say("what speaks against it"), AGAINST)] if names else []
         options += [(say("rather than {name}", name=names[index]), f"rather {index}") for index in rivals]
         counts = [count for count in SUMS if count < len(names)]
         options += [(say("the {count} likeliest classes", count=count), f"top {count}") for count in counts]
@@ -68,7 +68,7 @@ class Goal:
                 self.menu.value = ""
                 self.menu.options = options
                 self.menu.groups = groups
-                self.menu.value = CLASS if rivals else ""
+                self.menu.value = CLASS if names else ""
         finally:
             self._showing = False
 
@@ -90,6 +90,9 @@ class Goal:
         if isinstance(target, (int, ClassScore)):
             self._class = target if isinstance(target, int) else target.index
             return CLASS, None
+        if isinstance(target, Against):
+            self._class = target.index
+            return AGAINST, None
         if isinstance(target, Contrast):
             self._class = target.a
             return f"rather {target.b}", target.weight
@@ -109,6 +112,8 @@ class Goal:
             self._callback(Contrast(self._class, int(number), round(self.dial.value, 2)))
         elif kind == "top":
             self._callback(ClassSum(self._likeliest[: int(number)]))
+        elif kind == AGAINST:
+            self._callback(Against(self._class))
         elif kind == UNIT:
             self._callback(SiteScore(*self._here()))
         else:

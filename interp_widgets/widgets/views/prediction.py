@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_widgets.session.session import Session
+from interp_widgets.trace.targets import predicted
 from interp_widgets.widgets.kit.class_list import ClassList
 from interp_widgets.widgets.kit.goal import Goal
 from interp_widgets.widgets.kit.heading import heading
@@ -28,12 +29,14 @@ class PredictionState:
 
     Args:
         recording: which pass of the model.
+        scale: what the model's numbers are, in words.
         target: what is explained; ``selected`` is its class, -1 for a target that is none.
         label: the true class, where known.
-        names, probabilities: of each class; empty for a model without classes.
+        names, probabilities: of each class; empty for a model without classes; one value has no probability.
     """
 
     recording: int
+    scale: str
     target: Any
     selected: int
     label: int | None
@@ -52,7 +55,9 @@ class PredictionView(SessionView):
         """The list of classes and the menu below it."""
         self.classes = ClassList(limit=10, layout={"width": "100%"})
         self.goal = Goal()
-        return [heading(say("Prediction")), self.classes, self.goal.root]
+        self.scale = widgets.Label(layout={"margin": "0 4px"})
+        title = widgets.HBox([heading(say("Prediction")), self.scale])
+        return [title, self.classes, self.goal.root]
 
     def bind(self) -> None:
         """Each sets the target."""
@@ -68,11 +73,12 @@ class PredictionView(SessionView):
         target, probabilities = session.target, session.probabilities()
         return PredictionState(
             recording=session.recordings,
+            scale=session.scale_in_words(),
             target=target,
             selected=target if isinstance(target, int) else -1,
             label=session.label_of(session.example),
             follow=session.follow,
-            names=[] if probabilities is None else session.names_of_classes(),
+            names=session.names_of_classes() if session.ready().has_classes else [],
             probabilities=np.zeros(0, np.float32) if probabilities is None else probabilities,
             target_name="" if target is None else session.name_of_target(),
         )
@@ -82,8 +88,10 @@ class PredictionView(SessionView):
         last: PredictionState | None = self.drawn
         if last is None or state.recording != last.recording:
             markers = [] if state.label is None else [state.label]
+            self.scale.value = state.scale
             if state.names:
-                self.classes.show(state.names, state.probabilities, selected=state.selected, markers=markers)
+                bars = state.probabilities if len(state.probabilities) else None
+                self.classes.show(state.names, bars, selected=state.selected, markers=markers)
             self.goal.offer(state.names, state.probabilities)
             self.goal.show(state.target)
         elif state.target != last.target:
@@ -99,10 +107,17 @@ class PredictionView(SessionView):
         """The likeliest classes, and what is explained."""
         if not state.names:
             return say("The model's output has no class scores.")
+        explained = state.target_name or say("nothing")
+        if not len(state.probabilities):
+            return say("Prediction: {value}. Explained: {explained}.", value=state.scale, explained=explained)
         order = np.argsort(-state.probabilities, kind="stable")[:SAID]
         likeliest = ", ".join(f"{state.names[index]} {state.probabilities[index]:.0%}" for index in order)
-        explained = state.target_name or say("nothing")
-        return say("Prediction: {likeliest}. Explained: {explained}.", likeliest=likeliest, explained=explained)
+        return say(
+            "Prediction, {scale}: {likeliest}. Explained: {explained}.",
+            scale=state.scale,
+            likeliest=likeliest,
+            explained=explained,
+        )
 
     def _choose(self, index: int) -> None:
         if index >= 0 and index != self.session.target:
@@ -111,4 +126,4 @@ class PredictionView(SessionView):
     def _follow(self, follow: bool) -> None:  # noqa: FBT001 - a trait's value
         self.session.follow = follow
         if follow:
-            self.session.target = self.session.ready().prediction
+            self.session.target = predicted(self.session.ready())
