@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,8 @@ class Attribution:
             ``None`` for a method that is exact.
         change: what the method promises that values add up to, the score less that of the baseline; ``None`` when it
             promises nothing, or the values of an image's parts stand at each of their pixels.
+        parts: the map of each input, by its name, where a method moves several inputs together: they add up to
+            ``change`` together. Empty where there is but one.
         names: of the features that a list of values belongs to; empty when they have none.
     """
 
@@ -58,6 +60,7 @@ class Attribution:
     error: float | None = None
     error_kind: ErrorKind | None = None
     change: float | None = None
+    parts: Mapping[str, torch.Tensor] = field(default_factory=dict, repr=False)
     names: tuple[str, ...] = ()
 
     @property
@@ -72,7 +75,7 @@ class Attribution:
             return ""
         return say(
             "values add up to {total:.4g}, the score changed by {change:.4g}",
-            total=float(self.values.cpu().double().sum()),
+            total=sum(float(part.cpu().double().sum()) for part in self.parts.values() or (self.values,)),
             change=self.change,
         )
 

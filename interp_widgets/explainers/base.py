@@ -6,6 +6,7 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -155,6 +156,7 @@ class Explainer(ABC):
             error=estimate.error,
             error_kind=type(self).error_kind,
             change=estimate.change,
+            parts=MappingProxyType({name: part.detach() for name, part in estimate.parts.items()}),
             names=_names(question, estimate.values),
         )
 

@@ -15,6 +15,7 @@ from interp_widgets.errors import GradientError, InterpError
 from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline, Given
 from interp_widgets.explainers.estimate import ErrorKind, Estimate, relative_error
+from interp_widgets.explainers.joint import Joint
 from interp_widgets.explainers.question import Question
 from interp_widgets.propagation.difference import multipliers
 from interp_widgets.trace import Trace
@@ -57,10 +58,11 @@ class DeepLift(Explainer):
 
     def estimates(self, question: Question) -> Iterator[Estimate]:
         baselines = [(self.baseline, self.seed)]
-        yield from _draft(question, *baselines[0], total=2)
-        relevance, balances = _lift(question, baselines)
+        joint = Joint.of(question, self.baseline)
+        yield from _draft(joint, *baselines[0], total=2)
+        relevance, balances = _lift(joint, baselines)
         _refuse_a_gap(question, balances)
-        yield Estimate(question.as_map(relevance[0]), 2, 2, balances[0].gap, balances[0].change)
+        yield joint.estimate(relevance[0], 2, 2, balances[0].gap, balances[0].change)
 
 
 @dataclass(frozen=True)
@@ -91,18 +93,19 @@ class DeepLiftSHAP(Explainer):
     def estimates(self, question: Question) -> Iterator[Estimate]:
         baselines = self._baselines(question.trace)
         count = len(baselines)
-        yield from _draft(question, *baselines[0], total=count + 1)
-        total = squares = torch.zeros_like(question.value)
+        joint = Joint.of(question, baselines[0][0])
+        yield from _draft(joint, *baselines[0], total=count + 1)
+        total = squares = torch.zeros_like(joint.value)
         balances: list[_Balance] = []
         for part in self._parts(question, count):
-            relevance, new = _lift(question, baselines[part.start : part.stop])  # (B, *shape)
+            relevance, new = _lift(joint, baselines[part.start : part.stop])  # (B, *shape)
             total = total + relevance.sum(dim=0)
             squares = squares + relevance.square().sum(dim=0)
             balances += new
             if part.stop == count:
                 _refuse_a_gap(question, balances)
             error = relative_error(total, squares, part.stop)
-            yield Estimate(question.as_map(total / part.stop), part.stop + 1, count + 1, error)
+            yield joint.estimate(total / part.stop, part.stop + 1, count + 1, error)
 
     def _parts(self, question: Question, count: int) -> Iterable[range]:
         """Which baselines are walked from at once."""
@@ -123,18 +126,19 @@ class DeepLiftSHAP(Explainer):
         return [(self.baseline, self.seed)]
 
 
-def _draft(question: Question, baseline: Baseline, seed: int, total: int) -> Iterator[Estimate]:
+def _draft(joint: Joint, baseline: Baseline, seed: int, total: int) -> Iterator[Estimate]:
     """At the input, the recorded gradient times the difference: at once, and often close."""
+    question = joint.question
     if not (question.is_input and question.trace.site(question.layer).differentiable):
         return
-    start = question.baseline(baseline, seed)
+    start = joint.baselines(baseline, [seed])[0]
     try:
-        gradient = question.gradient
+        gradient = joint.gradient
     except InterpError:  # the walk needs none
         return
-    relevance = gradient * (question.value - start)
+    relevance = gradient * (joint.value - start)
     if bool(torch.isfinite(relevance).all()):
-        yield Estimate(question.as_map(relevance), 1, total)
+        yield joint.estimate(relevance, 1, total)
 
 
 class _Balance(NamedTuple):
@@ -157,11 +161,12 @@ class _Balance(NamedTuple):
         return abs(self.leak / self.change) if self.change else None
 
 
-def _lift(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> tuple[torch.Tensor, list[_Balance]]:
-    """The relevance at the layer from each baseline, ``(B, *shape)``, and whether it adds up; from one walk."""
-    trace, layer, target = question.trace, question.layer, question.target
+def _lift(joint: Joint, baselines: Sequence[tuple[Baseline, int]]) -> tuple[torch.Tensor, list[_Balance]]:
+    """The relevance of what is explained from each baseline, ``(B, *shape)``, and whether it adds up; from one walk."""
+    question = joint.question
+    trace, target = question.trace, question.target
     count = len(baselines)
-    starts = _starts(question, baselines)
+    starts = _starts(joint, baselines)
     with ExitStack() as stack:
         alone = trace
         if count > 1 or trace.examples > 1 or not set(starts) <= set(trace.input_sites):
@@ -170,12 +175,11 @@ def _lift(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> tupl
         reference = stack.enter_context(trace.rerun(starts, example=question.example))
         scores, lows = (target.of_examples(Values(each, each.activation)) for each in (alone, reference))
         if len(scores) != count > 1:  # a model that joins the inputs of a batch
-            singles = [_lift(question, [baseline]) for baseline in baselines]
+            singles = [_lift(joint, [baseline]) for baseline in baselines]
             return torch.cat([relevance for relevance, _ in singles]), [each for _, (each,) in singles]
-        walk = multipliers(alone, reference, [layer], target)
-    relevance = walk.at[layer] * walk.steps[layer]
+        walk = multipliers(alone, reference, joint.sites, target)
+    relevance = joint.joined({site: walk.at[site] * walk.steps[site] for site in joint.sites})
     if count == 1:
-        relevance = relevance if question.has_rows else relevance[None]
         return relevance, [_Balance(walk.score, walk.change, walk.leak, walk.worst)]
     scores, lows = scores.cpu().double(), lows.cpu().double()  # (B,) each
     changes = scores - lows
@@ -184,20 +188,19 @@ def _lift(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> tupl
     return relevance, [_Balance(*row, walk.worst) for row in rows]
 
 
-def _starts(question: Question, baselines: Sequence[tuple[Baseline, int]]) -> dict[str, torch.Tensor]:
+def _starts(joint: Joint, baselines: Sequence[tuple[Baseline, int]]) -> dict[str, torch.Tensor]:
     """The baselines ``(B, *shape)`` of the sites that are compared.
 
-    That is the input explained; for a layer all inputs; behind token ids the layer itself.
+    Of inputs these are all that are explained together; of a layer the inputs that it is computed from; behind token
+    ids the layer itself.
     """
-    trace = question.trace
-    name = trace.site(question.layer).name
-    floating = [site for site in trace.input_sites if trace.sites[site].dtype.is_floating_point]
-    sites = [name] if name in trace.input_sites or not floating else floating
-    starts = {}
-    for site in sites:
-        groups = [(kind, [seed for _, seed in group]) for kind, group in groupby(baselines, key=itemgetter(0))]
-        starts[site] = torch.cat([question.at(site).baselines(kind, seeds) for kind, seeds in groups])
-    return starts
+    question = joint.question
+    groups = [(kind, [seed for _, seed in group]) for kind, group in groupby(baselines, key=itemgetter(0))]
+    compared = joint
+    if not question.is_input and question.floating_behind:
+        first, *others = question.floating_behind
+        compared = Joint(question.at(first), (first, *others))
+    return compared.split(torch.cat([compared.baselines(kind, seeds) for kind, seeds in groups]))
 
 
 def _refuse_a_gap(question: Question, balances: Sequence[_Balance]) -> None:

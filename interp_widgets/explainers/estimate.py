@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -35,6 +37,7 @@ class Estimate(NamedTuple):
         done, total: evaluations of the model, so far and in all.
         error: how far the map may be off, as the method's ``error_kind`` measures it; ``None`` when that is not known.
         change: the score minus the baseline's score, when the method promises that the values add up to that.
+        parts: the map of each input, by its name, where a method moves several inputs together.
     """
 
     values: torch.Tensor
@@ -42,6 +45,7 @@ class Estimate(NamedTuple):
     total: int = 1
     error: float | None = None
     change: float | None = None
+    parts: Mapping[str, torch.Tensor] = MappingProxyType({})
 
 
 def completeness_gap(relevance: torch.Tensor, change: float) -> float | None:

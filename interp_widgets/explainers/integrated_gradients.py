@@ -13,6 +13,7 @@ import torch
 from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, NOISE_SEED_LIMITS, Baseline, blurred
 from interp_widgets.explainers.estimate import ErrorKind, Estimate, completeness_gap, spread
+from interp_widgets.explainers.joint import Joint
 from interp_widgets.explainers.question import Question
 
 __all__ = ["BlurIG", "IntegratedGradients"]
@@ -23,11 +24,11 @@ class IntegratedGradients(Explainer):
     """The gradient averaged along the straight line from a baseline to the input, times their difference.
 
     Sundararajan et al. 2017, arXiv:1703.01365, eq. 1. Deviations: the integral by Gauss-Legendre nodes instead of a
-    Riemann sum; an image's channels are summed. At a layer, the line goes between the layer's values for the baseline
-    and for the input (Captum's LayerIntegratedGradients). Estimates: the nodes that are known so far, their weights
-    scaled to one; ``error`` is the completeness gap ``|sum - (F(x) - F(x'))| / |F(x) - F(x')|``. ``values`` is ``(H,
-    W)`` for images and spatial layers, the input's shape without the batch otherwise; positive for evidence for the
-    target; in score units.
+    Riemann sum; an image's channels are summed. All inputs of floating type move together. At a layer, the line goes
+    between the layer's values for the baseline and for the input (Captum's LayerIntegratedGradients). Estimates: the
+    nodes that are known so far, their weights scaled to one; ``error`` is the completeness gap
+    ``|sum - (F(x) - F(x'))| / |F(x) - F(x')|``. ``values`` is ``(H, W)`` for images and spatial layers, the input's
+    shape without the batch otherwise; positive for evidence for the target; in score units.
     """
 
     family: ClassVar[str] = "Paths and noise"
@@ -47,8 +48,9 @@ class IntegratedGradients(Explainer):
         return True
 
     def estimates(self, question: Question) -> Iterator[Estimate]:
-        end = question.value
-        start = question.baseline(self.baseline, self.seed).to(end)
+        joint = Joint.of(question, self.baseline)
+        end = joint.value
+        start = joint.baselines(self.baseline, [self.seed])[0].to(end)
         nodes, weights = np.polynomial.legendre.leggauss(self.steps)
         order = spread(self.steps)
         weights = weights[order] / 2  # of an integral over 0..1
@@ -59,17 +61,17 @@ class IntegratedGradients(Explainer):
         for part in question.batches(self.steps, gradient=True):
             chosen = slice(part.start, part.stop)
             along = positions[chosen].reshape(-1, *[1] * end.ndim)  # (B, 1, ...)
-            gradients = question.probe(start + along * (end - start), gradient=True).gradients
+            gradients = joint.probe(start + along * (end - start), gradient=True).gradients
             total += torch.einsum("b,b...->...", shares[chosen], gradients)
             relevance = (end - start) * total / float(weights[: part.stop].sum())
             if part.start == 0 and part.stop < self.steps:  # the first picture does not wait for how sure it is
-                yield Estimate(question.as_map(relevance), part.stop, self.steps)
+                yield joint.estimate(relevance, part.stop, self.steps)
                 continue
             if change is None:
-                at_start, at_end = question.probe(torch.stack([start, end])).scores.tolist()
+                at_start, at_end = joint.probe(torch.stack([start, end])).scores.tolist()
                 change = at_end - at_start
             error = completeness_gap(relevance, change)
-            yield Estimate(question.as_map(relevance), part.stop, self.steps, error, change)
+            yield joint.estimate(relevance, part.stop, self.steps, error, change)
 
 
 @dataclass(frozen=True)

@@ -121,14 +121,24 @@ class Question:
 
     # Other values
 
+    @property
+    def floating_behind(self) -> list[str]:
+        """The inputs that the layer was computed from, when all of them are numbers that have a baseline.
+
+        None where token ids are among them: they have no baseline, so a layer behind them has one of its own, and
+        other inputs, such as a mask, stay as they were recorded.
+        """
+        behind = self.trace.tape.inputs_behind(self.trace.site(self.layer).index)
+        return behind if all(self.trace.sites[name].dtype.is_floating_point for name in behind) else []
+
     def baseline(self, baseline: Baseline, seed: int = 0) -> torch.Tensor:
-        """The value at the layer when the model is given the baselines of its inputs."""
+        """The value at the layer when the model is given the baselines of the inputs that it is computed from."""
         return self.baselines(baseline, [seed])[0]
 
     def baselines(self, baseline: Baseline, seeds: Sequence[int]) -> torch.Tensor:
         """The values at the layer for one baseline per seed, ``(B, *shape)``; see ``baselines_of``."""
-        floating = [site for site in self.trace.input_sites if self.trace.sites[site].dtype.is_floating_point]
-        if self.is_input or not floating:  # token ids have no baseline: their embedding has one of its own
+        floating = self.floating_behind
+        if self.is_input or not floating:
             return baselines_of(self.value, baseline, seeds)
         if not self.has_rows and len(seeds) > 1:
             return torch.cat([self.baselines(baseline, [seed]) for seed in seeds])

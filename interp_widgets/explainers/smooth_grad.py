@@ -12,6 +12,7 @@ import torch
 from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline
 from interp_widgets.explainers.estimate import ErrorKind, Estimate, relative_error, running_sums
+from interp_widgets.explainers.joint import Joint
 from interp_widgets.explainers.question import Question
 
 __all__ = ["ExpectedGradients", "SmoothGrad", "SmoothGradSquared", "VarGrad"]
@@ -127,9 +128,10 @@ class ExpectedGradients(Explainer):
 
     Expected Gradients, Erion et al. 2019, arXiv:1906.10670, eq. 2; shap and Captum call the same GradientSHAP. With
     ``baseline="noise"`` each sample draws its own; with another there is one baseline and only the point is random.
-    ``noise`` adds noise to the input as Captum's ``stdevs`` does (a share of the input's range). Deviation: channels
-    are summed. ``error`` is the standard error of the mean, relative to it. ``values`` is ``(H, W)`` for images and
-    spatial layers, the input's shape without the batch otherwise; positive for evidence for the target; score units.
+    ``noise`` adds noise to the input as Captum's ``stdevs`` does (a share of the input's range). All inputs of
+    floating type move together. Deviation: channels are summed. ``error`` is the standard error of the mean, relative
+    to it. ``values`` is ``(H, W)`` for images and spatial layers, the input's shape without the batch otherwise;
+    positive for evidence for the target; score units.
     """
 
     family: ClassVar[str] = "Paths and noise"
@@ -148,22 +150,23 @@ class ExpectedGradients(Explainer):
         return True
 
     def estimates(self, question: Question) -> Iterator[Estimate]:
-        value = question.value
-        deviation = self.noise * float(value.max() - value.min())
+        joint = Joint.of(question, self.baseline)
+        value = joint.value
+        deviation = self.noise * joint.extent()
         generator = torch.Generator().manual_seed(self.seed)
         total, squares = torch.zeros_like(value), torch.zeros_like(value)
         for part in question.batches(self.samples, gradient=True):
             seeds = [self.seed + sample for sample in part]
-            starts = question.baselines(self.baseline, seeds).to(value)  # (B, *shape); the same one but for noise
+            starts = joint.baselines(self.baseline, seeds).to(value)  # (B, *shape); the same one but for noise
             noise, fractions = [], []
             for _ in part:  # one by one, so that a sample does not depend on how many fit into a batch
                 noise.append(torch.randn(value.shape, generator=generator))
                 fractions.append(torch.rand((), generator=generator))
             ends = value + deviation * torch.stack(noise).to(value)  # (B, *shape)
             along = torch.stack(fractions).to(value).reshape(-1, *[1] * value.ndim)  # (B, 1, ...)
-            gradients = question.probe(starts + along * (ends - starts), gradient=True).gradients
+            gradients = joint.probe(starts + along * (ends - starts), gradient=True).gradients
             products = gradients * (ends - starts)
             total += products.sum(dim=0)
             squares += products.square().sum(dim=0)
             error = relative_error(total, squares, part.stop)
-            yield Estimate(question.as_map(total / part.stop), part.stop, self.samples, error)
+            yield joint.estimate(total / part.stop, part.stop, self.samples, error)

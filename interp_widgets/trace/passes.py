@@ -21,7 +21,7 @@ from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.target import Recorded, Target, Values
 from interp_widgets.words import say
 
-__all__ = ["Again", "Passes", "Probe"]
+__all__ = ["Again", "Passes", "Probe", "Probes"]
 
 # On few cores more at once is not faster, and cancelling waits for it. With gradients all values of a pass are kept.
 MOST_AT_ONCE, MOST_WITH_GRADIENT = 8, 4
@@ -35,8 +35,8 @@ class Rerun(Recorded, Protocol):
     def activation(self, layer: str) -> torch.Tensor:
         """The value at a site."""
 
-    def gradient(self, layer: str, target: Target) -> torch.Tensor:
-        """The derivative of the target's score there."""
+    def gradients(self, layers: Iterable[str], target: Target) -> list[torch.Tensor]:
+        """The derivatives of the target's score there."""
 
     def __enter__(self) -> Self:
         """Until the block ends it is open."""
@@ -74,6 +74,13 @@ class Probe(NamedTuple):
 
     scores: torch.Tensor
     gradients: torch.Tensor
+
+
+class Probes(NamedTuple):
+    """Scores ``(B,)`` at other values of some sites, and the gradients ``(B, ...)`` at each that were asked for."""
+
+    scores: torch.Tensor
+    gradients: Mapping[str, torch.Tensor]
 
 
 class Wanted(NamedTuple):
@@ -114,80 +121,93 @@ class Passes:
 
     # Scores and gradients at other values
 
-    def probe(self, name: str, values: torch.Tensor, target: Target, *, example: int, gradient: bool) -> Probe:
-        """Scores and gradients at other values of a site; see ``Trace.probe``.
+    def probe(self, values: Mapping[str, torch.Tensor], target: Target, *, example: int, gradient: bool) -> Probes:
+        """Scores and gradients at other values of some sites, a batch for each; see ``Trace.probe``.
 
         Values that do not fit into memory together are taken in halves, and no more at once from then on.
         """
-        check_batches({name: values})
-        if len(values) > 1 and not (self._axes.has_rows(name) and target.adds_up):  # it may read the first input only
-            return self._in_parts(name, torch.split(values, 1), target, example, gradient=gradient)
+        count = _count(check_batches(values))
+        by_row = target.adds_up and all(self._axes.has_rows(name) for name in values)
+        if count > 1 and not by_row:  # the target may read the first input only
+            return self._in_parts(values, 1, target, example, gradient=gradient)
         try:
-            return self._at_once(name, values, target, example, gradient=gradient)
+            return self._at_once(values, target, example, gradient=gradient)
         except torch.OutOfMemoryError:
-            if len(values) == 1:
+            if count == 1:
                 raise
-            self._most = max(1, len(values) // 2)
-        free_cached(values.device)
-        return self._in_parts(name, torch.split(values, self._most), target, example, gradient=gradient)
+            self._most = max(1, count // 2)
+        free_cached(self._device(next(iter(values))))
+        return self._in_parts(values, self._most, target, example, gradient=gradient)
 
     def _in_parts(
-        self, name: str, parts: Iterable[torch.Tensor], target: Target, example: int, *, gradient: bool
-    ) -> Probe:
-        probes = [self.probe(name, part, target, example=example, gradient=gradient) for part in parts]
-        return Probe(*(torch.cat(found) for found in zip(*probes, strict=True)))
+        self, values: Mapping[str, torch.Tensor], size: int, target: Target, example: int, *, gradient: bool
+    ) -> Probes:
+        pieces = zip(*(torch.split(batch, size) for batch in values.values()), strict=True)
+        probes = [
+            self.probe(dict(zip(values, piece, strict=True)), target, example=example, gradient=gradient)
+            for piece in pieces
+        ]
+        gradients = {name: torch.cat([probe.gradients[name] for probe in probes]) for name in probes[0].gradients}
+        return Probes(torch.cat([probe.scores for probe in probes]), gradients)
 
-    def _at_once(self, name: str, values: torch.Tensor, target: Target, example: int, *, gradient: bool) -> Probe:
+    def _at_once(self, values: Mapping[str, torch.Tensor], target: Target, example: int, *, gradient: bool) -> Probes:
         if not gradient:
-            return Probe(self._scores(name, values, target, example), values.new_zeros(0))
-        arranged = self._arranged(name, values)
-        if arranged is not values and name not in self._in_full:
+            return Probes(self._scores(values, target, example), {})
+        arranged = self._arranged(values)
+        if arranged is not None and self._in_full.isdisjoint(values):
             try:
-                return self._with_gradients(name, arranged, target, example)
+                return self._with_gradients(arranged, target, example)
             except torch.OutOfMemoryError:
                 raise
             except (RuntimeError, Warning):  # a warning where warnings are errors
-                self._in_full.add(name)
-        return self._with_gradients(name, values, target, example)
+                self._in_full.update(values)
+        return self._with_gradients(values, target, example)
 
-    def _with_gradients(self, name: str, values: torch.Tensor, target: Target, example: int) -> Probe:
+    def _with_gradients(self, values: Mapping[str, torch.Tensor], target: Target, example: int) -> Probes:
         other: Rerun
-        with self.rerun({name: values}, example) as other:
-            scores = target.of_examples(Values(other, other.activation))
-            return Probe(scores.detach(), other.gradient(name, target).reshape(values.shape).contiguous())
+        with self.rerun(values, example) as other:
+            scores = target.of_examples(Values(other, other.activation)).detach()
+            found = zip(values, other.gradients(values, target), strict=True)
+            return Probes(scores, {name: each.reshape(values[name].shape).contiguous() for name, each in found})
 
-    def _arranged(self, name: str, values: torch.Tensor) -> torch.Tensor:
-        """A batch of images with its channels last in memory, which convolutions on a CPU are faster with.
+    def _arranged(self, values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
+        """Batches of images with their channels last in memory, which convolutions on a CPU are faster with.
 
-        A model that takes a ``view`` of what a convolution returns may refuse it.
+        A model that takes a ``view`` of what a convolution returns may refuse it. ``None``: there are no images.
         """
-        images = name in self._tape.inputs and values.ndim == 4 and values.shape[1] > 1 and len(values) > 1
-        if images and self._device(name).type == "cpu":
-            return values.contiguous(memory_format=torch.channels_last)
-        return values
+        images = {
+            name: batch.contiguous(memory_format=torch.channels_last)
+            for name, batch in values.items()
+            if name in self._tape.inputs and batch.ndim == 4 and batch.shape[1] > 1 and len(batch) > 1
+            if self._device(name).type == "cpu"
+        }
+        return {**values, **images} if images else None
 
     def _device(self, name: str) -> torch.device:
         return self._tape.values[self._tape.sites[name].index].device
 
-    def _scores(self, name: str, values: torch.Tensor, target: Target, example: int) -> torch.Tensor:
+    def _scores(self, values: Mapping[str, torch.Tensor], target: Target, example: int) -> torch.Tensor:
         """The scores alone: without a recording where what the target asks for can be read off the modules."""
         wanted = self._wanted(target)
-        exchanged = name in self._tape.inputs or (
-            self._tape.sites[name].module is not None and SiteName.parse(name).is_output
-        )
-        if wanted is None or not exchanged:
+        if wanted is None or not all(self._is_exchanged(name) for name in values):
             other: Rerun
-            with self.rerun({name: values}, example) as other:
+            with self.rerun(values, example) as other:
                 return target.of_examples(Values(other, other.activation)).detach()
-        if name not in self._in_full:
+        if self._in_full.isdisjoint(values):
             try:
-                return self._quick_scores(name, self._arranged(name, values), target, example, wanted)
+                return self._quick_scores(self._arranged(values) or values, target, example, wanted)
             except torch.OutOfMemoryError:
                 raise
             except (RuntimeError, Warning):  # a warning where warnings are errors
-                self._in_full.add(name)
-        inputs, edits = self._fed({name: values}, example)
+                self._in_full.update(values)
+        inputs, edits = self._fed(values, example)
         return self._read(target, self._again.forward(inputs, edits, *wanted))
+
+    def _is_exchanged(self, name: str) -> bool:
+        """Whether a value can be put in place where a module returns it, or where the model is called."""
+        if name in self._tape.inputs:
+            return True
+        return self._tape.sites[name].module is not None and SiteName.parse(name).is_output
 
     def _wanted(self, target: Target) -> Wanted | None:
         """What must be read to tell a target's score; ``None`` where no module or output gives it out."""
@@ -212,18 +232,18 @@ class Passes:
         return target.of_examples(Values(self._outputs, lambda site: found[self._tape.site(site).name])).detach()
 
     def _quick_scores(
-        self, name: str, values: torch.Tensor, target: Target, example: int, wanted: Wanted
+        self, values: Mapping[str, torch.Tensor], target: Target, example: int, wanted: Wanted
     ) -> torch.Tensor:
         """The scores from a pass that begins behind the layer.
 
         Raises:
             RuntimeError: the model writes into what modules hand out, or views it in a way that this order forbids.
         """
-        inputs, edits = self._fed({name: values}, example)
-        known = self._known(edits, wanted.modules, example)
+        inputs, edits = self._fed(values, example)
+        known = self._known(edits, wanted.modules, example) if len(values) == 1 else {}
         rest = {site: value for site, value in edits.items() if site not in known}
         found = self._again.forward(inputs, rest, *wanted, known)
-        if len(values) > 1 and any(value._version for site, value in known.items() if site not in edits):
+        if _count(values) > 1 and any(value._version for site, value in known.items() if site not in edits):
             raise RuntimeError("one memory for all values was written into")
         return self._read(target, found)
 
@@ -255,10 +275,7 @@ class Passes:
         self._tape.check_fresh(say("another pass"), read=self._tape.memory)
         named = {self._tape.site(layer).name: value for layer, value in check_batches(values).items()}
         example = check_example(example, self._axes.examples)
-        counts = {len(value) for value in named.values()}
-        if len(counts) != 1:
-            raise InputError(say("values must be batches of one length, got lengths {lengths}", lengths=sorted(counts)))
-        (count,) = counts
+        count = _count(named)
         for name, value in named.items():
             named[name] = self._fitting(name, value)
             if not self._axes.has_rows(name):
@@ -320,3 +337,15 @@ class Passes:
         first = self._tape.site(layer).index
         sizes = [math.prod(value.shape) for value in self._tape.values]
         return max(1 / 32, sum(sizes[first:]) / max(1, sum(sizes)))
+
+
+def _count(values: Mapping[str, torch.Tensor]) -> int:
+    """How many values there are at each site.
+
+    Raises:
+        InputError: not as many at one as at another.
+    """
+    counts = {len(value) for value in values.values()}
+    if len(counts) != 1:
+        raise InputError(say("values must be batches of one length, got lengths {lengths}", lengths=sorted(counts)))
+    return counts.pop()

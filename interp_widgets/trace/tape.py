@@ -258,6 +258,14 @@ class Tape:
         made_by = self.values[first].operation
         return self.names.get(first, "" if made_by is None else made_by.name)
 
+    def inputs_behind(self, index: int) -> list[str]:
+        """Names of the inputs that a value was computed from."""
+        behind = {index}
+        for operation in reversed(self.operations):
+            if not behind.isdisjoint(operation.outputs):
+                behind.update(ref.index for ref in operation.refs)
+        return [name for name in self.inputs if self.sites[name].index in behind]
+
     def made_at(self, index: int) -> int:
         """The place among the operations of the one that made a value, -1 for what was given."""
         return self._places.get(index, -1)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Self
 import torch
 from torch import nn
 
-from interp_widgets.trace.arguments import as_list, refuse_copy
+from interp_widgets.trace.arguments import as_list, check_batches, refuse_copy
 from interp_widgets.trace.axes.axes import Axes
 from interp_widgets.trace.axes.batch import BatchAxis
 from interp_widgets.trace.axes.layout import Layout
@@ -20,7 +20,7 @@ from interp_widgets.trace.calls import Calls
 from interp_widgets.trace.ending import Scale
 from interp_widgets.trace.gradients import Gradients
 from interp_widgets.trace.outputs import Outputs, Scores
-from interp_widgets.trace.passes import Again, Passes, Probe
+from interp_widgets.trace.passes import Again, Passes, Probe, Probes
 from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.targets import TargetLike, as_target
 from interp_widgets.trace.values import Site
@@ -276,8 +276,21 @@ class Trace:
             LayerError, TargetError, InputError, StaleError: as ``rerun`` and ``score``.
             GradientError: no gradient exists there.
         """
-        goal, name = as_target(target, self._outputs), self.site(layer).name
-        return self._passes.probe(name, values, goal, example=example, gradient=gradient)
+        name = self.site(layer).name
+        found = self.probe_all({name: values}, target, example=example, gradient=gradient)
+        return Probe(found.scores, found.gradients.get(name, found.scores.new_zeros(0)))
+
+    def probe_all(
+        self,
+        values: Mapping[str, torch.Tensor],
+        target: TargetLike = None,
+        *,
+        example: int = 0,
+        gradient: bool = False,
+    ) -> Probes:
+        """As ``probe``, with other values at several inputs, layers or sites at once, a batch for each."""
+        named = {self.site(layer).name: batch for layer, batch in check_batches(values).items()}
+        return self._passes.probe(named, as_target(target, self._outputs), example=example, gradient=gradient)
 
     def lent(self, example: int = 0, *, itself: bool = False) -> AbstractContextManager[tuple[nn.Module, Any]]:
         """The model and one recorded input ``(1, ...)``, for code that must run it by itself.

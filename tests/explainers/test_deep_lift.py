@@ -223,7 +223,7 @@ def test_tokens_are_explained_at_their_embedding_from_zeros() -> None:
     assert float(found.values.sum()) == pytest.approx(float(model(tokens)[0, 1].detach()) - bias, rel=1e-4)
 
 
-def test_several_inputs_are_explained_one_at_a_time() -> None:
+def test_the_parts_of_several_inputs_add_up_together() -> None:
     class Two(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -235,7 +235,10 @@ def test_several_inputs_are_explained_one_at_a_time() -> None:
     model, a, b = Two(), torch.randn(1, 6), torch.randn(1, 6)
     trace = iw.record(model, (a, b))
     found = DeepLift()(trace, 0, trace.input_sites[1])
-    assert float(found.values.sum()) == pytest.approx(float((model(a, b) - model(a, b * 0))[0, 0].detach()), rel=1e-4)
+    change = float((model(a, b) - model(a * 0, b * 0))[0, 0].detach())
+    assert sum(float(part.sum()) for part in found.parts.values()) == pytest.approx(change, rel=1e-4)
+    assert found.change == pytest.approx(change, rel=1e-4)
+    assert torch.equal(found.values, found.parts["input[1]"])
 
 
 def test_half_precision_sums_up_to_its_rounding() -> None:
