@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from interp_widgets.errors import GradientError
+from interp_widgets.trace.torch_calls import draws
 from interp_widgets.trace.trace import Trace
-from interp_widgets.trace.values import Operation, Ref, map_structure, tensors_in
+from interp_widgets.trace.values import Operation, Ref, map_structure
 from interp_widgets.words import say
 
 __all__ = ["Points", "Replay", "check_same_tape"]
@@ -62,13 +63,16 @@ class Replay:
         args, kwargs = map_structure(value, (operation.args, operation.kwargs), Ref)
         if operation.name.strip("_") in TRANSPARENT:
             return [args[0]]
-        if operation.writes and kwargs.get("out") is not None:
-            del kwargs["out"]
-        elif operation.writes:
-            target = (args[0] if args else kwargs.pop("input")).clone()
-            operation.function(target, *args[1:], **kwargs)
-            return [target]
-        return [tensor for _, tensor in tensors_in(operation.function(*args, **kwargs))]
+        if draws(operation.name, args, kwargs):
+            raise GradientError(
+                say(
+                    "{operation} drew random numbers in this recording and would draw others now, "
+                    "so the recording cannot be walked back: record with evaluation=True, "
+                    "or choose a method that runs the model anew, such as Integrated Gradients",
+                    operation=operation.name,
+                )
+            )
+        return operation.again(args, kwargs)
 
     # Memory that was written through another tensor
 

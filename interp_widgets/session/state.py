@@ -48,6 +48,10 @@ class SessionState(Steadfast):
         """The explainer that is chosen."""
         return self.explainer if isinstance(self.explainer, Explainer) else self._explainer_named(self.explainer)
 
+    @method.setter
+    def method(self, explainer: Any) -> None:
+        self.explainer = explainer
+
     def _explainer_named(self, name: str) -> Explainer:
         return self.explainers[name] if name in self.explainers else EXPLAINERS[name]()
 

@@ -43,6 +43,7 @@ class Copier:
         tables: each container that was copied: its name, the user's and the copy's.
         aliases: the copy's parameters, by the ids of the user's.
         cloned: each other tensor: the user's and the copy's.
+        renormed: each parameter whose rows a pass brings to a norm: the user's and the copy's.
         alive: the user's objects, by id.
         arrays: the user's arrays, by name.
         is_opaque: whether there is something whose changes nobody can see: an array, a generator, an object that only
@@ -53,12 +54,20 @@ class Copier:
         self.tables: list[tuple[str, Any, Any]] = []
         self.aliases: dict[int, nn.Parameter] = {}
         self.cloned: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.renormed: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.alive: dict[int, Any] = {}
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
         self.is_opaque = False
         self._model = model
         self._memo: dict[int, Any] = {}
         self._paths = {id(module): path for path, module in model.named_modules()}
+        # Their rows are brought to a norm at every call: the copy does that to memory of its own.
+        self._with_norm = {
+            id(weight)
+            for module in model.modules()
+            if getattr(module, "max_norm", None) is not None
+            for weight in module._parameters.values()
+        }
         self._storages: dict[int, torch.UntypedStorage] = {}  # copies of memory that several buffers share
         storages = [buffer.untyped_storage()._cdata for buffer in model.buffers() if has_storage(buffer)]
         self._shared_storages = {storage for storage in storages if storages.count(storage) > 1}
@@ -182,6 +191,9 @@ class Copier:
             copies["forward"] = own._modules["_orig_mod"]
         copies["_compiled_call_impl"] = None
         self.tables.append((path, attributes, copies))
+        for key in _slots(type(module)):
+            if hasattr(module, key):
+                object.__setattr__(own, key, self.copy(getattr(module, key), f"{path}.{key}" if path else key))
         return own
 
     def _scripted(self, module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
@@ -196,14 +208,14 @@ class Copier:
         if isinstance(tensor, (UninitializedBuffer, UninitializedParameter)):
             unfilled: torch.Tensor = copy.deepcopy(tensor)
             return unfilled
-        if isinstance(tensor, nn.Parameter) and not tensor.is_inference():
+        if isinstance(tensor, nn.Parameter) and not (tensor.is_inference() or id(tensor) in self._with_norm):
             alias = _alias(tensor)
             self.aliases[id(tensor)] = alias
             return alias
         own = self._clone(tensor)
-        if isinstance(tensor, nn.Parameter):  # of inference mode: autograd may not keep it
+        if isinstance(tensor, nn.Parameter):  # of inference mode, which autograd may not keep; or of a maximal norm
             own = self.aliases[id(tensor)] = nn.Parameter(own, requires_grad=False)
-        self.cloned.append((tensor, own))
+        (self.renormed if id(tensor) in self._with_norm else self.cloned).append((tensor, own))
         return own
 
     def _clone(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -221,6 +233,8 @@ class Copier:
         kind = type(value)
         try:
             state = None if hasattr(kind, "__deepcopy__") else _plain_state(value)
+            if state is None and _is_plain_container(value):
+                return self._container(value, name)
             if state is None:
                 own = copy.deepcopy(value, self._memo)
                 self.is_opaque = self.is_opaque or own is not value  # a member of an enumeration is its own copy
@@ -229,6 +243,20 @@ class Copier:
             raise _Uncopyable from error
         own = self._known(value, object.__new__(kind))
         self._fill(state, vars(own), name, self._copy)
+        return own
+
+    def _container(self, value: Any, name: str) -> Any:
+        """A dict or list of the user's own kind, such as a configuration whose entries are attributes too."""
+        if isinstance(value, dict):
+            own: Any = self._known(value, dict.__new__(type(value)))
+            for key, item in dict.items(value):
+                dict.__setitem__(own, key, self._copy(item, f"{name}.{key}"))
+        else:
+            own = self._known(value, list.__new__(type(value)))
+            list.extend(own, [self._copy(item, name) for item in list.__iter__(value)])
+        self.tables.append((name, value, own))
+        if getattr(value, "__dict__", None):
+            self._fill(vars(value), vars(own), name, self._copy)
         return own
 
     # How builtin kinds are copied.
@@ -249,6 +277,23 @@ def _plain_state(value: Any) -> dict[str, Any] | None:
     make, given, state, *items = value.__reduce_ex__(4)
     plain = make is copyreg.__newobj__ and given == (type(value),) and not any(items)  # type: ignore[attr-defined]  # not in typeshed
     return state if plain and state is not None and state is getattr(value, "__dict__", None) else None
+
+
+def _is_plain_container(value: Any) -> bool:
+    """Whether a dict or list of the user's own kind is copied by its items, as ``copy`` would without another way."""
+    kind = type(value)
+    own_ways = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__copy__")
+    builtin = dict if isinstance(value, dict) else list
+    return isinstance(value, (dict, list)) and all(
+        getattr(kind, way, None) is getattr(builtin, way, None) for way in own_ways
+    )
+
+
+def _slots(kind: type) -> list[str]:
+    """The attributes that a module of this class keeps outside its ``__dict__``."""
+    slots = (vars(each).get("__slots__", ()) for each in kind.__mro__)
+    names = (name for given in slots for name in ((given,) if isinstance(given, str) else given))
+    return [name for name in names if name not in ("__dict__", "__weakref__")]
 
 
 def _empty_like(module: nn.Module) -> nn.Module:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 
 from interp_widgets.trace.contents import Contents
-from interp_widgets.trace.subject import Subject, version_of
+from interp_widgets.trace.subject import Subject, address_of, version_of
 from interp_widgets.words import say
 
 __all__ = ["Fingerprint"]
@@ -43,7 +43,7 @@ class Fingerprint:
         return self._subject.name_of(tensor)
 
     def _counters(self) -> list[tuple[int, int]]:
-        return [(tensor.data_ptr(), version_of(tensor)) for tensor in self._subject.tensors.values()]
+        return [(address_of(tensor), version_of(tensor)) for tensor in self._subject.tensors.values()]
 
     def changed(self) -> str | None:
         """The name of the first entry that is no longer what it was, such as ``layer1.0.conv1.weight``, or ``None``."""

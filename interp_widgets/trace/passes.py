@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from interp_widgets.errors import InputError
-from interp_widgets.trace.arguments import check_batches, check_example
+from interp_widgets.trace.arguments import check_batches, check_example, check_whole
 from interp_widgets.trace.axes.axes import Axes
 from interp_widgets.trace.calls import Calls
 from interp_widgets.trace.memory import batch_bytes, free_cached
@@ -115,6 +115,7 @@ class Passes:
     def lent(self, example: int, *, itself: bool) -> Iterator[tuple[nn.Module, Any]]:
         """The model and one recorded input, for code that runs it by itself; see ``Trace.lent``."""
         self._tape.check_fresh(say("another pass"), read=self._tape.memory)
+        example = check_example(example, self._axes.examples)
         inputs = {name: self._repeated(name, 1, example) for name in self._tape.inputs}
         with self._again.lend(inputs, itself=itself) as found:
             yield found
@@ -318,6 +319,7 @@ class Passes:
         Args:
             nbytes: of the recorded values.
         """
+        count = check_whole(count, "count", 0)
         device = self._device(self._tape.inputs[0])
         whole = max(1, nbytes() // self._axes.examples) * (2 if gradient else KEPT)
         share = 1.0 if layer is None else self._share_behind(layer)

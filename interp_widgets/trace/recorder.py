@@ -9,7 +9,7 @@ Everything here is paid once per torch call: it notes what cannot be found out l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -41,6 +41,8 @@ __all__ = ["Recorder", "counted", "main_tensor", "with_tensor"]
 
 # Deeper chains of recomputation are cut by a clone.
 MAX_DEPTH = 4
+# What the model itself takes out of the graph, to compute with the numbers alone.
+CUTS = frozenset(("data", "detach"))
 
 
 class Recorder(TorchFunctionMode):
@@ -119,6 +121,8 @@ class Recorder(TorchFunctionMode):
         return self._returned(name, path, module, output) if path else output
 
     def _returned(self, name: str, path: str, module: nn.Module, output: Any) -> Any:
+        if _is_transformed():  # inside it tensors stand for others: only what comes out of it is a value
+            return output
         single = isinstance(output, torch.Tensor)
         with torch._C.DisableTorchFunction():  # looking at the output is nothing that the model did
             found = [("", output)] if single else list(tensors_in(output))
@@ -184,7 +188,7 @@ class Recorder(TorchFunctionMode):
             self._go_on()
         kwargs = kwargs or {}
         call = torch_call(func)
-        if call.ignored:
+        if call.ignored or _is_transformed():
             return func(*args, **kwargs)
         if call.attribute:
             result = func(*args, **kwargs)
@@ -193,9 +197,9 @@ class Recorder(TorchFunctionMode):
             return result
         written = call.written(args, kwargs)
         arguments = self._with_refs(args), {key: self._argument(value) for key, value in kwargs.items()}
-        if written is not None:
-            self._refuse_write_to_parameter(call.name, written)
-            self._before_write(written)
+        for target in written:
+            self._refuse_write_to_parameter(call.name, target)
+            self._before_write(target)
         if call.name in NOT_REPEATED and not self.drawn:  # known before Ctrl-C can come
             self.drawn = draws(call.name, args, kwargs)
         result = func(*args, **kwargs)
@@ -207,29 +211,29 @@ class Recorder(TorchFunctionMode):
         func: Callable[..., Any],
         arguments: tuple[Any, Any],
         result: Any,
-        written: torch.Tensor | None = None,
+        written: Sequence[torch.Tensor] = (),
     ) -> Any:
-        outputs = [written] if written is not None else _outputs(result)
+        outputs = list(written) or _outputs(result)
         if not outputs:
             return result
         repeatable = self._evaluation and name not in NOT_REPEATED and not torch._C._is_any_autocast_enabled()
-        operation = Operation(name, func, *arguments, writes=written is not None, repeatable=repeatable)
-        if written is None and self._enters_the_graph(arguments, outputs):
+        operation = Operation(name, func, *arguments, writes=bool(written), repeatable=repeatable)
+        if not written and name not in CUTS and self._enters_the_graph(arguments, outputs):
             result = map_structure(_as_leaf, result)
             outputs = _outputs(result)
         label = self._numbered(f"{self.scope}/{name.strip('_') or name}")
-        if label in self._edits and written is None and len(outputs) == 1:
+        if label in self._edits and not written and len(outputs) == 1:
             result = with_tensor(result, outputs[0], self._edited(label))
             self.sites[label] = (len(self.values) - 1, None, name)
             return result
         indices = []
         for position, tensor in enumerate(outputs):
-            known = self._known(tensor) if written is None else None
+            known = None if written else self._known(tensor)
             if known is not None:
                 indices.append(known)  # handed through unchanged, such as dropout in evaluation mode
                 continue
             index = self._keep(tensor, operation, position)
-            if written is not None and tensor._is_view() and tensor._base is not None:
+            if written and tensor._is_view() and tensor._base is not None:
                 self.values[index].edge = window_of(tensor, tensor._base)
             indices.append(index)
             site = label if len(outputs) == 1 else f"{label}[{position}]"
@@ -440,6 +444,11 @@ def main_tensor(found: list[tuple[str, torch.Tensor]]) -> str:
 def with_tensor(structure: Any, old: torch.Tensor, new: torch.Tensor) -> Any:
     """The same structure with one of its tensors exchanged."""
     return map_structure(lambda tensor: new if tensor is old else tensor, structure)
+
+
+def _is_transformed() -> bool:
+    """Whether a transformation of ``torch.func`` is running, such as ``vmap``."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _as_leaf(tensor: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ from interp_widgets.trace.arguments import as_bytes, as_kwargs, as_names, check_
 from interp_widgets.trace.axes.batch import BatchAxis, as_batch_axis
 from interp_widgets.trace.calls import Calls
 from interp_widgets.trace.device import fitted
+from interp_widgets.trace.drawing import names_random
 from interp_widgets.trace.ending import ending_of
 from interp_widgets.trace.fingerprint import Fingerprint
 from interp_widgets.trace.in_place import InPlace, in_place
@@ -95,12 +96,17 @@ def record(  # noqa: PLR0913 - options of the one entry, by keyword
             )
         )
     limit, options = as_bytes(memory_limit), as_kwargs(kwargs)
-    if not any(True for _ in tensors_in((inputs, options))):
+    given = [tensor for _, tensor in tensors_in((inputs, options))]
+    if not given:
         raise InputError(
             say(
                 "inputs must hold at least one tensor, got {kind}: give a tensor, a tuple, a dict or a list of tensors",
                 kind=type(inputs).__name__,
             )
+        )
+    if any(tensor.is_meta for tensor in (*given, *model.parameters())):
+        raise InputError(
+            say("a tensor on the device 'meta' has a shape and no values: give inputs and a model with values")
         )
     names = {"class_names": as_names(class_names), "feature_names": as_names(feature_names, "feature_names")}
     modes = None if evaluation else {path: module.training for path, module in model.named_modules()}
@@ -127,7 +133,8 @@ class Stage:
     model: nn.Module
     shadow: Shadow | InPlace | None = None
     escapes: bool = False
-    draws: bool = True  # whether a pass may draw random numbers; not known before the first
+    draws: bool = True  # whether a pass may draw from torch's random generators; not known before the first
+    follows: bool = False  # whether its forward asks for gradients, so that every pass needs autograd
 
     def ready(self) -> Shadow | InPlace:
         """What to run now: what was run before, where the model still holds what it held then."""
@@ -210,7 +217,7 @@ class Pass:
                 error.add_note(_where(recorder.failed, type(model).__name__, _describe(inputs)))
                 raise
             finally:
-                random.put_back(drawn=recorder.drawn)
+                random.put_back(drawn=recorder.drawn, draws_elsewhere=lambda: names_random(self.model))
             if recorder.escaped:  # and the model's code has caught the exception that said so
                 fingerprint.take_back()
                 raise Escaped
@@ -261,16 +268,30 @@ class Pass:
             wanted: module path of each site of a module whose value is asked for, by its name.
             outputs: names of the sites of the returned tensors, by their path in the output.
         """
-        args, kwargs = map_structure(lambda slot: inputs[slot.name], self.arguments, Slot)
+        given = map_structure(lambda slot: inputs[slot.name], self.arguments, Slot)
         watcher = Watcher(edits, wanted, known)
-        with self._running(args, watcher) as (gate, model), torch.no_grad():
-            args, kwargs = map_structure(torch.clone, (args, kwargs))
-            output = gate.call(_call, model, args, kwargs)
+        try:
+            output = self._output(given, watcher, follow=self.stage.follows)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:
+            if self.stage.follows:
+                raise
+            watcher = Watcher(edits, wanted, known)
+            output = self._output(given, watcher, follow=True)
+            self.stage.follows = True
         found = watcher.found
         for path, tensor in tensors_in(output):
             if path in outputs:
                 found[outputs[path]] = tensor
         return found
+
+    def _output(self, given: tuple[Any, Any], watcher: Watcher, *, follow: bool) -> Any:
+        """What the model returns, computed without autograd unless its forward needs it to ``follow``."""
+        with self._running(given[0], watcher) as (gate, model), torch.set_grad_enabled(follow):
+            args, kwargs = map_structure(lambda tensor: _fed(tensor) if follow else tensor.clone(), given)
+            output = gate.call(_call, model, args, kwargs)
+            return map_structure(torch.Tensor.detach, output)
 
     @contextmanager
     def lend(self, inputs: Mapping[str, torch.Tensor], *, itself: bool) -> Iterator[tuple[nn.Module, Any]]:
@@ -304,7 +325,9 @@ class Pass:
                 try:
                     yield gate, model
                 finally:
-                    random.put_back(drawn=draws or self.stage.draws)
+                    random.put_back(
+                        drawn=draws or self.stage.draws, draws_elsewhere=lambda: draws or names_random(self.model)
+                    )
 
     @staticmethod
     def _devices(subject: Subject, inputs: Any) -> set[torch.device]:
@@ -343,10 +366,7 @@ def _feed(recorder: Recorder, inputs: Any, kwargs: Mapping[str, Any], names: lis
         paths = iter([key for key, _ in tensors_in(structure)])
 
         def copy(tensor: torch.Tensor) -> torch.Tensor:
-            plain = tensor.detach().clone()
-            followed = plain.is_floating_point() or plain.is_complex()
-            # A clone of the leaf, because a model may write into its input and a leaf must not be written into.
-            fed = plain.requires_grad_().clone() if followed else plain
+            fed = _fed(tensor)
             name = f"{path}{next(paths)}" if several else "input"
             recorder.sites[name] = (recorder.feed(fed), None, "input")
             names.append(name)
@@ -355,6 +375,14 @@ def _feed(recorder: Recorder, inputs: Any, kwargs: Mapping[str, Any], names: lis
         return map_structure(copy, structure)
 
     return feed("input", inputs), {key: feed(f"input[{key!r}]", value) for key, value in kwargs.items()}
+
+
+def _fed(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy of an input that autograd follows."""
+    plain = tensor.detach().clone()
+    followed = plain.is_floating_point() or plain.is_complex()
+    # A clone of the leaf, because a model may write into its input and a leaf must not be written into.
+    return plain.requires_grad_().clone() if followed else plain
 
 
 def _outputs(recorder: Recorder, output: Any, selector: OutputSelector) -> tuple[dict[str, str], Scores | None]:

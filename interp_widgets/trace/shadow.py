@@ -23,7 +23,7 @@ from torch import nn
 
 from interp_widgets.trace.contents import Contents
 from interp_widgets.trace.copier import Copier
-from interp_widgets.trace.subject import Subject, version_of
+from interp_widgets.trace.subject import Subject, address_of, version_of
 
 __all__ = ["Escaped", "Observer", "Shadow", "run_module", "shadow_of"]
 
@@ -72,18 +72,21 @@ class Shadow(Subject):
             own = copier.copy_model()
         names = {id(buffer): name for name, buffer in model.named_buffers()}
         clones = {names.get(id(theirs), f"tensor {place}"): theirs for place, (theirs, _) in enumerate(copier.cloned)}
+        ids = {id(theirs) for theirs, _ in copier.renormed}
+        renormed = {name: parameter for name, parameter in model.named_parameters() if id(parameter) in ids}
         parameters = dict(own.named_parameters())
         known = set(map(id, parameters.values()))
         hidden = [alias for alias in copier.aliases.values() if id(alias) not in known]  # of modules in plain lists
         parameters |= {f"hidden parameter {place}": alias for place, alias in enumerate(hidden)}
         tables = [(name, theirs) for name, theirs, _ in copier.tables]
-        super().__init__(model, own, tables, parameters=parameters, clones={**clones, **copier.arrays})
+        super().__init__(model, own, tables, parameters=parameters, clones={**clones, **renormed, **copier.arrays})
         self.serves_once = copier.is_opaque
         self._passes = 0
         self.originals = frozenset(copier.aliases)
         self._alive = copier.alive  # so that the ids stay theirs
         self._theirs = [tensor for tensor in self._alive.values() if isinstance(tensor, torch.Tensor)]
         self._cloned = dict(zip(clones, copier.cloned, strict=True))
+        self._renormed = list(renormed.values())
         self._versions = self._tensor_state()
         self._lock = threading.RLock()
         self._relay = _Relay()
@@ -100,10 +103,10 @@ class Shadow(Subject):
             return False
         return super().fits and self._tensor_state() == self._versions
 
-    def _tensor_state(self) -> tuple[list[int], list[tuple[int, int]]]:
+    def _tensor_state(self) -> tuple[list[int], list[tuple[int, int]], list[int]]:
         """Where the user's tensors lie, and how often those were written into that are not shared, on both sides."""
         written = [(version_of(theirs), version_of(own)) for theirs, own in self._cloned.values()]
-        return list(map(torch.Tensor.data_ptr, self._theirs)), written
+        return list(map(address_of, self._theirs)), written, list(map(version_of, self._renormed))
 
     def _written(self) -> set[str]:
         """Names of the tensors of the copy that a pass has written into."""

@@ -114,20 +114,23 @@ class RandomState:
         self._numpy = np.random.get_state()  # noqa: NPY002 - the user's global one
         self._python = random.getstate()
 
-    def put_back(self, *, drawn: bool) -> None:
-        """Give the generators this state again.
+    def put_back(self, *, drawn: bool, draws_elsewhere: Callable[[], bool]) -> None:
+        """Give the generators this state again, those that the pass may have drawn from.
+
+        The others stay as they are: what another thread has drawn meanwhile is its own.
 
         Args:
-            drawn: whether the pass drew from torch's. If it did not, they stay as they are: what another thread has
-                drawn meanwhile is its own.
+            drawn: whether that holds for torch's.
+            draws_elsewhere: tells whether it holds for numpy's and Python's; asked only where they have moved.
         """
         if drawn and not torch.equal(self._torch, torch.random.get_rng_state()):
             torch.random.set_rng_state(self._torch)
         for device, state in self._on_devices.items() if drawn else ():
             _generator(device).set_state(state)
-        if not _equal(self._numpy, np.random.get_state()):  # noqa: NPY002
+        is_numpy_moved = not _equal(self._numpy, np.random.get_state())  # noqa: NPY002
+        is_python_moved = self._python != random.getstate()
+        if (is_numpy_moved or is_python_moved) and draws_elsewhere():
             np.random.set_state(self._numpy)  # noqa: NPY002
-        if self._python != random.getstate():
             random.setstate(self._python)
 
 

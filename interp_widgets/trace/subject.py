@@ -13,7 +13,7 @@ from interp_widgets.trace.checksum import Held, Memory
 from interp_widgets.trace.contents import Contents, Table
 from interp_widgets.trace.copier import has_storage
 
-__all__ = ["Subject", "version_of"]
+__all__ = ["Subject", "address_of", "version_of"]
 
 
 class Subject:
@@ -89,6 +89,11 @@ class Subject:
             and self.kinds_now() == self.kinds
             and self.memory.sums(self._clones) == self._sums
         )
+
+
+def address_of(tensor: torch.Tensor) -> int:
+    """Where a tensor's memory lies; 0 for one without plain memory, such as a sparse one."""
+    return tensor.data_ptr() if tensor.layout == torch.strided else 0
 
 
 def version_of(tensor: torch.Tensor) -> int:

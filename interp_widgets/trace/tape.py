@@ -188,15 +188,8 @@ class Tape:
             )
         self.check_fresh(say("the value of {name!r}", name=name), read=self._read_by(operation))
         args, kwargs = map_structure(lambda ref: self.value(ref.index, name), (operation.args, operation.kwargs), Ref)
-        if operation.writes:
-            args = (args[0].clone(), *args[1:])
         with torch.inference_mode(mode=False), torch.no_grad():
-            result = operation.function(*args, **kwargs)
-        if operation.writes:
-            result = args[0]
-        elif isinstance(result, (tuple, list)):
-            result = result[value.output]
-        found: torch.Tensor = result.detach()
+            found = operation.again(args, kwargs)[value.output].detach()
         value.version, value.tensor = found._version, found
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +35,14 @@ ALWAYS_RANDOM = frozenset(
     """
     rand randn randint randperm rand_like randn_like randint_like bernoulli multinomial normal poisson
     uniform_ normal_ bernoulli_ exponential_ random_ gumbel_softmax native_dropout log_normal_ geometric_ cauchy_
+    binomial _standard_gamma _sample_dirichlet fractional_max_pool2d fractional_max_pool3d
+    fractional_max_pool2d_with_indices fractional_max_pool3d_with_indices
     """.split()  # noqa: SIM905
 )
 RANDOM_IN_TRAINING = frozenset(
     """
     dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout rrelu
+    dropout_ alpha_dropout_ feature_alpha_dropout_ feature_dropout_ rrelu_
     scaled_dot_product_attention multi_head_attention_forward lstm gru rnn_tanh rnn_relu
     """.split()  # noqa: SIM905
 )
@@ -86,9 +89,9 @@ class TorchCall:
             inplace_position=INPLACE_POSITION.get(func, -1),
         )
 
-    def written(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
-        """The tensor that a call is about to write into, ``None`` for one that makes new ones."""
-        target: Any = None
+    def written(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequence[torch.Tensor]:
+        """The tensors that a call is about to write into, none for one that makes new ones."""
+        target: Any = ()
         if kwargs.get("out") is not None:
             target = kwargs["out"]
         elif (
@@ -97,7 +100,10 @@ class TorchCall:
             or (0 <= self.inplace_position < len(args) and args[self.inplace_position])
         ):
             target = args[0] if args else kwargs.get("input")
-        return target if isinstance(target, torch.Tensor) else None
+        if isinstance(target, torch.Tensor):
+            return (target,)
+        several = target if isinstance(target, (tuple, list)) else ()  # ``torch._foreach_mul_``, ``out=`` of a maximum
+        return [tensor for tensor in several if isinstance(tensor, torch.Tensor)]
 
 
 _CALLS: dict[Any, TorchCall] = {}  # of torch's own functions
@@ -120,7 +126,7 @@ def draws(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         return True
     if name == "scaled_dot_product_attention":
         return bool(kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0))
-    flag = {"rrelu": 3}.get(name, 2)
+    flag = 3 if name.startswith("rrelu") else 2
     given = args[flag] if len(args) > flag else True
     if name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "multi_head_attention_forward"):
         given = any(argument is True for argument in args)

@@ -87,6 +87,18 @@ class Operation:
             self._refs = tuple(refs_in((self.args, self.kwargs)))
         return self._refs
 
+    def again(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+        """Its outputs for tensors in place of the ``Ref``; what it writes into are copies."""
+        if not self.writes:
+            return [tensor for _, tensor in tensors_in(self.function(*args, **kwargs))]
+        if kwargs.get("out") is not None:
+            kwargs = {key: value for key, value in kwargs.items() if key != "out"}
+            return [tensor for _, tensor in tensors_in(self.function(*args, **kwargs))]
+        kwargs = dict(kwargs)
+        target = map_structure(torch.clone, args[0] if args else kwargs.pop("input"))
+        self.function(target, *args[1:], **kwargs)
+        return [tensor for _, tensor in tensors_in(target)]
+
 
 @dataclass(slots=True, eq=False)
 class Value:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from interp_widgets.errors import GradientError, InputError, LayerError, ModelError, NonFiniteError
+from interp_widgets.errors import GradientError, InputError, LayerError, ModelError, NonFiniteError, StaleError
 from interp_widgets.trace import SiteScore, Trace, record
 from tests.trace.reference import Reference, Snapshot, relative_error
 
@@ -717,3 +717,170 @@ def test_gradients_agree_with_finite_differences() -> None:
             assert gradient.reshape(-1)[position].item() == pytest.approx(
                 (ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-8
             )
+
+
+# What a forward may do, found by newcomers
+
+
+def test_a_value_written_by_out_is_the_one_that_was_written() -> None:
+    def run(self: Any, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.fc(x)
+        with torch.no_grad():
+            total, value, place = torch.zeros(2, 4), torch.zeros(2), torch.zeros(2, dtype=torch.long)
+            torch.add(hidden, 1.0, out=total)
+            torch.max(hidden, 1, out=(value, place))
+            kept = self.a(total), self.b(value)
+            total.mul_(3)
+            value.mul_(3)
+        return hidden + kept[0] + kept[1][:, None]
+
+    model, x = Net(run, fc=nn.Linear(4, 4), a=nn.Identity(), b=nn.Identity()), torch.randn(2, 4)
+    trace = record(model, x)
+    hidden = model.fc(x).detach()
+    torch.testing.assert_close(trace.activation("a"), hidden + 1)
+    torch.testing.assert_close(trace.activation("b"), hidden.max(dim=1).values)
+
+
+def test_tensors_written_as_a_list_keep_the_values_from_before() -> None:
+    def run(self: Any, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.fc(x)
+        with torch.no_grad():
+            copy = hidden.clone()
+            kept = self.a(copy)
+            torch._foreach_mul_([copy], 0.5)
+        return hidden + kept
+
+    model, x = Net(run, fc=nn.Linear(4, 4), a=nn.Identity()), torch.randn(2, 4)
+    trace = record(model, x)
+    torch.testing.assert_close(trace.activation("a"), model.fc(x).detach())
+    torch.testing.assert_close(trace.output, model(x).detach())
+
+
+def clamped(self: Any, x: torch.Tensor) -> torch.Tensor:
+    self.fc.weight.data.clamp_(-0.1, 0.1)
+    result: torch.Tensor = self.fc(x)
+    return result
+
+
+def halved(self: Any, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        torch._foreach_mul_([self.fc.weight], 0.5)
+    result: torch.Tensor = self.fc(x)
+    return result
+
+
+@pytest.mark.parametrize("run", [clamped, halved])
+def test_a_forward_that_writes_into_its_weights_by_another_way_is_refused(run: Callable[..., Any]) -> None:
+    model = Net(run, fc=nn.Linear(4, 4))
+    before = model.fc.weight.detach().clone()
+    with pytest.raises(ModelError, match=r"the model writes into its parameter 'fc\.weight' in its own forward"):
+        record(model, torch.randn(2, 4))
+    assert torch.equal(model.fc.weight, before)
+
+
+def test_a_weight_that_forward_takes_out_of_the_graph_is_a_number() -> None:
+    model = Net(lambda self, x: self.fc(x) * float(self.fc.weight.detach().numpy().std()), fc=nn.Linear(4, 4))
+    x = torch.randn(2, 4)
+    torch.testing.assert_close(record(model, x).output, model(x).detach())
+
+
+class Settings(dict[str, Any]):
+    """A dict whose entries are attributes, as configuration packages have it."""
+
+    __getattr__ = dict.__getitem__
+
+
+def test_a_changed_entry_of_a_configuration_is_noticed() -> None:
+    model = Net(lambda self, x: self.fc(x) * self.settings.scale, fc=nn.Linear(4, 2))
+    model.settings = Settings(scale=1.0, nested=Settings(more=[1]))
+    trace = record(model, torch.randn(1, 4))
+    assert not trace.stale
+    model.settings["nested"]["more"].append(2)
+    assert trace.stale
+    trace = record(model, torch.randn(1, 4))
+    model.settings["scale"] = 5.0
+    with pytest.raises(StaleError, match=r"'settings\.scale' has changed"):
+        trace.probe("input", torch.randn(1, 4), 0)
+
+
+def test_rows_of_an_embedding_with_a_maximal_norm_stay_and_can_be_explained() -> None:
+    model = nn.Sequential(nn.Embedding(10, 6, max_norm=0.1), nn.Flatten(), nn.Linear(42, 3))
+    ids = torch.randint(0, 10, (2, 7))
+    before, version = model[0].weight.detach().clone(), model[0].weight._version
+    trace = record(model, ids)
+    trace.gradient("0", 0)
+    trace.probe("0", torch.randn(2, 7, 6), 0)
+    assert torch.equal(model[0].weight, before)
+    assert model[0].weight._version == version
+    torch.testing.assert_close(trace.output, model(ids).detach())
+
+
+class Slotted(nn.Module):
+    """Keeps an attribute outside its ``__dict__``."""
+
+    __slots__ = ("scale",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 2)
+        self.scale = 2.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.fc(x) * self.scale
+        return result
+
+
+def test_a_module_with_slots_is_recorded() -> None:
+    model, x = Slotted(), torch.randn(2, 4)
+    torch.testing.assert_close(record(model, x).output, model(x).detach())
+
+
+@pytest.mark.parametrize("is_buffer", [True, False])
+def test_a_sparse_tensor_among_the_models_own_is_used_as_it_is(is_buffer: bool) -> None:
+    model = Net(lambda self, x: self.fc(torch.sparse.mm(self.graph, x)), fc=nn.Linear(4, 2))
+    graph = torch.tensor([[0.0, 2.0], [1.0, 0.0]]).to_sparse()
+    if is_buffer:
+        model.register_buffer("graph", graph)
+    else:
+        model.graph = graph
+    x = torch.randn(2, 4)
+    trace = record(model, x)
+    torch.testing.assert_close(trace.output, model(x).detach())
+    torch.testing.assert_close(trace.gradient("input", 1), torch.tensor([[1.0], [2.0]]) * model.fc.weight[1].detach())
+
+
+def test_what_is_transformed_by_torch_func_is_one_step() -> None:
+    model, x = Net(lambda self, x: torch.vmap(self.fc)(x) * 2, fc=nn.Linear(4, 2)), torch.randn(2, 4)
+    trace = record(model, x)
+    torch.testing.assert_close(trace.output, model(x).detach())
+    torch.testing.assert_close(trace.gradient("input", 1), 2 * model.fc.weight[1].detach().expand(2, -1))
+
+
+def test_a_forward_that_hooks_its_own_tensors_is_run_with_autograd() -> None:
+    def run(self: Any, x: torch.Tensor) -> torch.Tensor:
+        features = self.conv(x).relu()
+        features.register_hook(lambda _gradient: None)
+        result: torch.Tensor = self.fc(features.mean(dim=(2, 3)))
+        return result
+
+    model = Net(run, conv=nn.Conv2d(3, 4, 3), fc=nn.Linear(4, 2))
+    others = torch.randn(3, 3, 8, 8)
+    found = record(model, torch.randn(1, 3, 8, 8)).probe("input", others, 1).scores
+    torch.testing.assert_close(found, model(others)[:, 1].detach())
+    assert not found.requires_grad
+
+
+def test_tensors_without_values_are_refused() -> None:
+    with pytest.raises(InputError, match="a tensor on the device 'meta' has a shape and no values"):
+        record(nn.Linear(4, 2), torch.randn(2, 4, device="meta"))
+    with pytest.raises(InputError, match="a tensor on the device 'meta' has a shape and no values"):
+        record(nn.Linear(4, 2, device="meta"), torch.randn(2, 4))
+
+
+@pytest.mark.parametrize("example", [-1, 2, None])
+def test_an_input_that_is_not_in_the_batch_is_not_lent(example: Any) -> None:
+    with (
+        pytest.raises(InputError, match=r"example must be in 0\.\.1"),
+        record(nn.Linear(4, 2), torch.randn(2, 4)).lent(example),
+    ):
+        pass
