@@ -31,7 +31,7 @@ CONVOLUTIONS = [
 def test_only_positive_contributions_count_at_a_convolution_by_hand(
     convolution: nn.Module, close: Callable[..., None]
 ) -> None:
-    """Bach et al. 2015, eq. 60 with alpha 1 and beta 0, on the convolution written as a matrix."""
+    """Bach et al. 2015, eq. 60 with alpha 1 and beta 0 and the bias, on the convolution written as a matrix."""
     torch.manual_seed(2)
     convolution = copy.deepcopy(convolution).double()
     shape = (3, 9) if isinstance(convolution, nn.Conv1d) else (3, 5, 6)
@@ -44,7 +44,7 @@ def test_only_positive_contributions_count_at_a_convolution_by_hand(
     contributions = (x.flatten()[:, None] * matrix).clamp(min=0)
     head, outputs = model[2], convolution(x).flatten().detach()
     arrived = (head.weight[1] * outputs).detach()  # the share of a linear sum, times that sum: epsilon is 0
-    sums = contributions.sum(dim=0)
+    sums = contributions.sum(dim=0) + zero.clamp(min=0)  # what no input gives is the bias
     expected = torch.where(sums > 0, contributions / sums * arrived, 0).sum(dim=1).reshape(shape)
     if x.ndim == 4:
         expected = expected.sum(dim=0)
