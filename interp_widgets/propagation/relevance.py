@@ -60,13 +60,15 @@ class Relevance:
         self._gates = self._gated()
 
     def at(self, layer: str) -> torch.Tensor:
-        """The relevance of the value at a layer, in its shape.
+        """The relevance of the value at a layer, in its shape; zero where the score does not depend on it.
 
         Raises:
-            GradientError: an operation on the way that no rule is known for.
+            GradientError: an operation on the way that no rule is known for; autograd was off at the layer, or on every
+                way from it to the score.
             StaleError: a parameter changed since the recording.
         """
-        trace, wanted = self._trace, self._trace.site(layer).index
+        trace, site = self._trace, self._trace.site(layer)
+        wanted = site.index
         trace.tape.check_fresh(say("relevance"), read=trace.tape.memory)
         unwanted = interruption()
         with torch.inference_mode(mode=False), torch.enable_grad():
@@ -81,7 +83,10 @@ class Relevance:
                     self._through(operation, {place: self._found.pop(index) for place, index in made})
                 for _, index in made:
                     self._replay.forget(index)
-        return self._found.get(wanted, torch.zeros_like(self._replay[wanted])).detach()
+        if wanted not in self._found:
+            trace.gradients_of.check_followed(site, self._target)
+            return torch.zeros_like(self._replay[wanted])
+        return self._found[wanted].detach()
 
     def _seed(self) -> None:
         """The relevance of the values that the score is a function of: value times derivative."""
