@@ -9,6 +9,7 @@ import torch
 from interp_widgets.errors import GradientError
 from interp_widgets.propagation.replay import VIEWS, Replay
 from interp_widgets.propagation.secant import ELEMENTWISE
+from interp_widgets.trace.autocast import Autocast
 from interp_widgets.trace.interrupt import Interrupted, interruption
 from interp_widgets.trace.target import Target, Values
 from interp_widgets.trace.trace import Trace
@@ -71,7 +72,7 @@ class Relevance:
         wanted = site.index
         trace.tape.check_fresh(say("relevance"), read=trace.tape.memory)
         unwanted = interruption()
-        with torch.inference_mode(mode=False), torch.enable_grad():
+        with torch.inference_mode(mode=False), torch.enable_grad(), Autocast().on():
             self._seed()
             for operation in reversed(trace.tape.operations):
                 if unwanted is not None and unwanted():
