@@ -118,16 +118,31 @@ class Passes:
         Values that do not fit into memory together are taken in halves, and no more at once from then on.
         """
         check_batches({name: values})
-        if len(values) > 1 and not (self._axes.is_batch and target.adds_up):  # it may read the first input only
+        if len(values) > 1 and not self._tells_apart(target):
             return self._in_parts(name, torch.split(values, 1), target, example, gradient=gradient)
         try:
-            return self._at_once(name, values, target, example, gradient=gradient)
+            found = self._at_once(name, values, target, example, gradient=gradient)
         except torch.OutOfMemoryError:
             if len(values) == 1:
                 raise
             self._most = max(1, len(values) // 2)
+        else:
+            if len(found.scores) == len(values) or len(values) == 1:
+                return found
+            return self._in_parts(name, torch.split(values, 1), target, example, gradient=gradient)
         free_cached(values.device)
         return self._in_parts(name, torch.split(values, self._most), target, example, gradient=gradient)
+
+    def _tells_apart(self, target: Target) -> bool:
+        """Whether a target has a score for each input of a batch; another one may read the first input only."""
+        if not (self._axes.is_batch and target.adds_up):
+            return False
+        scores = target.each(Values(self._outputs, self._recorded))
+        return len(scores) == self._axes.examples
+
+    def _recorded(self, site: str) -> torch.Tensor:
+        found = self._tape.site(site)
+        return self._tape.value(found.index, found.name)
 
     def _in_parts(
         self, name: str, parts: Iterable[torch.Tensor], target: Target, example: int, *, gradient: bool
@@ -192,9 +207,8 @@ class Passes:
         needed: set[str] = set()
 
         def note(site: str) -> torch.Tensor:
-            found = self._tape.site(site)
-            needed.add(found.name)
-            return self._tape.value(found.index, found.name)
+            needed.add(self._tape.site(site).name)
+            return self._recorded(site)
 
         target.each(Values(self._outputs, note))
         outputs = {path: site for path, site in self._outputs.sites.items() if site in needed}

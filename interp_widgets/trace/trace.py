@@ -281,6 +281,10 @@ class Trace:
         """Whether the first axis of inputs and scores counts independent inputs."""
         return self._axes.is_batch
 
+    def has_rows(self, layer: str) -> bool:
+        """Whether the first axis of a layer or input counts the examples."""
+        return self._axes.has_rows(layer)
+
     def batches(
         self, count: int, *, gradient: bool = False, layer: str | None = None, growing: bool = True
     ) -> Iterator[range]:

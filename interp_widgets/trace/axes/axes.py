@@ -109,6 +109,11 @@ class Axes:
         """How many inputs were recorded as one batch."""
         return self._tape.sites[self._tape.inputs[0]].shape[0] if self.is_batch else 1
 
+    def has_rows(self, layer: str) -> bool:
+        """Whether the first axis of a layer or input counts the examples."""
+        site = self.site(layer)
+        return self.is_batch and site.shape[:1] == (self.examples,) and self.batch_axis(site.name) <= 0
+
     def batch_axis(self, name: str) -> int:
         """The axis of a site that counts the inputs, -1 where that is not known."""
         site = self._tape.sites[name]
