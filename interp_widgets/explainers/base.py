@@ -16,7 +16,7 @@ from interp_widgets.explainers.attribution import Attribution
 from interp_widgets.explainers.estimate import ErrorKind, Estimate
 from interp_widgets.explainers.hyper_parameters import allowed, is_allowed, limits
 from interp_widgets.explainers.question import Question, pick
-from interp_widgets.trace import Target, TargetLike, Trace
+from interp_widgets.trace import TargetLike, Trace
 from interp_widgets.trace.arguments import check_example, check_is, shown
 from interp_widgets.trace.target import Values
 from interp_widgets.trace.targets import as_target, predicted
@@ -135,7 +135,7 @@ class Explainer(ABC):
                 layer=question.layer,
             )
             raise LayerError(sentence)
-        score = _score(question.target, trace, example)
+        score = _score(question)
         for estimate in self.estimates(question):
             what = say("the {explainer} map of {layer!r}", explainer=name, layer=question.layer)
             trace.check_finite(estimate.values, what)
@@ -192,12 +192,20 @@ class CAM(Explainer):
         """The map ``(H', W')`` from a layer's activation and gradient, both ``(C, H', W')``."""
 
 
-def _score(target: Target, trace: Trace, example: int) -> float:
-    """The score of one input of a batch, where the target is one whose score adds up over the batch."""
+def _score(question: Question) -> float:
+    """The score of the one input that is explained, as if it had been recorded alone."""
+    trace, target = question.trace, question.target
     score = trace.score(target)  # refuses a wrong class and a score that is not finite
-    if target.adds_up and trace.examples > 1:
-        score = pick(target.of_examples(Values(trace, trace.activation)), example)
-    return float(score)
+    if trace.examples == 1:
+        return float(score)
+    scores = target.of_examples(Values(trace, trace.activation))
+    if target.adds_up and len(scores) == trace.examples:
+        return float(pick(scores, question.example))
+    at_input = question.at(trace.input_sites[0])
+    try:
+        return float(at_input.probe(at_input.value[None]).scores)
+    except IndexError:  # a function of several inputs of the batch has one score for all
+        return float(score)
 
 
 def _names(question: Question, values: torch.Tensor) -> tuple[str, ...]:

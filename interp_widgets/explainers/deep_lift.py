@@ -36,9 +36,9 @@ class DeepLift(Explainer):
     paper has no rule for (normalisation, softmax, attention, products, max pooling) has one that sums up as well, see
     ``interp_widgets.propagation.difference``; an image's channels are summed. At a layer, its difference times its
     multiplier. ``error`` is the completeness gap, the share of the score's change that was lost on the way back; one
-    of more than 1 % is refused (23 % in bfloat16), unless the score changes by rounding errors only. ``values`` is
-    ``(H, W)`` for images and spatial layers, the input's shape without the batch otherwise; positive for evidence for
-    the target; in score units.
+    of more than 1 % is refused (23 % where the model computes in bfloat16), unless the score changes by rounding
+    errors only. ``values`` is ``(H, W)`` for images and spatial layers, the input's shape without the batch otherwise;
+    positive for evidence for the target; in score units.
     """
 
     family: ClassVar[str] = "Contributions"
@@ -203,10 +203,15 @@ def _starts(joint: Joint, baselines: Sequence[tuple[Baseline, int]]) -> dict[str
     return compared.split(torch.cat([compared.baselines(kind, seeds) for kind, seeds in groups]))
 
 
+def _coarsest_precision(trace: Trace) -> float:
+    """The machine epsilon of the coarsest precision that the model computed in: autocast mixes several."""
+    kinds = {value.dtype for value in trace.tape.values if value.dtype.is_floating_point}
+    return max((torch.finfo(kind).eps for kind in kinds), default=torch.finfo(torch.float32).eps)
+
+
 def _refuse_a_gap(question: Question, balances: Sequence[_Balance]) -> None:
     """Refuse what does not sum up; a score that changes by rounding errors only cannot be asked to."""
-    dtype = question.trace.site(question.layer).dtype
-    precision = torch.finfo(dtype if dtype.is_floating_point else torch.float32).eps
+    precision = _coarsest_precision(question.trace)
     leak = sum(abs(balance.leak) for balance in balances)
     change = sum(abs(balance.change) for balance in balances)
     size = sum(max(abs(balance.score), abs(balance.score - balance.change)) for balance in balances)

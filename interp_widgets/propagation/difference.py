@@ -25,6 +25,7 @@ import torch
 from interp_widgets.errors import GradientError
 from interp_widgets.propagation.replay import Points, Replay, check_same_tape
 from interp_widgets.propagation.secant import ELEMENTWISE, RULES, Change, slope
+from interp_widgets.trace.autocast import Autocast
 from interp_widgets.trace.interrupt import Interrupted, interruption
 from interp_widgets.trace.target import Target, Values
 from interp_widgets.trace.targets import TargetLike, as_target
@@ -82,7 +83,7 @@ def multipliers(trace: Trace, reference: Trace, layers: Sequence[str], target: T
     goal = as_target(target, trace)
     wanted = {layer: trace.site(layer).index for layer in layers}
     check_same_tape(trace, reference)
-    with torch.inference_mode(mode=False), torch.enable_grad():
+    with torch.inference_mode(mode=False), torch.enable_grad(), Autocast().on():
         walk = _Walk(trace, reference, set(wanted.values()))
         walk.seed(goal)
         walk.back()

@@ -9,6 +9,7 @@ import torch
 from interp_widgets.errors import GradientError
 from interp_widgets.propagation.replay import VIEWS, Replay
 from interp_widgets.propagation.secant import ELEMENTWISE
+from interp_widgets.trace.autocast import Autocast
 from interp_widgets.trace.interrupt import Interrupted, interruption
 from interp_widgets.trace.target import Target, Values
 from interp_widgets.trace.trace import Trace
@@ -60,16 +61,18 @@ class Relevance:
         self._gates = self._gated()
 
     def at(self, layer: str) -> torch.Tensor:
-        """The relevance of the value at a layer, in its shape.
+        """The relevance of the value at a layer, in its shape; zero where the score does not depend on it.
 
         Raises:
-            GradientError: an operation on the way that no rule is known for.
+            GradientError: an operation on the way that no rule is known for; autograd was off at the layer, or on every
+                way from it to the score.
             StaleError: a parameter changed since the recording.
         """
-        trace, wanted = self._trace, self._trace.site(layer).index
+        trace, site = self._trace, self._trace.site(layer)
+        wanted = site.index
         trace.tape.check_fresh(say("relevance"), read=trace.tape.memory)
         unwanted = interruption()
-        with torch.inference_mode(mode=False), torch.enable_grad():
+        with torch.inference_mode(mode=False), torch.enable_grad(), Autocast().on():
             self._seed()
             for operation in reversed(trace.tape.operations):
                 if unwanted is not None and unwanted():
@@ -81,7 +84,10 @@ class Relevance:
                     self._through(operation, {place: self._found.pop(index) for place, index in made})
                 for _, index in made:
                     self._replay.forget(index)
-        return self._found.get(wanted, torch.zeros_like(self._replay[wanted])).detach()
+        if wanted not in self._found:
+            trace.gradients_of.check_followed(site, self._target)
+            return torch.zeros_like(self._replay[wanted])
+        return self._found[wanted].detach()
 
     def _seed(self) -> None:
         """The relevance of the values that the score is a function of: value times derivative."""
@@ -195,21 +201,38 @@ class Relevance:
                 self._add(index, (point * gradient).detach())
 
     def _plus_rule(self, operation: Operation, index: int, relevance: torch.Tensor) -> None:
-        """Positive contributions only: of positive inputs by positive weights, of negative ones by negative weights."""
+        """Each positive contribution's share of all positive ones, the positive part of the bias among them.
+
+        Positive are the products of positive inputs and weights, and those of negative inputs and weights.
+        """
         value = self._replay[index].detach()
-        parts = []
-        weight = operation.args[1] if len(operation.args) > 1 else operation.kwargs["weight"]
-        weight = self._replay[weight.index] if isinstance(weight, Ref) else weight
-        rules = (torch.clamp_min, torch.clamp_max) if bool((value < 0).any()) else (torch.clamp_min,)
-        for signed in rules:
-            point = signed(value, 0).requires_grad_()
-            args = (point, signed(weight.detach(), 0), None, *operation.args[3:])
-            kwargs = {key: given for key, given in operation.kwargs.items() if key not in ("input", "weight", "bias")}
-            parts.append((point, operation.function(*args, **kwargs)))
-        shares = relevance / self._stable(torch.stack([result for _, result in parts]).sum(dim=0).detach())
+        weight = self._parameter(operation, 1, "weight")
+        bias = self._parameter(operation, 2, "bias")
+        parts = [self._contributions(operation, value.clamp(min=0), weight.clamp(min=0))]
+        if bool((value < 0).any()):
+            parts.append(self._contributions(operation, value.clamp(max=0), weight.clamp(max=0)))
+        total = torch.stack([result for _, result in parts]).sum(dim=0).detach()  # (N, C, ...)
+        if bias is not None:
+            spatial = [1] * (weight.ndim - 2)
+            total = total + bias.clamp(min=0).reshape(-1, *spatial)
+        shares = relevance / self._stable(total)
         for point, result in parts:
             (gradient,) = torch.autograd.grad(result, point, shares)
             self._add(index, (point * gradient).detach())
+
+    def _contributions(
+        self, operation: Operation, value: torch.Tensor, weight: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """A leaf with an input's value, and what a convolution without a bias makes of it with another weight."""
+        point = value.requires_grad_()
+        kwargs = {key: given for key, given in operation.kwargs.items() if key not in ("input", "weight", "bias")}
+        return point, operation.function(point, weight, None, *operation.args[3:], **kwargs)
+
+    def _parameter(self, operation: Operation, position: int, name: str) -> Any:
+        """A tensor among the arguments of a convolution; ``None`` where none was given."""
+        given = operation.args[position] if len(operation.args) > position else operation.kwargs.get(name)
+        value = self._replay[given.index] if isinstance(given, Ref) else given
+        return None if value is None else value.detach()
 
     def _normalised(self, operation: Operation, index: int, arrived: Found) -> None:
         """With the deviation taken as a constant: then it is a sum."""

@@ -146,15 +146,7 @@ class Gradients:
         first = min(site.index for site in sites)
         self._tape.check_fresh(say("a gradient"), read=self._tape.parameters_behind(first))
         edges = [self._edge(site) for site in sites]
-        seeds = self.seed(target)[1]
-        if not seeds:
-            raise GradientError(
-                say(
-                    "the score of {target} has no gradient: the model's output was computed without autograd "
-                    "(torch.no_grad(), detach() or an integer operation inside its forward)",
-                    target=target,
-                )
-            )
+        seeds = self._starts(target)
         nodes = list(OrderedDict.fromkeys(edge.node for edge in edges))
         try:
             with torch.inference_mode(mode=False), torch.enable_grad():
@@ -182,13 +174,31 @@ class Gradients:
         gradients = {}
         for site, edge in zip(sites, edges, strict=True):
             if by_node[edge.node] is None:  # autograd knows no way: the score does not depend on it, or it cannot tell
-                self._check_is_followed(site, target)
+                self.check_followed(site, target)
             gradients[site.index] = self._shaped(site, edge, by_node[edge.node])
         return gradients
 
-    def _check_is_followed(self, site: Site, target: Target) -> None:
-        """Refuse a zero that only means that the model's forward switched autograd off on the way."""
-        edges = {id(edge) for edge, _ in self.seed(target)[1]}
+    def _starts(self, target: Target) -> list[tuple[Edge, torch.Tensor]]:
+        """Where backward passes of a target begin, at least one edge and the gradient there."""
+        seeds = self.seed(target)[1]
+        if not seeds:
+            raise GradientError(
+                say(
+                    "the score of {target} has no gradient: the model's output was computed without autograd "
+                    "(torch.no_grad(), detach() or an integer operation inside its forward)",
+                    target=target,
+                )
+            )
+        return seeds
+
+    def check_followed(self, site: Site, target: Target) -> None:
+        """Refuse a zero at a site that only means that the model's forward switched autograd off on the way.
+
+        Raises:
+            GradientError: autograd was off at the site, between it and the score, or at the score.
+        """
+        self._edge(site)
+        edges = {id(edge) for edge, _ in self._starts(target)}
         ends = [index for index, value in enumerate(self._tape.values) if id(value.edge) in edges]
         cut = self._tape.cut_between(site.index, ends)
         if cut is not None:

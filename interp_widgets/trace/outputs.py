@@ -162,6 +162,10 @@ class Outputs:
         """The axis that counts a site's channels."""
         return self._axes.channel_axis(layer)
 
+    def has_rows(self, layer: str) -> bool:
+        """Whether the first axis of a layer or input counts the examples."""
+        return self._axes.has_rows(layer)
+
     def map_output(self, value: Callable[[str], torch.Tensor]) -> Any:
         """What the model returned, with ``value(site)`` in place of each of its tensors."""
         names = iter(self.sites.values())

@@ -128,17 +128,32 @@ class Passes:
         Values that do not fit into memory together are taken in halves, and no more at once from then on.
         """
         count = _count(check_batches(values))
-        by_row = target.adds_up and all(self._axes.has_rows(name) for name in values)
-        if count > 1 and not by_row:  # the target may read the first input only
+        by_row = self._tells_apart(target) and all(self._axes.has_rows(name) for name in values)
+        if count > 1 and not by_row:
             return self._in_parts(values, 1, target, example, gradient=gradient)
         try:
-            return self._at_once(values, target, example, gradient=gradient)
+            found = self._at_once(values, target, example, gradient=gradient)
         except torch.OutOfMemoryError:
             if count == 1:
                 raise
             self._most = max(1, count // 2)
+        else:
+            if len(found.scores) == count or count == 1:
+                return found
+            return self._in_parts(values, 1, target, example, gradient=gradient)
         free_cached(self._device(next(iter(values))))
         return self._in_parts(values, self._most, target, example, gradient=gradient)
+
+    def _tells_apart(self, target: Target) -> bool:
+        """Whether a target has a score for each input of a batch; another one may read the first input only."""
+        if not (self._axes.is_batch and target.adds_up):
+            return False
+        scores = target.each(Values(self._outputs, self._recorded))
+        return len(scores) == self._axes.examples
+
+    def _recorded(self, site: str) -> torch.Tensor:
+        found = self._tape.site(site)
+        return self._tape.value(found.index, found.name)
 
     def _in_parts(
         self, values: Mapping[str, torch.Tensor], size: int, target: Target, example: int, *, gradient: bool
@@ -215,9 +230,8 @@ class Passes:
         needed: set[str] = set()
 
         def note(site: str) -> torch.Tensor:
-            found = self._tape.site(site)
-            needed.add(found.name)
-            return self._tape.value(found.index, found.name)
+            needed.add(self._tape.site(site).name)
+            return self._recorded(site)
 
         target.of_examples(Values(self._outputs, note))
         outputs = {path: site for path, site in self._outputs.sites.items() if site in needed}

@@ -19,6 +19,7 @@ from torch.autograd.graph import GradientEdge
 from torch.overrides import TorchFunctionMode
 
 from interp_widgets.errors import ModelError
+from interp_widgets.trace.autocast import Autocast
 from interp_widgets.trace.in_place import InPlace
 from interp_widgets.trace.interrupt import Interrupted, interruption
 from interp_widgets.trace.names import SiteName
@@ -217,7 +218,8 @@ class Recorder(TorchFunctionMode):
         if not outputs:
             return result
         repeatable = self._evaluation and name not in NOT_REPEATED and not torch._C._is_any_autocast_enabled()
-        operation = Operation(name, func, *arguments, writes=bool(written), repeatable=repeatable)
+        function = Autocast.now().bound(func) if torch._C._is_any_autocast_enabled() else func
+        operation = Operation(name, function, *arguments, writes=bool(written), repeatable=repeatable)
         if not written and name not in CUTS and self._enters_the_graph(arguments, outputs):
             result = map_structure(_as_leaf, result)
             outputs = _outputs(result)

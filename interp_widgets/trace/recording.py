@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from interp_widgets.errors import InputError, ModelError, TargetError
 from interp_widgets.trace.arguments import as_bytes, as_kwargs, as_names, check_count, plain_module, shown
+from interp_widgets.trace.autocast import Autocast
 from interp_widgets.trace.axes.batch import BatchAxis, as_batch_axis
 from interp_widgets.trace.calls import Calls
 from interp_widgets.trace.device import fitted
@@ -155,6 +156,7 @@ class Pass:
         modes: which modules are in training mode, by path; ``None``: all run in evaluation mode.
         arguments: the model's positional and keyword arguments with a ``Slot`` in place of each tensor; known once it
             has run.
+        autocast: the state it runs in, that of the thread that records it first.
     """
 
     model: nn.Module
@@ -166,6 +168,7 @@ class Pass:
     stage: Stage
     batch_axis: BatchAxis = "auto"
     arguments: tuple[Any, Any] = ((), {})
+    autocast: Autocast = field(default_factory=Autocast.now)
 
     def record(
         self,
@@ -205,7 +208,7 @@ class Pass:
         recorder = Recorder(shadow, evaluation=self.modes is None, edits=edits)
         random = RandomState(self._devices(shadow, inputs))
         names: list[str] = []
-        with pass_state(), shadow.running(recorder, self.modes) as model:
+        with pass_state(), self.autocast.on(), shadow.running(recorder, self.modes) as model:
             fed, fed_kwargs = _feed(recorder, inputs, kwargs, names)
             try:
                 with recorder:
@@ -319,6 +322,7 @@ class Pass:
             random = RandomState(self._devices(subject, inputs))
             with (
                 pass_state(),
+                self.autocast.on(),
                 subject.running(watcher, self.modes) as model,
                 nullcontext() if unwanted is None else Interruptible(unwanted),
             ):

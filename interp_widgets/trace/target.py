@@ -53,6 +53,9 @@ class Recorded(Protocol):
     def channel_axis(self, layer: str) -> int:
         """The axis that counts a site's channels."""
 
+    def has_rows(self, layer: str) -> bool:
+        """Whether the first axis of a layer or input counts the examples."""
+
     def map_output(self, value: Callable[[str], torch.Tensor]) -> Any:
         """What the model returned, with ``value(site)`` in place of each tensor."""
 
@@ -92,6 +95,10 @@ class Values:
         """The axis that counts a site's channels."""
         return self._recorded.channel_axis(site)
 
+    def has_rows(self, site: str) -> bool:
+        """Whether the first axis of a site counts the inputs of the batch."""
+        return self._recorded.has_rows(site)
+
     @property
     def output(self) -> Any:
         """What the model returned, made of these values."""
@@ -105,7 +112,7 @@ class Target(ABC):
 
     @abstractmethod
     def each(self, values: Values) -> torch.Tensor:
-        """The score of each input of a batch, ``(N,)``, differentiable; ``(1,)`` where they do not add up."""
+        """The score of each input of a batch, ``(N,)``, differentiable; ``(1,)`` where they cannot be told apart."""
 
     @abstractmethod
     def label(self, names: Names) -> str:

@@ -181,7 +181,10 @@ class ClassSum(Target):
 
 @dataclass(frozen=True)
 class SiteScore(Target):
-    """The sum of a recorded site, or of one of its channels: any unit of the network can be the target."""
+    """The sum of a recorded site, or of one of its channels: any unit of the network can be the target.
+
+    Of a batch it is the sum over all inputs; an attribution has the score of its own input.
+    """
 
     site: str
     channel: int | None = None
@@ -200,10 +203,8 @@ class SiteScore(Target):
 
     def each(self, values: Values) -> torch.Tensor:
         chosen = self._chosen(values)
-        return chosen.reshape(1) if chosen.ndim == 0 else chosen.reshape(chosen.shape[0], -1).sum(dim=1)
-
-    def score(self, values: Values) -> torch.Tensor:
-        return self._chosen(values).sum()  # where the first axis is not the batch, too
+        rows = len(chosen) if values.has_rows(self.site) else 1
+        return chosen.reshape(rows, -1).sum(dim=1)
 
     def _chosen(self, values: Values) -> torch.Tensor:
         tensor = values.value(self.site)

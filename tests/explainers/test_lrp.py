@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -54,6 +55,41 @@ def test_lrp_of_two_linear_layers_by_hand(rule: Any, epsilon: float) -> None:
         for i in range(4):
             relevance[i] += x[0, i].item() * first[j][i] * arrived / stable(hidden[j], epsilon, hidden)
     assert lrp(model, x, rule=rule, epsilon=epsilon).tolist() == pytest.approx(relevance)
+
+
+def plus_rule(convolution: nn.Conv2d, values: torch.Tensor, relevance: torch.Tensor) -> torch.Tensor:
+    """Bach et al. 2015, eq. 60 with alpha 1 and beta 0: one output after another, ``(C, H, W)`` to ``(C', H', W')``.
+
+    The denominator is the sum of the positive contributions and the positive part of the bias.
+    """
+    size = convolution.kernel_size[0]
+    handed_back = torch.zeros_like(values)
+    for channel, row, column in itertools.product(*map(range, relevance.shape)):
+        patch = values[:, row : row + size, column : column + size]
+        positive = (patch * convolution.weight[channel]).clamp(min=0)
+        total = float(positive.sum()) + max(0.0, float(convolution.bias[channel]))
+        share = float(relevance[channel, row, column]) / total if total else 0.0
+        handed_back[:, row : row + size, column : column + size] += positive * share
+    return handed_back
+
+
+@torch.no_grad()
+def test_lrp_of_two_convolutions_with_large_biases_and_a_linear_layer_by_hand() -> None:
+    torch.manual_seed(4)
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Conv2d(3, 4, 2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 2)
+    ).double()
+    for layer in (model[0], model[2], model[5]):
+        nn.init.normal_(layer.bias)
+    x = torch.randn(1, 2, 6, 6).double()
+    first = model[:2](x)
+    second = model[:4](x)
+    score = model(x)[0, 1]
+    relevance = second[0] * model[5].weight[1].reshape(4, 3, 3)  # eq. 58: a share of the score, times the score
+    relevance = plus_rule(model[2], first[0], relevance)
+    relevance = plus_rule(model[0], x[0], relevance)
+    assert abs(float(relevance.sum() - score)) > 0.1  # what the biases absorb
+    torch.testing.assert_close(lrp(model, x, epsilon=0.0), relevance)
 
 
 # LRP against Captum and against input times gradient

@@ -31,7 +31,7 @@ CONVOLUTIONS = [
 def test_only_positive_contributions_count_at_a_convolution_by_hand(
     convolution: nn.Module, close: Callable[..., None]
 ) -> None:
-    """Bach et al. 2015, eq. 60 with alpha 1 and beta 0, on the convolution written as a matrix."""
+    """Bach et al. 2015, eq. 60 with alpha 1 and beta 0 and the bias, on the convolution written as a matrix."""
     torch.manual_seed(2)
     convolution = copy.deepcopy(convolution).double()
     shape = (3, 9) if isinstance(convolution, nn.Conv1d) else (3, 5, 6)
@@ -44,7 +44,7 @@ def test_only_positive_contributions_count_at_a_convolution_by_hand(
     contributions = (x.flatten()[:, None] * matrix).clamp(min=0)
     head, outputs = model[2], convolution(x).flatten().detach()
     arrived = (head.weight[1] * outputs).detach()  # the share of a linear sum, times that sum: epsilon is 0
-    sums = contributions.sum(dim=0)
+    sums = contributions.sum(dim=0) + zero.clamp(min=0)  # what no input gives is the bias
     expected = torch.where(sums > 0, contributions / sums * arrived, 0).sum(dim=1).reshape(shape)
     if x.ndim == 4:
         expected = expected.sum(dim=0)
@@ -285,3 +285,44 @@ def test_relevance_of_a_model_that_has_changed_is_refused() -> None:
         errors.StaleError, match=r"relevance cannot be taken from this trace: 'conv1\.weight' has changed"
     ):
         Relevance(trace, iw.ClassScore(1), epsilon=0.0, plus=True).at("input")
+
+
+class Frozen(nn.Module):
+    """A part that ``forward`` runs under ``torch.no_grad()``, and a second input that nothing reads."""
+
+    def __init__(self, frozen: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.frozen = frozen
+        self.stem, self.middle = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+        self.head = nn.Linear(4, 2)
+
+    def run(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        with torch.set_grad_enabled(name != self.frozen):
+            return self.get_submodule(name)(x)
+
+    def forward(self, x: torch.Tensor, unused: torch.Tensor) -> torch.Tensor:
+        del unused
+        x = self.run("stem", x).relu()
+        x = self.run("middle", x).relu()
+        return self.head(x.mean(dim=(2, 3)))
+
+
+def frozen(part: str) -> iw.Trace:
+    return iw.record(Frozen(part).eval(), (torch.randn(1, 3, 8, 8), torch.randn(1, 3, 8, 8)))
+
+
+@pytest.mark.parametrize("rule", ["epsilon", "epsilon-plus"])
+def test_relevance_is_refused_where_every_way_to_the_score_leads_through_no_grad(rule: Any) -> None:
+    trace, explainer = frozen("middle"), iw.LRP(rule=rule)
+    with pytest.raises(GradientError, match=r"depends on it by way of 'middle', which was computed under torch.no_gr"):
+        explainer(trace, 1, "input[0]")
+    with pytest.raises(GradientError, match=r"no gradient at 'middle': it was computed under torch.no_grad\(\)"):
+        explainer(trace, 1, "middle")
+    assert float(explainer(trace, 1, "head").values.abs().sum()) > 0
+
+
+def test_relevance_of_what_the_score_does_not_depend_on_is_zero() -> None:
+    assert float(iw.LRP()(frozen("none"), 1, "input[0]").values.abs().sum()) > 0
+    for part in ("none", "middle"):
+        assert float(iw.LRP()(frozen(part), 1, "input[1]").values.abs().sum()) == 0

@@ -129,7 +129,7 @@ class Axes:
         site = self.site(layer)
         if site.name in self._tape.inputs:
             return site.name in self.batch.inputs
-        return self.is_batch and site.shape[:1] == (self.examples,)
+        return self.is_batch and site.shape[:1] == (self.examples,) and self.batch_axis(site.name) <= 0
 
     def batch_axis(self, name: str) -> int:
         """The axis of a site that counts the inputs, -1 where that is not known."""
