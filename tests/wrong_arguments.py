@@ -144,6 +144,7 @@ def _calls() -> dict[str, Good]:
                 "inputs": image,
                 **dict.fromkeys(("preprocess", "kwargs", "target_output", "memory_limit"), nothing),
                 **dict.fromkeys(("class_names", "feature_names"), nothing),
+                "batch_axis": lambda: 0,
             },
         ),
         "load_input": (iw.load_input, {"source": image, "preprocess": nothing}),
@@ -157,6 +158,7 @@ def _calls() -> dict[str, Good]:
                 "interpolation": lambda: "nearest",
             },
         ),
+        "Against": (lambda **given: _trace().score(iw.Against(**given)), {"index": int}),
         "ClassScore": (lambda **given: _trace().score(iw.ClassScore(**given)), {"index": int}),
         "Contrast": (
             lambda **given: _trace().score(iw.Contrast(**given)),

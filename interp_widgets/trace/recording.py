@@ -105,7 +105,7 @@ def record(  # noqa: PLR0913 - options of the one entry, by keyword
                 kind=type(inputs).__name__,
             )
         )
-    if any(tensor.is_meta for tensor in (*given, *model.parameters())):
+    if any(tensor.is_meta and type(tensor) in (torch.Tensor, nn.Parameter) for tensor in (*given, *model.parameters())):
         raise InputError(
             say("a tensor on the device 'meta' has a shape and no values: give inputs and a model with values")
         )
