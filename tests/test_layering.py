@@ -122,6 +122,8 @@ def test_a_sound_package_has_no_violation() -> None:
         ("widgets.bad", "from ipycanvas import Canvas", "may import ipycanvas"),
         ("zoo.bad", "import pickle", "pickle runs code"),
         ("zoo.bad", "import torch\nweights = torch.load('x')", "torch.load unpickles"),
+        ("zoo.bad", "import torch\nweights = torch.load('x', weights_only=False)", "torch.load unpickles"),
+        ("zoo.bad", "import torch\nread = torch.load", "torch.load unpickles"),
         ("zoo.bad", "from torch import load", "torch.load unpickles"),
     ],
 )
@@ -131,6 +133,11 @@ def test_a_bad_import_is_named(module: str, source: str, sentence: str) -> None:
     assert len(found) == 1
     assert sentence in found[0]
     assert f"interp_widgets.{module}, line " in found[0]
+
+
+def test_weights_only_may_be_loaded() -> None:
+    source = "import torch\nweights = torch.load('x', weights_only=True)"
+    assert violations({"interp_widgets": "", "interp_widgets.zoo.good": source}) == []
 
 
 def test_the_circles_of_imports_are_those_that_are_known_and_no_others() -> None:

@@ -108,7 +108,7 @@ def test_every_method_has_a_row_in_the_readme() -> None:
 
 def test_the_test_extra_brings_what_the_makefile_runs() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    assert {"zoo", "superpixels", "captum", "shap", "all", "test", "dev"} == set(extras)
+    assert {"zoo", "imagenet", "superpixels", "captum", "shap", "all", "test", "dev"} == set(extras)
     # with "all" in it the tests install every extra beside today's torch and numpy
     assert "interp-widgets[all]" in extras["test"]
     everything = extras["all"][0].removeprefix("interp-widgets[").removesuffix("]").split(",")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from PIL import Image
 from playwright.sync_api import Browser
 
 from interp_widgets import cli
+from tests.benchmarks.quickstart import rows, run
 from tests.browser.harness import Host, NotebookPage
-from tests.demo_server import jupyter_environment, running_demo
+from tests.demo_server import running_demo
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -31,11 +31,9 @@ def test_it_is_saved_without_outputs_and_says_what_it_does() -> None:
 
 
 @pytest.mark.slow
-def test_it_runs_from_top_to_bottom_and_shows_an_explorer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in jupyter_environment(tmp_path).items():
-        monkeypatch.setenv(name, value)
-    notebook = nbformat.read(cli.quickstart(), as_version=4)
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+@pytest.mark.parametrize(("network", "answer"), [("efficientnet_lite0", "tiger cat"), ("scenes", "red disc")])
+def test_it_runs_from_top_to_bottom_and_shows_an_explorer(network: str, answer: str, tmp_path: Path) -> None:
+    notebook, found = run(network, tmp_path)
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert [output for output in outputs if output.output_type == "error"] == []
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
@@ -45,6 +43,8 @@ def test_it_runs_from_top_to_bottom_and_shows_an_explorer(tmp_path: Path, monkey
     assert picture.format == "PNG"
     assert len(picture.convert("RGB").getcolors(2**24) or []) > 100
     assert list(tmp_path.rglob("*.png")) == []  # it writes nothing beside itself
+    assert (found["predicted"], found["explained"]) == (answer, answer)
+    assert [str(row) for row in rows(network, found) if row.met is False] == []
 
 
 @pytest.mark.browser

@@ -45,6 +45,11 @@ def entry(request: pytest.FixtureRequest) -> zoo.ZooEntry:
     return zoo.load(request.param)
 
 
+def test_the_zoo_has_the_models_of_the_package_and_that_of_the_extra() -> None:
+    # the tests install every extra
+    assert list(zoo.NAMES) == ["digits", "scenes", "scenes-vit", "scenes-shortcut", "efficientnet_lite0"]
+
+
 def test_an_entry_comes_ready_to_use(entry: zoo.ZooEntry) -> None:
     assert not entry.model.training
     assert all(parameter.requires_grad and parameter.device.type == "cpu" for parameter in entry.model.parameters())
@@ -59,12 +64,13 @@ def test_the_examples_are_predicted_right(entry: zoo.ZooEntry) -> None:
         predicted, labels = predicted[:6], entry.labels[:6]
     else:
         labels = entry.labels
-    assert (predicted == labels).float().mean() >= 0.8
+    known = labels >= 0
+    assert (predicted == labels)[known].float().mean() >= 0.8
 
 
 def test_example_masks_have_the_size_of_their_image(entry: zoo.ZooEntry) -> None:
     for example in entry.examples:
-        assert (example.mask is None) == (entry.name == "digits")
+        assert (example.mask is None) == (entry.name in ("digits", "efficientnet_lite0"))
         if example.mask is not None:
             assert example.mask.shape == (example.image.height, example.image.width)
             assert example.mask.dtype == np.bool_
@@ -73,8 +79,9 @@ def test_example_masks_have_the_size_of_their_image(entry: zoo.ZooEntry) -> None
 
 def test_a_card_gives_the_accuracies_that_were_measured(entry: zoo.ZooEntry) -> None:
     assert entry.card.startswith(f"# {entry.name}\n")
-    for key, value in manifest()[entry.name]["held_out"].items():
-        assert f"- **Held-out {key}**: {value:.2%}" in entry.card
+    if entry.name in shipped.SHIPPED:
+        for key, value in manifest()[entry.name]["held_out"].items():
+            assert f"- **Held-out {key}**: {value:.2%}" in entry.card
     for word in ("Data", "Purpose", "Limits"):
         assert f"**{word}**" in entry.card
 

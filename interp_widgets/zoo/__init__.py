@@ -1,6 +1,6 @@
-"""Small trained models, shipped in the package with held-out examples; and torchvision's, by name.
+"""Small trained models with examples, one trained on ImageNet with photographs, and torchvision's by name.
 
-``python -m interp_widgets.zoo.train NAME`` trains a shipped model again.
+``python -m interp_widgets.zoo.train NAME`` trains a model of the package again.
 """
 
 from __future__ import annotations
@@ -8,24 +8,26 @@ from __future__ import annotations
 from interp_widgets.errors import ZooError
 from interp_widgets.trace.arguments import shown
 from interp_widgets.words import say
+from interp_widgets.zoo import imagenet
 from interp_widgets.zoo.entry import Example, ZooEntry
 from interp_widgets.zoo.shipped import SHIPPED, held_out, load_shipped
 from interp_widgets.zoo.torchvision_models import load_torchvision
 
 __all__ = ["NAMES", "Example", "ZooEntry", "held_out", "load"]
 
-NAMES: tuple[str, ...] = tuple(SHIPPED)
-"""The shipped models."""
+NAMES: tuple[str, ...] = (*SHIPPED, *((imagenet.NAME,) if imagenet.is_installed() else ()))
+"""The zoo's own models that load here, without a network: ``efficientnet_lite0`` only with the extra ``imagenet``."""
 
 
 def load(name: str) -> ZooEntry:
     """A trained model with class names, examples, preprocessing and card.
 
-    A shipped model (``NAMES``) needs no network. Any other name is torchvision's, with its default weights, downloaded
-    on first use.
+    The zoo's own models (``NAMES``) need no network. Any other name is torchvision's, with its default weights,
+    downloaded on first use.
 
     Raises:
-        ZooError: neither the zoo nor torchvision has this name; or a shipped file was changed.
+        ZooError: neither the zoo nor torchvision has this name; a file was changed; or the extra ``imagenet``, which
+            ``efficientnet_lite0`` needs, is not installed.
         DownloadError: torchvision's weights are not on this machine and could not be downloaded.
 
     >>> entry = load("digits")
@@ -38,4 +40,6 @@ def load(name: str) -> ZooEntry:
         )
     if name in SHIPPED:
         return load_shipped(name)
-    return load_torchvision(name, NAMES)
+    if name == imagenet.NAME:
+        return imagenet.load_imagenet()
+    return load_torchvision(name, (*SHIPPED, imagenet.NAME))

@@ -73,6 +73,14 @@ def test_randomisation_judges_every_explainer(run: Run) -> None:
     assert all(len(values) == len(found["stages"]) for values in found["correlations"].values())
 
 
+@pytest.mark.slow
+def test_faithfulness_judges_every_explainer(run: Run) -> None:
+    little = ("--models", "scenes", "--images", "1", "--steps", "2", "--samples", "8")
+    found = run("faithfulness", *little, writes="faithfulness_scenes")
+    titles = {areas["method"] for areas in found["areas"] if not areas["control"]}
+    assert titles == {kind.title for kind in iw.EXPLAINERS.values()}
+
+
 def test_a_part_that_fails_is_reported_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
