@@ -51,6 +51,7 @@ bench: $(VENV)/.test chromium
 trust: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.truth --models scenes scenes-shortcut
 	$(BIN)/python -m tests.benchmarks.randomisation
+	$(BIN)/python -m tests.benchmarks.errors
 	$(BIN)/python -m tests.benchmarks.readme
 
 picture: $(VENV)/.test chromium

@@ -92,17 +92,18 @@ class DeepLiftSHAP(Explainer):
         baselines = self._baselines(question.trace)
         count = len(baselines)
         yield from _draft(question, *baselines[0], total=count + 1)
-        total = squares = torch.zeros_like(question.value)
+        total = squares = torch.zeros_like(question.as_map(question.value))
         balances: list[_Balance] = []
         for part in self._parts(question, count):
             relevance, new = _lift(question, baselines[part.start : part.stop])  # (B, *shape)
-            total = total + relevance.sum(dim=0)
-            squares = squares + relevance.square().sum(dim=0)
+            maps = torch.stack([question.as_map(each) for each in relevance])
+            total = total + maps.sum(dim=0)
+            squares = squares + maps.square().sum(dim=0)
             balances += new
             if part.stop == count:
                 _refuse_a_gap(question, balances)
             error = relative_error(total, squares, part.stop)
-            yield Estimate(question.as_map(total / part.stop), part.stop + 1, count + 1, error)
+            yield Estimate(total / part.stop, part.stop + 1, count + 1, error)
 
     def _parts(self, question: Question, count: int) -> Iterable[range]:
         """Which baselines are walked from at once."""
