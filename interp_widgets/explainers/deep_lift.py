@@ -32,12 +32,12 @@ class DeepLift(Explainer):
     """Each difference from a baseline times its multiplier, which carries the score's change back through the model.
 
     Shrikumar et al. 2017, arXiv:1704.02685, eq. 3 (chain rule) and section 3.5.2 (rescale rule). Deviations: what the
-    paper has no rule for (normalisation, softmax, attention, products, max pooling) has one that sums up as well, see
-    ``interp_widgets.propagation.difference``; an image's channels are summed. At a layer, its difference times its
-    multiplier. ``error`` is the completeness gap, the share of the score's change that was lost on the way back; one
-    of more than 1 % is refused (23 % where the model computes in bfloat16), unless the score changes by rounding
-    errors only. ``values`` is ``(H, W)`` for images and spatial layers, the input's shape without the batch otherwise;
-    positive for evidence for the target; in score units.
+    paper has no rule for (normalisation, softmax, attention, products, quotients, max pooling) has one that sums up as
+    well, see ``interp_widgets.propagation.difference``; an image's channels are summed. At a layer, its difference
+    times its multiplier. ``error`` is the completeness gap, the share of the score's change that was lost on the way
+    back; one of more than 1 % is refused (23 % where the model computes in bfloat16), unless the score changes by
+    rounding errors only. ``values`` is ``(H, W)`` for images and spatial layers, the input's shape without the batch
+    otherwise; positive for evidence for the target; in score units.
     """
 
     family: ClassVar[str] = "Contributions"
