@@ -52,6 +52,7 @@ trust: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.truth --models scenes scenes-shortcut
 	$(BIN)/python -m tests.benchmarks.randomisation
 	$(BIN)/python -m tests.benchmarks.faithfulness
+	$(BIN)/python -m tests.benchmarks.errors
 	$(BIN)/python -m tests.benchmarks.readme
 
 picture: $(VENV)/.test chromium

@@ -38,10 +38,12 @@ class _Ruled(Explainer):
 class GuidedBackprop(_Ruled):
     """The gradient, handed back through each ReLU only where it is positive and the ReLU is open.
 
-    Springenberg et al. 2015, arXiv:1412.6806, section 3.4. Deviations: other activation functions (GELU, SiLU, ...)
-    hand back the positive part of their derivative, where what arrives is positive; the largest size over the channels,
-    as in ``Gradient``. It finds edges, whatever the target: see Adebayo et al. 2018, arXiv:1810.03292. ``values`` is
-    ``(H, W)`` for images and spatial layers, the input's shape without the batch otherwise; never negative.
+    Springenberg et al. 2015, arXiv:1412.6806, section 3.4. Deviations: other activation functions that stand for a
+    ReLU (leaky ReLU, PReLU, RReLU, ReLU6, hardtanh, ELU, CELU, SELU, GELU, SiLU, Mish, hardswish, softplus, threshold)
+    hand back the positive part of their derivative, where what arrives is positive; sigmoid, tanh and all else keep
+    their derivative; the largest size over the channels, as in ``Gradient``. It finds edges, whatever the target: see
+    Adebayo et al. 2018, arXiv:1810.03292. ``values`` is ``(H, W)`` for images and spatial layers, the input's shape
+    without the batch otherwise; never negative.
     """
 
     title: ClassVar[str] = "Guided Backprop"
@@ -54,8 +56,8 @@ class Deconvnet(_Ruled):
     """The gradient, handed back through each ReLU where it is positive, whether the ReLU is open or not.
 
     Zeiler and Fergus 2014, arXiv:1311.2901, section 2.1, as Springenberg et al. 2015, arXiv:1412.6806, figure 1, write
-    it. Deviations: other activation functions follow the same rule; the largest size over the channels. Shape and sign
-    as ``GuidedBackprop``.
+    it. Deviations: the activation functions that ``GuidedBackprop`` names follow the same rule; the largest size over
+    the channels. Shape and sign as ``GuidedBackprop``.
     """
 
     title: ClassVar[str] = "Deconvnet"

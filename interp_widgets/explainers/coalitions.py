@@ -6,7 +6,8 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from functools import cached_property
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from interp_widgets.explainers.segments import SEGMENT_LIMITS, SHAPE_LIMITS, seg
 
 __all__ = ["LIME", "FeatureAblation", "KernelSHAP", "ShapleySampling"]
 
-GROUPS = 8  # of samples, for the jackknife: how much the shares change when one group is left out
+PENALISED = 1000  # coalitions that the authors' package of LIME takes for an image, with a penalty of 1 for all
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Game:
         """The scores of the empty and of the full coalition."""
         empty, full = self.play(torch.tensor([[False], [True]]).expand(2, self.players)).tolist()
         return empty, full
+
+    @cached_property
+    def areas(self) -> torch.Tensor:
+        """How many positions each player has, ``(players,)`` in double precision on the CPU."""
+        return torch.bincount(self.parts.flatten(), minlength=self.players).cpu().double()
 
     def draw(self, shares: torch.Tensor) -> torch.Tensor:
         """The players' shares ``(players,)`` as a map: each position has that of its part."""
@@ -153,6 +159,7 @@ class ShapleySampling(_Coalitions):
             scores[order, joined] = game.play(_first_players(orders[order], joined))
             gains = _gains(orders, scores, part.stop)  # (orders so far, players)
             pairs = gains[: part.stop // joining // 2 * 2].reshape(-1, 2, players).mean(dim=1)
+            pairs = pairs * game.areas.sqrt()  # so that its norm is that of the map
             error = relative_error(pairs.sum(dim=0), pairs.square().sum(dim=0), len(pairs))
             yield Estimate(gains.mean(dim=0), part.stop + 1, evaluations, error, change)
 
@@ -195,12 +202,26 @@ def _gains(orders: torch.Tensor, scores: torch.Tensor, evaluations: int) -> torc
     return torch.zeros_like(gains).scatter(1, orders[: len(gains)], gains)
 
 
+class Fit(NamedTuple):
+    """A weighted least squares fit of coalitions' scores.
+
+    Args:
+        coefficients: of each player, then of the intercept, ``(players + 1,)``.
+        response: by how much they change with the weighted sums of ``x y``, ``(players + 1, players + 1)``.
+    """
+
+    coefficients: torch.Tensor
+    response: torch.Tensor
+
+
 @dataclass(frozen=True)
 class _Regression(_Coalitions):
     """Weighted least squares of the score on which players are present, by the normal equations."""
 
     error_kind: ClassVar[ErrorKind | None] = ErrorKind.STANDARD_ERROR
     sums_up: ClassVar[bool] = True
+    given: ClassVar[int] = 0  # coalitions at the start that are the same for every seed
+    drawn_together: ClassVar[int] = 1  # coalitions in a row that are one random draw
 
     samples: int = field(default=256, metadata=limits(4, 20000, help="coalitions that are tried"))
 
@@ -208,48 +229,60 @@ class _Regression(_Coalitions):
         empty, full = game.ends()
         change = full - empty
         coalitions, weights = self.coalitions(game.players, torch.Generator().manual_seed(self.seed))
-        groups = torch.arange(len(coalitions)) // 2 % GROUPS  # coalitions come in pairs
-        size = game.players + 1
-        # the normal equations of each group: sums of x x^T and of x y
-        left = torch.zeros(GROUPS, size, size, dtype=torch.float64)
-        right = torch.zeros(GROUPS, size, dtype=torch.float64)
+        rows = F.pad(coalitions.double(), (0, 1), value=1.0)  # (n, players + 1), the last of the intercept
+        gains = torch.zeros(len(rows), dtype=torch.float64)
+        # the normal equations: weighted sums of x x^T and of x y
+        left = torch.zeros(game.players + 1, game.players + 1, dtype=torch.float64)
+        right = torch.zeros(game.players + 1, dtype=torch.float64)
         for part in game.question.batches(len(coalitions)):
-            chosen = slice(part.start, part.stop)
-            rows = F.pad(coalitions[chosen].double(), (0, 1), value=1.0)  # (B, players + 1), the last of the intercept
-            gains = game.play(coalitions[chosen]) - empty  # (B,)
-            weighted = weights[chosen, None] * rows
-            left.index_add_(0, groups[chosen], torch.einsum("bi,bj->bij", weighted, rows))
-            right.index_add_(0, groups[chosen], weighted * gains[:, None])
-            shares = self.solve(left.sum(dim=0), right.sum(dim=0), change)
+            new, known = slice(part.start, part.stop), slice(part.stop)
+            gains[new] = game.play(coalitions[new]) - empty  # (B,)
+            weighted = weights[new, None] * rows[new]
+            left += weighted.T @ rows[new]
+            right += weighted.T @ gains[new]
+            fit = self.fit(left, right, part.stop, change)
             if part.stop == len(coalitions) == 2**game.players - 2:
                 error: float | None = 0.0  # all coalitions there are
             else:
-                error = self._error(left, right, change, shares, part.stop)
-            yield Estimate(shares, part.stop, len(coalitions), error, change if self.sums_up else None)
+                error = self._error(fit, rows[known], weights[known], gains[known], game.areas)
+            yield Estimate(fit.coefficients[:-1], part.stop, len(coalitions), error, change if self.sums_up else None)
 
     def _error(
-        self, left: torch.Tensor, right: torch.Tensor, change: float, shares: torch.Tensor, count: int
+        self, fit: Fit, rows: torch.Tensor, weights: torch.Tensor, gains: torch.Tensor, areas: torch.Tensor
     ) -> float | None:
-        """The jackknife's standard error over groups of samples (Efron 1982, eq. 3.13), relative to the shares."""
-        if count < 2 * len(shares):
+        """The standard error of the map, relative to it; ``None`` with too few coalitions to tell.
+
+        The delta method: each draw moves the coefficients by the response to its residual (White 1980,
+        doi:10.2307/1912934). A residual is divided by ``(1 - leverage)^(1/2)``, because a fit comes closer to what it
+        is made of than to other coalitions (MacKinnon and White 1985, doi:10.1016/0304-4076(85)90158-7, HC2).
+        """
+        draws = torch.arange(len(rows)) // self.drawn_together
+        count = int(draws[-1]) + 1
+        if count <= 1 + rows.shape[1]:
             return None
-        without_group = zip(left.sum(dim=0) - left, right.sum(dim=0) - right, strict=True)
-        others = torch.stack([self.solve(*sums, change) for sums in without_group])  # (GROUPS, players)
-        variance = (GROUPS - 1) / GROUPS * (others - others.mean(dim=0)).square().sum()
-        size = float(shares.norm())
-        return float(variance.sqrt()) / size if size else None
+        weighted = weights[:, None] * rows
+        moved = weighted @ fit.response  # (n, players + 1)
+        leverage = torch.zeros(count, dtype=rows.dtype).index_add_(0, draws, (moved * rows).sum(dim=1))
+        residuals = (gains - rows @ fit.coefficients)[:, None]
+        steps = torch.zeros(count, rows.shape[1], dtype=rows.dtype).index_add_(0, draws, residuals * moved)
+        steps, leverage = steps[self.given :, :-1], leverage[self.given :]
+        squares = (steps - steps.mean(dim=0)).square() / (1 - leverage).clamp(min=1 / count)[:, None]
+        variance = squares.sum(dim=0)  # (players,)
+        size = float((areas * fit.coefficients[:-1].square()).sum())
+        return math.sqrt(float((areas * variance).sum()) / size) if size else None
 
     @abstractmethod
     def coalitions(self, players: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Coalitions, ``(n, players)`` of bool, and the weight of each in the regression, ``(n,)``."""
 
     @abstractmethod
-    def solve(self, left: torch.Tensor, right: torch.Tensor, change: float) -> torch.Tensor:
-        """The shares ``(players,)`` from the normal equations of the regression.
+    def fit(self, left: torch.Tensor, right: torch.Tensor, count: int, change: float) -> Fit:
+        """The coefficients from the normal equations of the regression.
 
         Args:
             left, right: weighted sums of ``x x^T`` and ``x y``. x: a coalition's players as 0 or 1, then a 1 for the
                 intercept; y: the coalition's score minus the empty coalition's score.
+            count: of how many coalitions.
             change: the full coalition's score minus the empty coalition's score.
         """
 
@@ -260,10 +293,11 @@ class KernelSHAP(_Regression):
 
     Lundberg and Lee 2017, arXiv:1705.07874, theorem 2; coalitions are drawn in complementary pairs, their sizes by the
     Shapley kernel, and the shares are made to sum up exactly, as in Covert and Lee 2021, arXiv:2012.01536, eq. 7. With
-    no more coalitions than ``samples`` all are taken, and the values are exact. ``error`` is the jackknife's standard
-    error, relative to the map. Shape and unit as ``FeatureAblation``.
+    no more coalitions than ``samples`` all are taken, and the values are exact. ``error`` is the standard error,
+    relative to the map. Shape and unit as ``FeatureAblation``.
     """
 
+    drawn_together: ClassVar[int] = 2
     title: ClassVar[str] = "KernelSHAP"
     summary: ClassVar[str] = "Shapley values by a regression on random coalitions of parts"
 
@@ -283,14 +317,14 @@ class KernelSHAP(_Regression):
         ranks = torch.rand(count, players, generator=generator).argsort(dim=1).argsort(dim=1)
         return _with_complements(ranks < drawn[:, None]), torch.ones(2 * count, dtype=torch.float64)
 
-    def solve(self, left: torch.Tensor, right: torch.Tensor, change: float) -> torch.Tensor:
+    def fit(self, left: torch.Tensor, right: torch.Tensor, count: int, change: float) -> Fit:
+        del count
         inverse = torch.linalg.pinv(left[:-1, :-1], rtol=1e-10, hermitian=True)  # (players, players)
-        free: torch.Tensor = inverse @ right[:-1]  # the shares that need not sum up to the change
         ones = inverse.sum(dim=1)
         size = float(ones.sum())
-        missing = change - float(free.sum())
-        shares: torch.Tensor = free + ones * (missing / size if size else 0.0)
-        return shares
+        towards = ones / size if size else torch.zeros_like(ones)  # how a sum that is missing is made up for
+        response = inverse - towards[:, None] * ones  # leaves the sum as it is
+        return Fit(F.pad(response @ right[:-1] + towards * change, (0, 1)), F.pad(response, (0, 1, 0, 1)))
 
 
 @dataclass(frozen=True)
@@ -299,14 +333,16 @@ class LIME(_Regression):
 
     Ribeiro et al. 2016, arXiv:1602.04938, eq. 1, as the authors' package does it for images: coalitions with each part
     there by a toss of a coin, weighted by ``exp(-d^2 / width^2)^(1/2)`` with the cosine distance ``d`` from the whole
-    input, ridge regression with penalty 1. Deviations: a baseline instead of the part's mean colour; the target's
+    input, ridge regression with penalty 1 per 1000 coalitions, their default, so that the solution does not depend on
+    their number. Deviations: a baseline instead of the part's mean colour; the target's
     score instead of a probability; no selection of features; rectangles unless ``shape="superpixels"``. ``error`` is
-    the jackknife's standard error, relative to the map. Shape and unit as ``FeatureAblation``.
+    the standard error, relative to the map. Shape and unit as ``FeatureAblation``.
     """
 
     title: ClassVar[str] = "LIME"
     summary: ClassVar[str] = "a linear model of the score on which parts are there"
     sums_up: ClassVar[bool] = False
+    given: ClassVar[int] = 1  # the whole input
 
     width: float = field(default=0.25, metadata=limits(0.01, 10.0, help="of the kernel: how near samples must be"))
 
@@ -316,12 +352,12 @@ class LIME(_Regression):
         distance = 1 - drawn.double().mean(dim=1).sqrt()  # (samples,), the cosine distance from the full coalition
         return drawn, (-(distance**2) / self.width**2).exp().sqrt()
 
-    def solve(self, left: torch.Tensor, right: torch.Tensor, change: float) -> torch.Tensor:
+    def fit(self, left: torch.Tensor, right: torch.Tensor, count: int, change: float) -> Fit:
         del change
-        penalty = torch.ones(len(right), dtype=torch.float64)
+        penalty = torch.full_like(right, count / PENALISED)
         penalty[-1] = 0  # of the intercept
-        coefficients: torch.Tensor = torch.linalg.solve(left + penalty.diag(), right)
-        return coefficients[:-1]
+        response = torch.linalg.inv(left + penalty.diag())
+        return Fit(response @ right, response)
 
 
 def _with_complements(coalitions: torch.Tensor) -> torch.Tensor:

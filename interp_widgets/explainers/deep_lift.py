@@ -33,12 +33,12 @@ class DeepLift(Explainer):
     """Each difference from a baseline times its multiplier, which carries the score's change back through the model.
 
     Shrikumar et al. 2017, arXiv:1704.02685, eq. 3 (chain rule) and section 3.5.2 (rescale rule). Deviations: what the
-    paper has no rule for (normalisation, softmax, attention, products, max pooling) has one that sums up as well, see
-    ``interp_widgets.propagation.difference``; an image's channels are summed. At a layer, its difference times its
-    multiplier. ``error`` is the completeness gap, the share of the score's change that was lost on the way back; one
-    of more than 1 % is refused (23 % where the model computes in bfloat16), unless the score changes by rounding
-    errors only. ``values`` is ``(H, W)`` for images and spatial layers, the input's shape without the batch otherwise;
-    positive for evidence for the target; in score units.
+    paper has no rule for (normalisation, softmax, attention, products, quotients, max pooling) has one that sums up as
+    well, see ``interp_widgets.propagation.difference``; an image's channels are summed. At a layer, its difference
+    times its multiplier. ``error`` is the completeness gap, the share of the score's change that was lost on the way
+    back; one of more than 1 % is refused (23 % where the model computes in bfloat16), unless the score changes by
+    rounding errors only. ``values`` is ``(H, W)`` for images and spatial layers, the input's shape without the batch
+    otherwise; positive for evidence for the target; in score units.
     """
 
     family: ClassVar[str] = "Contributions"
@@ -95,17 +95,18 @@ class DeepLiftSHAP(Explainer):
         count = len(baselines)
         joint = Joint.of(question, baselines[0][0])
         yield from _draft(joint, *baselines[0], total=count + 1)
-        total = squares = torch.zeros_like(joint.value)
+        total = squares = torch.zeros_like(joint.maps(joint.value[None])[0])
         balances: list[_Balance] = []
         for part in self._parts(question, count):
             relevance, new = _lift(joint, baselines[part.start : part.stop])  # (B, *shape)
-            total = total + relevance.sum(dim=0)
-            squares = squares + relevance.square().sum(dim=0)
+            maps = joint.maps(relevance)
+            total = total + maps.sum(dim=0)
+            squares = squares + maps.square().sum(dim=0)
             balances += new
             if part.stop == count:
                 _refuse_a_gap(question, balances)
             error = relative_error(total, squares, part.stop)
-            yield joint.estimate(total / part.stop, part.stop + 1, count + 1, error)
+            yield joint.estimate_of(total / part.stop, part.stop + 1, count + 1, error)
 
     def _parts(self, question: Question, count: int) -> Iterable[range]:
         """Which baselines are walked from at once."""

@@ -11,7 +11,15 @@ import torch
 
 from interp_widgets.words import say
 
-__all__ = ["ErrorKind", "Estimate", "completeness_gap", "relative_error", "running_sums", "spread"]
+__all__ = [
+    "ErrorKind",
+    "Estimate",
+    "completeness_gap",
+    "jackknife_error",
+    "relative_error",
+    "running_sums",
+    "spread",
+]
 
 
 class ErrorKind(Enum):
@@ -21,7 +29,7 @@ class ErrorKind(Enum):
     """How far the map is from adding up to the change of the score, relative to that change."""
 
     STANDARD_ERROR = "standard error"
-    """The standard error of a mean over samples, relative to that mean."""
+    """How much a map of random samples differs from seed to seed: its standard deviation, relative to the map."""
 
     @property
     def words(self) -> str:
@@ -68,6 +76,22 @@ def relative_error(total: torch.Tensor, squares: torch.Tensor, count: int) -> fl
     variance = (squares / count - mean.square()).clamp(min=0) / (count - 1)
     size = float(mean.norm())
     return float(variance.sum().sqrt()) / size if size else None
+
+
+def jackknife_error(values: torch.Tensor, without: torch.Tensor) -> float | None:
+    """The jackknife's standard error of a map, over the map itself, both as Euclidean norms.
+
+    Efron 1982, The jackknife, the bootstrap and other resampling plans, doi:10.1137/1.9781611970319, eq. 3.13, with
+    groups of samples.
+
+    Args:
+        values: the map.
+        without: the maps without each group of samples, ``(groups, *shape of the map)``.
+    """
+    groups = len(without)
+    variance = (groups - 1) / groups * (without - without.mean(dim=0)).square().sum()
+    size = float(values.norm())
+    return float(variance.sqrt()) / size if size else None
 
 
 def running_sums(count: int, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:

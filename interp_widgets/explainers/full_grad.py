@@ -25,9 +25,11 @@ class FullGrad(Explainer):
 
     Srinivas and Fleuret 2019, arXiv:1905.00780, eq. 8 with the post-processing of section 4: the size of each map, each
     layer's maps rescaled to 0..1 together, enlarged bilinearly, summed over channels and layers. The biases include
-    those of batch normalisation. Deviations: layers without maps (the head) are left out, as in the authors' code; for
-    models with smooth activation functions or layer norms the decomposition is not complete. Before post-processing the
-    parts of a ReLU model add up to its score: ``full_gradient``. ``values`` is ``(H, W)``, never negative.
+    those of batch normalisation. Deviation: layers without maps (the head) are left out, as in the authors' code.
+    Before post-processing (``full_gradient``) the parts add up to the score where all is homogeneous between the
+    biases: ReLU, leaky ReLU, PReLU, pooling, sums. They do not where an activation function saturates (ReLU6, hardtanh)
+    or is smooth (GELU, SiLU, hardswish, ELU), with gates, attention, layer, group and instance norms, or a parameter
+    that the model adds in its own code. ``values`` is ``(H, W)``, never negative.
     """
 
     family: ClassVar[str] = "Gradients"
@@ -56,7 +58,7 @@ def full_gradient(question: Question) -> dict[str, torch.Tensor]:
     """What the input and each bias contribute to the score, by site (eq. 4 of the paper).
 
     Maps ``(C, H, W)`` for spatial sites, the site's shape without the batch otherwise. For a batch of one they add up
-    to the score of a model of ReLUs, convolutions, linear layers and batch norms.
+    to the score of the models that ``FullGrad`` names.
     """
     trace, layer = question.trace, question.layer
     constants = {name: bias for name, bias in biases(trace) if trace.site(name).differentiable}

@@ -108,21 +108,30 @@ class Joint:
         rows = zip(values.items(), pieces, strict=True)
         return {site: piece.reshape(len(batch), *value.shape).to(value.device) for (site, value), piece in rows}
 
+    def maps(self, batch: torch.Tensor) -> torch.Tensor:
+        """Relevance in the shape of ``value``, one below the other, as maps: of several sites laid in a row."""
+        maps = [
+            torch.stack([self.question.at(site).as_map(each) for each in relevance])
+            for site, relevance in self.split(batch).items()
+        ]
+        return maps[0] if self.is_single else torch.cat([each.flatten(1) for each in maps], dim=1)
+
     def estimate(self, relevance: torch.Tensor, *given: Any) -> Estimate:
-        """An estimate of relevance in the shape of ``value``: as maps, of each site its own.
+        """An estimate of relevance in the shape of ``value``.
 
         Args:
             given: ``done``, ``total``, ``error`` and ``change`` of the ``Estimate``.
         """
-        if self.is_single:
-            return Estimate(self.question.as_map(relevance), *given)
-        parts = {site: each[0] for site, each in self.split(relevance[None]).items()}
-        return self.estimate_of({site: self.question.at(site).as_map(part) for site, part in parts.items()}, *given)
+        return self.estimate_of(self.maps(relevance[None])[0], *given)
 
-    def estimate_of(self, parts: Mapping[str, torch.Tensor], *given: Any) -> Estimate:
-        """An estimate of the maps of each site."""
-        own = self.question.trace.site(self.question.layer).name
-        return Estimate(parts[own], *given)._replace(parts=parts)
+    def estimate_of(self, maps: torch.Tensor, *given: Any) -> Estimate:
+        """As ``estimate``, from what ``maps`` made of the relevance."""
+        if self.is_single:
+            return Estimate(maps, *given)
+        shapes = {site: self.question.at(site).as_map(value).shape for site, value in self.values.items()}
+        pieces = torch.split(maps, [shape.numel() for shape in shapes.values()])
+        parts = {site: piece.reshape(shape) for (site, shape), piece in zip(shapes.items(), pieces, strict=True)}
+        return Estimate(parts[self.question.trace.site(self.question.layer).name], *given)._replace(parts=parts)
 
 
 def sites_together(question: Question, baseline: Baseline) -> tuple[str, ...]:

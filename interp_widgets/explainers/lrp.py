@@ -24,13 +24,14 @@ class LRP(Explainer):
     Bach et al. 2015, doi:10.1371/journal.pone.0130140, eq. 58 (epsilon rule) and, at convolutions with ``rule=
     "epsilon-plus"``, eq. 60 with alpha 1 and beta 0, the composite of Montavon et al. 2019,
     doi:10.1007/978-3-030-28954-6_10, section 10.3. As there, the denominators count the bias: eq. 58 all of it, eq. 60
-    its positive part. Activation functions hand relevance through; a max pooling hands it to its maximum; attention and
-    gates are taken as constants, and so is the deviation in a layer norm (Ali et al. 2022, arXiv:2202.07304, sec. 4).
-    Deviations: ``epsilon`` is a share of the root mean square of an operation's denominators; with "epsilon-plus" a
-    batch norm hands relevance through, and its shift is in no denominator; an image's channels are summed. What biases
-    and ``epsilon`` absorb is missing in the sum. ``values`` is ``(H, W)`` for images and spatial layers, the input's
-    shape without the batch otherwise; positive for evidence for the target; in score units.
-    Where the gradient is recorded already, the first estimate is the value times it.
+    its positive part. Activation functions hand relevance through; a max pooling hands it to its maximum; attention
+    and gates (softmax, sigmoid, hardsigmoid) are taken as constants, and so is the deviation in a layer, group or RMS
+    norm (Ali et al. 2022, arXiv:2202.07304, sec. 4); other products give each factor an equal part. Deviations:
+    ``epsilon`` is a share of the root mean square of an operation's denominators; with "epsilon-plus" a batch norm
+    hands relevance through, and its shift is in no denominator; an image's channels are summed. What biases and
+    ``epsilon`` absorb is missing in the sum. ``values`` is ``(H, W)`` for images and spatial layers, the input's shape
+    without the batch otherwise; positive for evidence for the target; in score units. Where the gradient is recorded
+    already, the first estimate is the value times it.
     """
 
     family: ClassVar[str] = "Contributions"

@@ -99,7 +99,8 @@ class RISE(_Covering):
     enlarged smoothly and shifted at random. Deviations: the target's score instead of a probability; the mean score is
     taken off first, which changes the map by a constant and takes most of its noise away, so what is left is what a
     position adds to the mean; what is covered is a baseline. ``error`` is the standard error of the map, relative to
-    it. ``values`` is ``(H, W)``, positive where seeing the position raises the score; in score units.
+    it: that of a covariance, of scores and masks, by the delta method. ``values`` is ``(H, W)``, positive where seeing
+    the position raises the score; in score units.
     """
 
     title: ClassVar[str] = "RISE"
@@ -117,28 +118,21 @@ class RISE(_Covering):
         cover = question.baseline(self.baseline, self.seed)
         generator = torch.Generator().manual_seed(self.seed)
         height, width = image.shape[-2:]
-        # sums of mask, score times mask and its squares: enough for the map with any mean score taken off
-        masked, scored, squares, mixed, doubled = running_sums(5, (height, width), image)
-        (whole,) = question.probe(image[None]).scores.to(masked.device).double()
-        total = torch.zeros_like(whole)
+        # sums[i, j]: of the score to the power of i times the mask to the power of j
+        sums = running_sums(9, (height, width), image).reshape(3, 3, height, width)
+        (whole,) = question.probe(image[None]).scores.to(sums.device).double()
         for part in question.batches(self.samples):
             masks = self.masks(height, width, len(part), generator, image)  # (B, H, W)
             shown = cover + _over(image, masks) * (image - cover)  # (B, C, H, W)
-            scores = question.probe(shown).scores.to(masked.device).double()
+            scores = question.probe(shown).scores.to(sums.device).double()
             scores = scores - whole  # small numbers, so that nothing is lost when the mean is taken off
-            weights = masks.to(masked.device).double()
-            total += scores.sum()
-            masked += weights.sum(dim=0)
-            scored += torch.einsum("b,bhw->hw", scores, weights)
-            squares += torch.einsum("b,bhw->hw", scores.square(), weights.square())
-            mixed += torch.einsum("b,bhw->hw", scores, weights.square())
-            doubled += weights.square().sum(dim=0)
+            powers_of_scores = torch.stack([scores**power for power in range(3)])  # (3, B)
+            powers_of_masks = torch.stack([masks.to(sums) ** power for power in range(3)])  # (3, B, H, W)
+            sums += torch.einsum("ib,jbhw->ijhw", powers_of_scores, powers_of_masks)
             count = part.stop
-            mean = total / count
-            gain = (scored - mean * masked) / self.share
-            gain_squares = (squares - 2 * mean * mixed + mean.square() * doubled) / self.share**2
-            error = relative_error(gain, gain_squares, count)
-            yield Estimate((gain / count).to(image), count, self.samples, error)
+            gain, squares = _centred_products(sums, count)
+            error = relative_error(gain, squares, count)  # the share, the same in both, cancels out
+            yield Estimate((gain / count / self.share).to(image), count, self.samples, error)
 
     def masks(
         self, height: int, width: int, count: int, generator: torch.Generator, like: torch.Tensor
@@ -153,6 +147,21 @@ class RISE(_Covering):
         large = F.interpolate(torch.stack(cells).to(like), size=size, mode="bilinear", align_corners=False)[:, 0]
         cut = [mask[top : top + height, left : left + width] for mask, (top, left) in zip(large, shifts, strict=True)]
         return torch.stack(cut)
+
+
+def _centred_products(sums: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sums ``(H, W)`` of ``(s - mean s) (m - mean m)`` over scores and masks, and of its square.
+
+    Args:
+        sums: of ``s^i m^j`` at ``[i, j]``, ``(3, 3, H, W)``.
+        count: how many of each.
+    """
+    score, mask = sums[1, 0] / count, sums[0, 1] / count  # the means
+    products = sums[1, 1] - score * sums[0, 1]
+    # (s - mean s)^2 first, for each power of the mask, then (m - mean m)^2
+    by_mask = [sums[2, power] - 2 * score * sums[1, power] + score.square() * sums[0, power] for power in range(3)]
+    squares = by_mask[2] - 2 * mask * by_mask[1] + mask.square() * by_mask[0]
+    return products, squares
 
 
 def _over(image: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:

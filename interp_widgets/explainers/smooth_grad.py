@@ -11,11 +11,13 @@ import torch
 
 from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.baselines import BASELINE_LIMITS, Baseline
-from interp_widgets.explainers.estimate import ErrorKind, Estimate, relative_error, running_sums
+from interp_widgets.explainers.estimate import ErrorKind, Estimate, jackknife_error, relative_error, running_sums
 from interp_widgets.explainers.joint import Joint
 from interp_widgets.explainers.question import Question
 
 __all__ = ["ExpectedGradients", "SmoothGrad", "SmoothGradSquared", "VarGrad"]
+
+GROUPS = 8  # of samples, for the jackknife
 
 
 @dataclass(frozen=True)
@@ -39,27 +41,39 @@ class _Noisy(Explainer):
         value = question.value
         deviation = self.noise * float(value.max() - value.min())
         generator = torch.Generator().manual_seed(self.seed)
-        # the fourth power of a gradient of 1e-10 is nothing in single precision
-        total, squares, fourth = running_sums(3, value.shape, value)
+        totals, squares = (running_sums(GROUPS, value.shape, value) for _ in range(2))  # of each group of samples
         for part in question.batches(self.samples, gradient=True):
             # one by one, so that the noise of a sample does not depend on how many fit into a batch
             drawn = [torch.randn(value.shape, generator=generator) for _ in part]
             copies = value + deviation * torch.stack(drawn).to(value)  # (B, *shape)
-            gradients = question.probe(copies, gradient=True).gradients.to(total.device).to(total.dtype)
-            total += gradients.sum(dim=0)
-            squares += gradients.square().sum(dim=0)
-            fourth += gradients.pow(4).sum(dim=0)
+            gradients = question.probe(copies, gradient=True).gradients.to(totals.device).to(totals.dtype)
+            for sample, gradient in zip(part, gradients, strict=True):
+                totals[sample % GROUPS] += gradient
+                squares[sample % GROUPS] += gradient.square()
             count = part.stop
-            if count < 2:
-                first = self.first(total).to(value)
+            if count == 1:
+                first = self.first(totals[0]).to(value)
                 yield Estimate(question.as_map(first, self.channels), count, self.samples)
                 continue
-            moment = self.moment(total, squares, count).to(value)
-            sums = (total, squares) if self.of_gradients else (squares, fourth)
-            error = relative_error(*sums, count)
-            yield Estimate(question.as_map(moment, self.channels), count, self.samples, error)
+            values = self._map(question, totals.sum(dim=0), squares.sum(dim=0), count)
+            error = self._error(question, values, totals, squares, count)
+            yield Estimate(values.to(value), count, self.samples, error)
 
-    of_gradients: ClassVar[bool] = False  # whether the mean is that of gradients, not of their squares
+    def _map(self, question: Question, total: torch.Tensor, squares: torch.Tensor, count: int) -> torch.Tensor:
+        return question.as_map(self.moment(total, squares, count), self.channels)
+
+    def _error(
+        self, question: Question, values: torch.Tensor, totals: torch.Tensor, squares: torch.Tensor, count: int
+    ) -> float | None:
+        """The jackknife's: what is shown is no mean, but a variance, or the largest of several sizes."""
+        if count < 3:
+            return None  # without one of two samples nothing varies
+        total, square = totals.sum(dim=0), squares.sum(dim=0)
+        without = []
+        for group in range(min(count, GROUPS)):
+            left_out = len(range(group, count, GROUPS))
+            without.append(self._map(question, total - totals[group], square - squares[group], count - left_out))
+        return jackknife_error(values, torch.stack(without))
 
     @abstractmethod
     def moment(self, total: torch.Tensor, squares: torch.Tensor, count: int) -> torch.Tensor:
@@ -76,13 +90,12 @@ class SmoothGrad(_Noisy):
 
     Smilkov et al. 2017, arXiv:1706.03825, section 2.2: ``noise`` is their ``sigma / (x_max - x_min)``; the largest size
     over the channels, as in ``Gradient``. No deviation with ``channels="max"``. ``error`` is the standard error of the
-    mean gradient, relative to it. ``values`` is ``(H, W)`` for images and spatial layers, the input's shape without the
+    map, relative to it. ``values`` is ``(H, W)`` for images and spatial layers, the input's shape without the
     batch otherwise; never negative; score per input unit.
     """
 
     title: ClassVar[str] = "SmoothGrad"
     summary: ClassVar[str] = "the mean gradient of noisy copies of the input"
-    of_gradients: ClassVar[bool] = True
 
     def moment(self, total: torch.Tensor, squares: torch.Tensor, count: int) -> torch.Tensor:  # noqa: ARG002
         return total / count
@@ -95,7 +108,7 @@ class SmoothGrad(_Noisy):
 class SmoothGradSquared(_Noisy):
     """The mean squared gradient of noisy copies of the input.
 
-    Hooker et al. 2019, arXiv:1806.10758, section 3.2 (SG-SQ). ``error`` is the standard error of the mean square,
+    Hooker et al. 2019, arXiv:1806.10758, section 3.2 (SG-SQ). ``error`` is the standard error of the map,
     relative to it. Shape as ``SmoothGrad``; squared score per squared input unit.
     """
 
@@ -111,8 +124,7 @@ class VarGrad(_Noisy):
     """The variance of the gradient over noisy copies of the input: where the model is locally not linear.
 
     Adebayo et al. 2018, arXiv:1810.03307, section 2: the variance over samples (divided by their number). ``error`` is
-    the standard error of the mean square, relative to it, which bounds that of the variance where the mean is small.
-    Shape as ``SmoothGrad``; squared score per squared input unit.
+    the standard error of the map, relative to it. Shape as ``SmoothGrad``; squared score per squared input unit.
     """
 
     title: ClassVar[str] = "VarGrad"
@@ -129,7 +141,7 @@ class ExpectedGradients(Explainer):
     Expected Gradients, Erion et al. 2019, arXiv:1906.10670, eq. 2; shap and Captum call the same GradientSHAP. With
     ``baseline="noise"`` each sample draws its own; with another there is one baseline and only the point is random.
     ``noise`` adds noise to the input as Captum's ``stdevs`` does (a share of the input's range). All inputs of
-    floating type move together. Deviation: channels are summed. ``error`` is the standard error of the mean, relative
+    floating type move together. Deviation: channels are summed. ``error`` is the standard error of the map, relative
     to it. ``values`` is ``(H, W)`` for images and spatial layers, the input's shape without the batch otherwise;
     positive for evidence for the target; score units.
     """
@@ -154,7 +166,7 @@ class ExpectedGradients(Explainer):
         value = joint.value
         deviation = self.noise * joint.extent()
         generator = torch.Generator().manual_seed(self.seed)
-        total, squares = torch.zeros_like(value), torch.zeros_like(value)
+        total = squares = torch.zeros_like(joint.maps(value[None])[0])
         for part in question.batches(self.samples, gradient=True):
             seeds = [self.seed + sample for sample in part]
             starts = joint.baselines(self.baseline, seeds).to(value)  # (B, *shape); the same one but for noise
@@ -165,8 +177,8 @@ class ExpectedGradients(Explainer):
             ends = value + deviation * torch.stack(noise).to(value)  # (B, *shape)
             along = torch.stack(fractions).to(value).reshape(-1, *[1] * value.ndim)  # (B, 1, ...)
             gradients = joint.probe(starts + along * (ends - starts), gradient=True).gradients
-            products = gradients * (ends - starts)
-            total += products.sum(dim=0)
-            squares += products.square().sum(dim=0)
+            maps = joint.maps(gradients * (ends - starts))
+            total = total + maps.sum(dim=0)
+            squares = squares + maps.square().sum(dim=0)
             error = relative_error(total, squares, part.stop)
-            yield joint.estimate(total / part.stop, part.stop, self.samples, error)
+            yield joint.estimate_of(total / part.stop, part.stop, self.samples, error)

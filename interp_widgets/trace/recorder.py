@@ -241,6 +241,8 @@ class Recorder(TorchFunctionMode):
             site = label if len(outputs) == 1 else f"{label}[{position}]"
             self.sites[site] = (index, None, name)
             self._last_site = site
+        if name == "batch_norm":
+            _follow_rightly(outputs[0])
         operation.outputs = tuple(indices)
         self.tape.append(operation)
         return result
@@ -446,6 +448,16 @@ def main_tensor(found: list[tuple[str, torch.Tensor]]) -> str:
 def with_tensor(structure: Any, old: torch.Tensor, new: torch.Tensor) -> Any:
     """The same structure with one of its tensors exchanged."""
     return map_structure(lambda tensor: new if tensor is old else tensor, structure)
+
+
+def _follow_rightly(normed: torch.Tensor) -> None:
+    """Hand a batch norm its gradient in plain order.
+
+    torch (2.14 at least) takes a gradient whose channels are last for one with the strides of such a batch; for a batch
+    of one these may be any, as behind ``flatten(2).transpose(1, 2)``, and then what it computes is wrong.
+    """
+    if normed.requires_grad and len(normed) == 1:
+        normed.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]  # torch has no type for it
 
 
 def _is_transformed() -> bool:

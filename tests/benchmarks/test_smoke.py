@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import interp_widgets as iw
-from tests.benchmarks import gpu, live
+from tests.benchmarks import errors, gpu, live
 from tests.benchmarks.controls import CONTROLS
 from tests.benchmarks.measure import ROOT, Parts
 from tests.benchmarks.peers import SMALL
@@ -79,6 +79,12 @@ def test_faithfulness_judges_every_explainer(run: Run) -> None:
     found = run("faithfulness", *little, writes="faithfulness_scenes")
     titles = {areas["method"] for areas in found["areas"] if not areas["control"]}
     assert titles == {kind.title for kind in iw.EXPLAINERS.values()}
+
+
+@pytest.mark.slow
+def test_errors_judges_every_method_that_states_a_standard_error(run: Run) -> None:
+    found = run("errors", "--models", "digits", writes="errors")
+    assert {row["method"] for row in found["digits"]} == {iw.EXPLAINERS[name].title for name in errors.STATING}
 
 
 def test_a_part_that_fails_is_reported_and_the_others_go_on(

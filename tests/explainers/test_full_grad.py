@@ -50,6 +50,53 @@ def test_the_parts_of_a_batch_norm_without_weights_add_up_too() -> None:
     assert sum(float(part.sum()) for part in parts.values()) == pytest.approx(float(trace.score(1)))
 
 
+class Between(nn.Module):
+    """Two convolutions with biases, and what is tested after each."""
+
+    def __init__(self, inside: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv1, self.conv2, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Linear(8, 3)
+        self.inside = inside
+        self.double()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.inside(3 * self.conv1(3 * x))
+        return self.head(self.inside(self.conv2(x)).mean(dim=(2, 3)))
+
+
+HOMOGENEOUS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "ReLU": F.relu,
+    "leaky ReLU": F.leaky_relu,
+    "PReLU": lambda x: F.prelu(x, x.new_full((8,), 0.2)),
+    "max pooling": lambda x: F.max_pool2d(x.relu(), 2),
+    "mean pooling": lambda x: F.avg_pool2d(x.relu(), 2),
+    "residual": lambda x: x + x.relu(),
+}
+OTHERS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "ReLU6": F.relu6,
+    "hardtanh": F.hardtanh,
+    "GELU": F.gelu,
+    "SiLU": F.silu,
+    "hardswish": F.hardswish,
+    "ELU": F.elu,
+    "gate": lambda x: x.relu() * x.mean(dim=(2, 3), keepdim=True).sigmoid(),
+    "layer norm": lambda x: F.layer_norm(x, x.shape[1:]).relu(),
+    "group norm": lambda x: F.group_norm(x, 2).relu(),
+    "instance norm": lambda x: F.instance_norm(x).relu(),
+    "a parameter added": lambda x: (x + 0.5).relu(),
+}
+
+
+@pytest.mark.parametrize("name", [*HOMOGENEOUS, *OTHERS])
+def test_the_parts_add_up_where_all_is_homogeneous_between_the_biases(name: str) -> None:
+    trace = iw.record(Between((HOMOGENEOUS | OTHERS)[name]).eval(), picture(12, 14))
+    parts = full_gradient(Question(trace, iw.ClassScore(1), trace.input_sites[0]))
+    missing = abs(sum(float(part.sum()) for part in parts.values()) - float(trace.score(1)))
+    size = abs(float(trace.score(1)))
+    assert missing < 1e-10 * size if name in HOMOGENEOUS else missing > 1e-3 * size
+
+
 def rescaled(part: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     strength = part.abs() - part.abs().min()
     strength = strength / strength.max()

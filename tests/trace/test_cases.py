@@ -884,3 +884,20 @@ def test_an_input_that_is_not_in_the_batch_is_not_lent(example: Any) -> None:
         record(nn.Linear(4, 2), torch.randn(2, 4)).lent(example),
     ):
         pass
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_gradient_before_a_batch_norm_whose_channels_become_the_last_axis_is_right(dtype: torch.dtype) -> None:
+    """torch's own gradient of a batch of one is off by the size of the gradient here."""
+    torch.manual_seed(0)
+    weights = torch.randn(1, 30, 4, dtype=dtype)
+    model = Net(
+        lambda self, x: (self.bn(self.conv(x)).flatten(2).transpose(1, 2) * weights).sum(dim=1),
+        conv=nn.Conv2d(3, 4, 1),
+        bn=nn.BatchNorm2d(4),
+    ).to(dtype)
+    trace = record(model.eval(), torch.randn(1, 3, 5, 6, dtype=dtype))
+    scale = (model.bn.weight / (model.bn.running_var + model.bn.eps).sqrt()).detach()
+    expected = torch.zeros(1, 4, 5, 6, dtype=dtype)
+    expected[0, 2] = weights[0, :, 2].reshape(5, 6) * scale[2]
+    torch.testing.assert_close(trace.gradient("conv", 2), expected)
