@@ -6,7 +6,7 @@ from interp_widgets.explainers.adapters import adapt, from_callable
 from interp_widgets.explainers.attribution import Attribution
 from interp_widgets.explainers.backward_rules import Deconvnet, GuidedBackprop, GuidedGradCAM
 from interp_widgets.explainers.base import CAM, Explainer
-from interp_widgets.explainers.coalitions import LIME, FeatureAblation, KernelSHAP, ShapleySampling
+from interp_widgets.explainers.coalitions import FeatureAblation, ShapleySampling
 from interp_widgets.explainers.deep_lift import DeepLift, DeepLiftSHAP
 from interp_widgets.explainers.eigen_cam import EigenCAM, EigenGradCAM
 from interp_widgets.explainers.estimate import ErrorKind, Estimate
@@ -22,6 +22,7 @@ from interp_widgets.explainers.question import Question
 from interp_widgets.explainers.registry import Registry
 from interp_widgets.explainers.score_cam import AblationCAM, ScoreCAM
 from interp_widgets.explainers.smooth_grad import ExpectedGradients, SmoothGrad, SmoothGradSquared, VarGrad
+from interp_widgets.explainers.surrogates import LIME, KernelSHAP
 
 EXPLAINERS: Mapping[str, type[Explainer]] = Registry(
     (

@@ -70,7 +70,7 @@ class Result:
 
 def segments_of(image: torch.Tensor) -> torch.Tensor:
     """The parts that our methods cut the image into, as a peer takes them."""
-    return iw.explainers.coalitions.segments(image[0], 49, "grid")[None]
+    return iw.explainers.segments.segments(image[0], 49, "grid")[None]
 
 
 def _captum(kind: str, **options: Any) -> Peer:

@@ -126,3 +126,43 @@ def test_an_embedding_beside_a_float_mask_is_explained_as_beside_whole_numbers(m
     whole = method(iw.record(model, (ids, mask)), target=1, layer="embedding")
     assert whole.values.abs().sum() > 0
     torch.testing.assert_close(floats.values, whole.values)
+
+
+@pytest.mark.parametrize(
+    "method", [iw.FeatureAblation(), iw.ShapleySampling(samples=4), iw.KernelSHAP(samples=64), iw.LIME(samples=400)]
+)
+def test_features_of_all_inputs_are_players_of_one_game(method: iw.explainers.Explainer) -> None:
+    # an additive model: the Shapley value of a feature is its own term, whatever order it joins in
+    model = Net(lambda self, a, b: self.a(a) + self.b(b), a=nn.Linear(3, 2), b=nn.Linear(2, 2)).double()
+    a, b = torch.randn(1, 3, dtype=torch.float64), torch.randn(1, 2, dtype=torch.float64)
+    attribution = method(iw.record(model, (a, b)), target=1, layer="input[1]")
+    terms = {"input[0]": a * model.a.weight[1], "input[1]": b * model.b.weight[1]}
+    for name, part in attribution.parts.items():
+        # LIME's ridge shrinks the terms a little; the others are exact for a linear score
+        tolerance = 0.2 if isinstance(method, iw.LIME) else 1e-5
+        torch.testing.assert_close(part.double(), terms[name][0].detach(), rtol=tolerance, atol=tolerance)
+    assert attribution.values.shape == (2,)
+
+
+def test_an_output_squeezed_to_one_number_per_input_gives_each_feature_its_own_value() -> None:
+    torch.manual_seed(0)
+    model = Net(lambda self, x: self.head(x).squeeze(1), head=nn.Linear(5, 1))
+    rows = torch.randn(3, 5)
+    trace = iw.record(model, rows, feature_names=list("abcde"))
+    for method in (iw.FeatureAblation(), iw.ShapleySampling(), iw.KernelSHAP()):
+        attribution = method(trace, example=2)
+        torch.testing.assert_close(attribution.values, (rows[2] * model.head.weight[0]).detach(), rtol=1e-4, atol=1e-5)
+        assert attribution.names == tuple("abcde")
+
+
+def test_score_cam_takes_a_model_with_one_number_per_image() -> None:
+    torch.manual_seed(0)
+    model = Net(
+        lambda self, x: self.head(self.conv(x).relu().mean(dim=(2, 3))).squeeze(1),
+        conv=nn.Conv2d(3, 4, 3),
+        head=nn.Linear(4, 1),
+    )
+    images = torch.rand(2, 3, 8, 8)
+    squeezed = iw.ScoreCAM()(iw.record(model, images), example=1)
+    plain = Net(lambda _, x: model(x)[:, None], inner=model)
+    torch.testing.assert_close(squeezed.values, iw.ScoreCAM()(iw.record(plain, images), example=1).values)

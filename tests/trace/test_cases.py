@@ -888,7 +888,7 @@ def test_an_input_that_is_not_in_the_batch_is_not_lent(example: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_gradient_before_a_batch_norm_whose_channels_become_the_last_axis_is_right(dtype: torch.dtype) -> None:
-    """torch's own gradient of a batch of one is off by the size of the gradient here."""
+    """Torch's own gradient of a batch of one is off by the size of the gradient here."""
     torch.manual_seed(0)
     weights = torch.randn(1, 30, 4, dtype=dtype)
     model = Net(
