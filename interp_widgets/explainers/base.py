@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields, replace
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 
@@ -77,6 +77,26 @@ class Explainer(ABC):
     def signed(self) -> bool:
         """Whether values below zero mean evidence against the target; otherwise there are none."""
         return False
+
+    @property
+    def effort(self) -> int:
+        """How much it does in one go, by its own hyper-parameter: its steps, or its samples; 0 for other methods."""
+        field = self._effort
+        return 0 if field is None else int(getattr(self, field.name))
+
+    def finer(self) -> Self | None:
+        """The same method with twice as much to do, at most as much as is allowed; ``None`` where that is no more."""
+        field = self._effort
+        if field is None:
+            return None
+        doubled = min(2 * self.effort, field.metadata.get("high") or 2 * self.effort)
+        return replace(self, **{field.name: doubled}) if doubled > self.effort else None
+
+    @property
+    def _effort(self) -> Field[Any] | None:
+        if not self.refines:
+            return None
+        return next((field for field in fields(self) if field.name in ("steps", "samples")), None)
 
     def __call__(
         self, trace: Trace, target: TargetLike = None, layer: str | None = None, *, example: int = 0

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from interp_widgets.explainers import Attribution, Explainer
+from interp_widgets.explainers.refinement import refined
 from interp_widgets.trace import Target, Trace
 
 __all__ = ["Answers", "Question"]
@@ -15,12 +16,13 @@ REMEMBERED = 256
 
 
 class Question(NamedTuple):
-    """What is asked: which method about which target, at which layer."""
+    """What is asked: which method about which target, at which layer, and how sure the answer shall be."""
 
     trace: Trace
     method: Explainer
     layer: str
     target: Target
+    tolerance: float
 
 
 class Answers:
@@ -39,7 +41,10 @@ class Answers:
         if answer is not None:
             yield answer
             return
-        for answer in question.method.stream(question.trace, question.target, question.layer):
+        estimates = refined(
+            question.method, question.trace, question.target, question.layer, tolerance=question.tolerance
+        )
+        for answer in estimates:
             yield answer
         if answer is not None:
             self._known[question] = answer

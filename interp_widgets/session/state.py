@@ -33,6 +33,9 @@ class SessionState(Steadfast):
     )
     at_layer = t.Bool(False, help="whether a method that can explain input or layer explains the layer")
     example = t.Int(0, help="which of the inputs")
+    tolerance = t.Float(
+        0.05, min=0.0, max=1.0, help="go on until a method's error is below this, as far as that can be reached; 0: no"
+    )
     follow = t.Bool(False, help="whether the target follows the prediction when the input changes")
 
     explainers: dict[str, Explainer]  # by class name: those that were given, beside ``EXPLAINERS``
@@ -105,7 +108,7 @@ class SessionState(Steadfast):
     def _question(self, layer: str | None, target: Any, explainer: Explainer | None) -> Question:
         trace, method = self.ready(), explainer or self.method
         goal = as_target(self.target if target is None else target, trace)
-        return Question(trace, method, self.place(layer, method), goal)
+        return Question(trace, method, self.place(layer, method), goal, self.tolerance)
 
     def probabilities(self) -> NDArray[np.float32] | None:
         """Probability of each class for the current input, ``(K,)``.
