@@ -68,7 +68,7 @@ class MapView(SessionView):
 
     def build(self) -> list[widgets.Widget]:
         """The picture."""
-        self.picture = Picture(size=SIDE)
+        self.picture = Picture(size=SIDE, noted=True)
         return [self.picture]
 
     def bind(self) -> None:
@@ -154,12 +154,12 @@ class MapView(SessionView):
             self.refuse(reason)
             return
         self.found = found
-        values = found.array
-        low = float(values.min()) if found.signed else min(0.0, float(values.min()))
-        self.picture.put(0, 0, values, lo=low, hi=float(values.max()))
         colours = default_colormap(signed=found.signed)
-        self.picture.signed, self.picture.colormap = found.signed, colours
+        self.picture.signed, self.picture.colormap, self.picture.look = found.signed, colours, found.look
         self.picture.table = colour_table(colours).tobytes()
+        values = found.array
+        low = min(0.0, float(values.min()))
+        self.picture.put(0, 0, values, lo=low, hi=float(values.max()), exact=True)
         self.picture.alt = found.describe()
         self.picture.busy = False
         self.bar.say(", ".join(filter(None, (self._title(state), found.progress(state.seconds)))))

@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import {
+  displays, noteOf, opacitiesOf, percentileOf, smoothed,
+} from "../../interp_widgets/widgets/kit/look.js";
+
+const EVEN = { percentile: 100, limit: null, smoothing: 0, photo: "colour", by_strength: false };
+
+/** A frame of float32 values. */
+function frameOf(values, h = 1) {
+  const q = new Uint8Array(new Float32Array(values).buffer);
+  return { h, w: values.length / h, lo: Math.min(0, ...values), hi: Math.max(0, ...values), width: 4, q };
+}
+
+test("a percentile is interpolated linearly between its neighbours", () => {
+  assert.equal(percentileOf([1, 2, 4], 50), 2);
+  assert.equal(percentileOf([1, 2, 4], 75), 3);
+  assert.equal(percentileOf([7], 99), 7);
+});
+
+test("smoothing mirrors at the edges and keeps the sum", () => {
+  const values = Float64Array.from([9, 0, 0, 0, 0, 1]);
+  for (const sigma of [0.5, 1, 4]) {
+    const drawn = smoothed(values, 2, 3, sigma);
+    const sum = drawn.reduce((total, value) => total + value, 0);
+    assert.ok(Math.abs(sum - 10) < 1e-12); // rounding of a dozen additions
+  }
+  assert.equal(smoothed(values, 2, 3, 0.1), values); // reaches no neighbour
+});
+
+test("colours end at the percentile of the sizes, on both sides of a signed map", () => {
+  const { low, high } = displays()(frameOf([-4, 1, 2, 0]), { ...EVEN, percentile: 50 }, true);
+  assert.deepEqual([low, high], [-1.5, 1.5]);
+});
+
+test("a limit takes the place of the percentile", () => {
+  const shown = displays()(frameOf([-4, 1, 2, 0]), { ...EVEN, limit: 1.5 }, false);
+  assert.deepEqual([shown.low, shown.high], [-4, 1.5]);
+  assert.equal(noteOf(shown), "colours end at 1.5, 25.0% of the values are beyond");
+});
+
+test("where nearly all is zero the few that are not are seen", () => {
+  const values = new Array(400).fill(0);
+  values[7] = 3;
+  for (const signed of [true, false]) {
+    assert.equal(displays()(frameOf(values, 20), { ...EVEN, percentile: 99 }, signed).high, 3);
+  }
+});
+
+test("a map of zeros has ends", () => {
+  const found = (signed) => displays()(frameOf([0, 0]), { ...EVEN, percentile: 99 }, signed);
+  assert.deepEqual([found(true).low, found(true).high], [-1, 1]);
+  assert.deepEqual([found(false).low, found(false).high], [0, 0]);
+});
+
+test("a frame's own ends hold at the largest value, a draft's too", () => {
+  const draft = { ...frameOf([0.5, 1]), hi: 4 };
+  assert.equal(displays()(draft, EVEN, false).high, 4);
+});
+
+test("the last frame is smoothed once, whatever else of its look changes", () => {
+  const displayOf = displays();
+  const frame = frameOf(Array.from({ length: 100 }, (_, i) => i), 10);
+  const first = displayOf(frame, { ...EVEN, smoothing: 0.1 }, true);
+  const second = displayOf(frame, { ...EVEN, smoothing: 0.1, percentile: 90 }, true);
+  assert.equal(second.values, first.values);
+  assert.notEqual(displayOf(frame, { ...EVEN, smoothing: 0.2 }, true).values, first.values);
+});
+
+test("opacity is even, or follows the strength from transparent to opaque", () => {
+  assert.deepEqual(new Set(opacitiesOf(EVEN, true, 0.3)), new Set([0.3]));
+  const look = { ...EVEN, by_strength: true };
+  const signed = opacitiesOf(look, true, 0.6);
+  assert.deepEqual([signed[0], signed[127], signed[128], signed[255]], [1, 0, 0, 1]);
+  const unsigned = opacitiesOf(look, false, 0.6);
+  assert.deepEqual([unsigned[0], unsigned[255]], [0, 1]);
+  assert.ok(unsigned[51] > 0.2 && unsigned[51] < 0.4); // 0.2 ** 0.7 = 0.324
+});
+
+test("the note says what was done", () => {
+  const shown = displays()(frameOf(Array.from({ length: 400 }, (_, i) => i), 20), { ...EVEN, smoothing: 0.1 }, false);
+  // the largest of scipy.ndimage.gaussian_filter(numpy.arange(400.0).reshape(20, 20), 2) is 374.6
+  assert.equal(noteOf(shown), "colours end at the largest value (375); smoothed by 2 px");
+});
