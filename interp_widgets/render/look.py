@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Display", "Look", "look_for"]
 
-REACH = 4.0  # standard deviations after which the kernel ends, as in scipy.ndimage
+REACH = 3.0  # standard deviations after which the kernel ends
 GAMMA = 0.7  # of opacity by strength: below 1, so that the middle of the range is not lost
 SMOOTHING = 0.01  # of the shorter side: 2 pixels of 224
 USUAL_OPACITY = 0.6  # at which the strongest values of a map with opacity by strength are opaque
@@ -121,12 +121,12 @@ class Display:
         """What was done to the map, in words."""
         end, share = f"{self.high:.3g}", f"{self.beyond:.1%}"
         if self.look.limit is not None:
-            words = say("colours end at {value}, {share} of the values are beyond", value=end, share=share)
+            words = say("shown up to {value}, {share} beyond", value=end, share=share)
         elif self.look.percentile == 100:
-            words = say("colours end at the largest value ({value})", value=end)
+            words = say("shown up to the largest value ({value})", value=end)
         else:
             words = say(
-                "colours end at percentile {percentile} ({value}), {share} of the values are beyond",
+                "shown up to percentile {percentile} ({value}), {share} beyond",
                 percentile=f"{self.look.percentile:g}",
                 value=end,
                 share=share,

@@ -88,7 +88,7 @@ def test_the_strongest_percent_have_the_ends_colours_and_not_the_strongest_alone
     # the last colour begins half a step of 255 before the end
     limit = np.percentile(np.abs(found.array), 99)
     np.testing.assert_array_equal(is_end, np.abs(found.array) >= limit * (1 - 1 / 255))
-    assert found.display(look).note.startswith("colours end at percentile 99 (")
+    assert found.display(look).note.startswith("shown up to percentile 99 (")
 
 
 def test_values_stay_what_they_are() -> None:

@@ -4,6 +4,7 @@ import test from "node:test";
 import {
   displays, noteOf, opacitiesOf, percentileOf, smoothed,
 } from "../../interp_widgets/widgets/kit/look.js";
+import { changed, shareOf } from "../../interp_widgets/widgets/kit/look_controls.js";
 
 const EVEN = { percentile: 100, limit: null, smoothing: 0, photo: "colour", by_strength: false };
 
@@ -17,6 +18,13 @@ test("a percentile is interpolated linearly between its neighbours", () => {
   assert.equal(percentileOf([1, 2, 4], 50), 2);
   assert.equal(percentileOf([1, 2, 4], 75), 3);
   assert.equal(percentileOf([7], 99), 7);
+  const values = Float64Array.from({ length: 997 }, (_, i) => (i * 613) % 997 % 50); // shuffled, each many times
+  const sorted = values.slice().sort();
+  for (const percentile of [100, 0, 12.5, 99, 50, 99.9]) {
+    const place = (996 * percentile) / 100;
+    const [first, second] = [sorted[Math.floor(place)], sorted[Math.min(Math.floor(place) + 1, 996)]];
+    assert.equal(percentileOf(values, percentile), first + (second - first) * (place - Math.floor(place)));
+  }
 });
 
 test("smoothing mirrors at the edges and keeps the sum", () => {
@@ -37,7 +45,7 @@ test("colours end at the percentile of the sizes, on both sides of a signed map"
 test("a limit takes the place of the percentile", () => {
   const shown = displays()(frameOf([-4, 1, 2, 0]), { ...EVEN, limit: 1.5 }, false);
   assert.deepEqual([shown.low, shown.high], [-4, 1.5]);
-  assert.equal(noteOf(shown), "colours end at 1.5, 25.0% of the values are beyond");
+  assert.equal(noteOf(shown), "shown up to 1.5, 25.0% beyond");
 });
 
 test("where nearly all is zero the few that are not are seen", () => {
@@ -80,6 +88,32 @@ test("opacity is even, or follows the strength from transparent to opaque", () =
 
 test("the note says what was done", () => {
   const shown = displays()(frameOf(Array.from({ length: 400 }, (_, i) => i), 20), { ...EVEN, smoothing: 0.1 }, false);
-  // the largest of scipy.ndimage.gaussian_filter(numpy.arange(400.0).reshape(20, 20), 2) is 374.6
-  assert.equal(noteOf(shown), "colours end at the largest value (375); smoothed by 2 px");
+  // the largest of scipy.ndimage.gaussian_filter(numpy.arange(400.0).reshape(20, 20), 2, truncate=3) is 374.7
+  assert.equal(noteOf(shown), "shown up to the largest value (375); smoothed by 2 px");
+});
+
+test("each control changes its part of the look and nothing else", () => {
+  const difference = (look, ...moved) => {
+    const after = changed(look, ...moved);
+    return Object.fromEntries(Object.entries(after).filter(([name, value]) => look[name] !== value));
+  };
+  assert.deepEqual(difference(EVEN, "number", "97.5", 0.3), { percentile: 97.5 });
+  assert.deepEqual(difference(EVEN, "end", "value", 0.3), { limit: 0.3 }); // begins where the colours end now
+  assert.deepEqual(difference({ ...EVEN, limit: 0.3 }, "number", "1e-3", 0.3), { limit: 0.001 });
+  assert.deepEqual(difference({ ...EVEN, limit: 0.3 }, "end", "percentile", 0.3), { limit: null });
+  assert.deepEqual(difference(EVEN, "smoothing", "0.02"), { smoothing: 0.02 });
+  assert.deepEqual(difference(EVEN, "grey", true), { photo: "grey" });
+  assert.deepEqual(difference(EVEN, "strength", true), { by_strength: true });
+});
+
+test("a number that cannot be meant changes nothing", () => {
+  for (const entered of ["", "-", "101", "-1", "much"]) assert.equal(changed(EVEN, "number", entered, 1), null);
+  for (const entered of ["", "0", "-2", "1e999x"]) {
+    assert.equal(changed({ ...EVEN, limit: 2 }, "number", entered, 1), null);
+  }
+});
+
+test("no smoothing is off", () => {
+  assert.equal(shareOf(0), "off");
+  assert.equal(shareOf(0.0125), "1.25%");
 });

@@ -51,7 +51,7 @@ def test_a_clipped_colour_bar_has_arrows_and_the_figure_says_how_much_is_clipped
     figure, _ = drawn(signed=True, look=Look(limit=2.5))  # only the largest of the 12 values, 3, is beyond
     assert figure.axes[1].images[0].get_clim() == (-2.5, 2.5)
     assert figure.axes[1].images[0].colorbar.extend == "both"
-    assert figure.get_supxlabel() == "colours end at 2.5, 16.7% of the values are beyond"
+    assert figure.get_supxlabel() == "shown up to 2.5, 16.7% beyond"
     assert drawn()[0].axes[1].images[0].colorbar.extend == "neither"
 
 

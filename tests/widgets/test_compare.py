@@ -54,7 +54,7 @@ def test_one_scale_is_the_same_for_all_maps_and_symmetric_when_one_is_signed(com
     most = max(found.display().high for found in maps)
     assert [picture.look for picture in _pictures(comparison)] == [replace(look, limit=most) for look in usual]
     assert all(picture.signed for picture in _pictures(comparison))
-    assert all(picture.note.startswith(f"colours end at {most:.3g}, ") for picture in _pictures(comparison))
+    assert all(picture.note.startswith(f"shown up to {most:.3g}, ") for picture in _pictures(comparison))
     comparison.scale.value = "own"
     assert [picture.look for picture in _pictures(comparison)] == usual
     assert [picture.signed for picture in _pictures(comparison)] == [found.signed for found in maps]

@@ -80,7 +80,10 @@ export function lightened(base) {
   const out = new Uint8Array(base.length);
   for (let i = 0; i < base.length; i += 3) {
     const luma = base[i] * 0.299 + base[i + 1] * 0.587 + base[i + 2] * 0.114;
-    out.fill(Math.floor(255 - (255 - luma) * CONTRAST + 0.5), i, i + 3);
+    const light = Math.floor(255 - (255 - luma) * CONTRAST + 0.5);
+    out[i] = light;
+    out[i + 1] = light;
+    out[i + 2] = light;
   }
   return out;
 }

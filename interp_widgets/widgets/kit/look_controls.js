@@ -11,7 +11,7 @@ export function changed(look, name, entered, reach) {
   if (name === "end") return { ...look, limit: entered === "value" ? reach : null };
   if (name === "number") {
     const number = entered === "" ? NaN : Number(entered);
-    if (look.limit !== null) return number > 0 ? { ...look, limit: number } : null;
+    if (look.limit !== null) return number > 0 && number < Infinity ? { ...look, limit: number } : null;
     return number >= 0 && number <= 100 ? { ...look, percentile: number } : null;
   }
   if (name === "smoothing") return { ...look, smoothing: Number(entered) };
@@ -50,13 +50,13 @@ function render({ model, el, signal }) {
     "details",
     { class: "iw iw-look" },
     summary,
-    make("div", { class: "iw-look-line" }, make("label", { for: end.id }, say("colours end at")), end, number),
+    make("div", { class: "iw-look-line" }, make("label", { for: end.id }, say("up to")), end, number),
     smoothingLine,
     make("div", { class: "iw-look-line" }, greyLine, strengthLine),
     usual,
   ));
   summary.title = say("how the map is shown; the values stay as they are");
-  end.title = say("whether colours end at a percentile of the values or at a value");
+  end.title = say("where the colours end: at a percentile of the values, or at a value");
   smoothingLine.title = say(
     "display only: a Gaussian, its standard deviation as a share of the shorter side; off shows the values",
   );
