@@ -1,6 +1,6 @@
 """The picture a ``Picture`` widget draws, computed in numpy: the same arithmetic in the same order, so the same pixels.
 
-The browser does, per pixel and in IEEE doubles (`widgets/picture.js`, ``paint``):
+The browser does, per pixel and in IEEE doubles (`widgets/kit/blend.js`, ``paint``):
 
 1. the map's value becomes a place on the colour table, ``u = (value - lo) / (hi - lo) * 255``, at native resolution;
 2. ``u`` (the value, not a colour) is scaled to the canvas: half-pixel centres, edges clamped (``align_corners=False``),

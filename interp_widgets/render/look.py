@@ -20,14 +20,15 @@ import numpy as np
 from interp_widgets.errors import ParameterError
 from interp_widgets.render.blend import PIXELATED_BELOW, lightened, render_pixels
 from interp_widgets.render.colours import paint
-from interp_widgets.trace.arguments import check_is, check_number, shown
+from interp_widgets.trace.arguments import check_is, check_number, is_name_of, shown
 from interp_widgets.words import say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Display", "Look", "look_for"]
+__all__ = ["Display", "Look", "ends_of", "look_for"]
 
+PHOTOS = ("colour", "grey")
 REACH = 3.0  # standard deviations after which the kernel ends
 GAMMA = 0.7  # of opacity by strength: below 1, so that the middle of the range is not lost
 SMOOTHING = 0.01  # of the shorter side: 2 pixels of 224
@@ -65,7 +66,7 @@ class Look:
             check_number(self.limit, "limit", 0, math.inf)
             if not 0 < self.limit < math.inf:
                 raise ParameterError(say("limit must be above 0 and finite, got {limit}", limit=self.limit))
-        if self.photo not in ("colour", "grey"):
+        if not is_name_of(self.photo, PHOTOS):
             raise ParameterError(say("photo must be 'colour' or 'grey', got {photo}", photo=shown(self.photo)))
         check_is(self.by_strength, bool, say("by_strength must be True or False"))
 
@@ -80,7 +81,7 @@ class Look:
         sigma = self.smoothing * min(native.shape)
         sigma = sigma if _radius(sigma) else 0.0
         drawn = smoothed(native, sigma)
-        lowest, highest = (min(0.0, native.min()), max(0.0, native.max())) if ends is None else ends
+        lowest, highest = ends_of(native) if ends is None else ends
         sizes = np.abs(drawn) if signed else drawn
         if self.limit is not None:
             reach = self.limit
@@ -190,6 +191,11 @@ def look_for(*, signed: bool, values_size: tuple[int, ...], picture_size: tuple[
         return Look()
     is_smoothed = is_fine and max(picture_size) >= PIXELATED_BELOW
     return Look(smoothing=SMOOTHING if is_smoothed else 0.0, photo="grey", by_strength=True)
+
+
+def ends_of(values: NDArray[Any]) -> tuple[float, float]:
+    """The smallest and the largest of some values and zero."""
+    return min(0.0, float(values.min())), max(0.0, float(values.max()))
 
 
 def percentile_of(values: NDArray[np.float64], percentile: float) -> float:

@@ -6,14 +6,17 @@ import { say } from "./words.js";
 const MOST_SMOOTHING = 0.05; // of the shorter side; Python takes more
 const FINEST = 0.0025;
 
-/** The look after one control was moved; `null` when what was entered is no number that could be meant. */
+/** The look with another number at the colours' end; `null` when the text is no number that could be meant. */
+function numbered(look, text) {
+  const number = text === "" ? NaN : Number(text);
+  if (look.limit !== null) return number > 0 && number < Infinity ? { ...look, limit: number } : null;
+  return number >= 0 && number <= 100 ? { ...look, percentile: number } : null;
+}
+
+/** The look after one control was moved, or `null`; `reach` is where the colours end now. */
 export function changed(look, name, entered, reach) {
   if (name === "end") return { ...look, limit: entered === "value" ? reach : null };
-  if (name === "number") {
-    const number = entered === "" ? NaN : Number(entered);
-    if (look.limit !== null) return number > 0 && number < Infinity ? { ...look, limit: number } : null;
-    return number >= 0 && number <= 100 ? { ...look, percentile: number } : null;
-  }
+  if (name === "number") return numbered(look, entered);
   if (name === "smoothing") return { ...look, smoothing: Number(entered) };
   if (name === "grey") return { ...look, photo: entered ? "grey" : "colour" };
   return { ...look, by_strength: entered };

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import traitlets as t
 
 from interp_widgets.render.look import Look
@@ -19,7 +20,12 @@ def look_trait(**default: Any) -> t.Instance[Look]:
 
 
 def _to_json(look: Look, _widget: Any) -> dict[str, Any]:
-    return asdict(look)
+    return {name: _plain(value) for name, value in asdict(look).items()}
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's as Python's own: the others do not travel."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _from_json(given: dict[str, Any], _widget: Any) -> Look:

@@ -24,6 +24,7 @@ from interp_widgets.explainers import EXPLAINERS, Attribution
 from interp_widgets.inspectors.channels import draft
 from interp_widgets.inspectors.outline import outline_of, row_of
 from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table, default_colormap
+from interp_widgets.render.look import ends_of
 from interp_widgets.render.snapshot import reduced
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
@@ -301,8 +302,8 @@ class AttributionView(SessionView):
         if anew or not (is_draft and self.picture.has(row, column)):
             sent = draft(values) if is_draft else values
             is_whole = sent.shape == values.shape  # a draft of fewer values is soon replaced: bytes will do
-            low = min(0.0, float(values.min()))
-            self.picture.put(row, column, sent, lo=low, hi=float(values.max()), exact=is_whole)
+            low, high = ends_of(values)
+            self.picture.put(row, column, sent, lo=low, hi=high, exact=is_whole)
 
     def _colour(self) -> None:
         self.picture.colormap = self.colormap.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -177,6 +178,8 @@ def test_the_look_travels_as_json_and_comes_back(picture: Picture) -> None:
     assert sent == {"percentile": 95, "limit": None, "smoothing": 0.0, "photo": "grey", "by_strength": False}
     picture.set_state({"look": {**sent, "smoothing": 0.02}})
     assert picture.look == Look(percentile=95, smoothing=0.02, photo="grey")
+    picture.look = Look(percentile=np.float32(98.5), limit=np.float64(0.25))
+    json.dumps(picture.get_state("look"))  # numpy's numbers would not travel
 
 
 def test_an_already_quantised_map_is_taken_as_it_is(picture: Picture) -> None:
