@@ -19,12 +19,17 @@ test("a percentile is interpolated linearly between its neighbours", () => {
   assert.equal(percentileOf([1, 2, 4], 50), 2);
   assert.equal(percentileOf([1, 2, 4], 75), 3);
   assert.equal(percentileOf([7], 99), 7);
-  const values = Float64Array.from({ length: 997 }, (_, i) => (i * 613) % 997 % 50); // shuffled, each many times
-  const sorted = values.slice().sort();
-  for (const percentile of [100, 0, 12.5, 99, 50, 99.9]) {
-    const place = (996 * percentile) / 100;
-    const [first, second] = [sorted[Math.floor(place)], sorted[Math.min(Math.floor(place) + 1, 996)]];
-    assert.equal(percentileOf(values, percentile), first + (second - first) * (place - Math.floor(place)));
+  for (let count = 1; count <= 40; count++) {
+    const values = Array.from({ length: count }, (_, i) => Math.sin(i * i) % 0.5); // in no order, none twice
+    values.push(...values.slice(0, 5)); // some twice
+    const sorted = values.slice().sort((one, other) => one - other);
+    const last = sorted.length - 1;
+    for (let i = 0; i <= 2 * last; i++) {
+      const place = (last * ((50 * i) / last)) / 100;
+      const [first, second] = [sorted[Math.floor(place)], sorted[Math.min(Math.floor(place) + 1, last)]];
+      const expected = first + (second - first) * (place - Math.floor(place));
+      assert.equal(percentileOf(values.slice(), (50 * i) / last), expected);
+    }
   }
 });
 
