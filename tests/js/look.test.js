@@ -106,8 +106,8 @@ test("a map of 224 x 224 is smoothed, given its ends and painted at 448 x 448 wi
   const pixels = new Uint32Array(4 * values.length);
   const displayOf = displays();
   const milliseconds = [];
-  for (let i = 0; i < 20; i++) {
-    const look = { percentile: 99, limit: null, smoothing: 0.01 + 0.0001 * i, photo: "grey", by_strength: true };
+  for (let i = 0; i < 40; i++) {
+    const look = { percentile: 99, limit: null, smoothing: 0.01 + 0.00001 * i, photo: "grey", by_strength: true };
     const begun = performance.now();
     const display = displayOf(frame, look, true);
     const opacities = opacitiesOf(look, true, 0.6);
@@ -116,7 +116,7 @@ test("a map of 224 x 224 is smoothed, given its ends and painted at 448 x 448 wi
     milliseconds.push(performance.now() - begun);
   }
   milliseconds.sort((a, b) => a - b);
-  t.diagnostic(`${milliseconds[0].toFixed(1)} ms at best, median ${milliseconds[10].toFixed(1)} ms`);
+  t.diagnostic(`${milliseconds[0].toFixed(1)} ms at best, median ${milliseconds[20].toFixed(1)} ms`);
   assert.ok(milliseconds[0] < 16, `${milliseconds}`); // the quickest: what else the machine does only adds to it
 });
 

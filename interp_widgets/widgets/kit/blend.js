@@ -116,8 +116,8 @@ export function paint(pixels, { W, H }, base, { h, w, values, low, high }, { tab
     for (let x = 0; x < w; x++) line[x] = places[top + x] + (places[bottom + x] - places[top + x]) * f;
     for (let x = 0; x < W; x++, o++, b += 3) {
       const left = line[first[x]];
-      const place = Math.floor(left + (line[second[x]] - left) * weight[x] + 0.5);
-      const index = place < 0 ? 0 : place > 255 ? 255 : place; // written out: the innermost line of every drag
+      const place = left + (line[second[x]] - left) * weight[x] + 0.5;
+      const index = place < 0 ? 0 : place > 255 ? 255 : place | 0; // written out: the innermost line of every drag
       const t = index * 3;
       if (base) {
         const share = kept[index];
