@@ -159,6 +159,16 @@ def _calls() -> dict[str, Good]:
             },
         ),
         "Against": (lambda **given: _trace().score(iw.Against(**given)), {"index": int}),
+        "Look": (
+            iw.Look,
+            {
+                "percentile": lambda: 99.0,
+                "limit": nothing,
+                "smoothing": lambda: 0.01,
+                "photo": lambda: "grey",
+                "by_strength": lambda: True,
+            },
+        ),
         "ClassScore": (lambda **given: _trace().score(iw.ClassScore(**given)), {"index": int}),
         "Contrast": (
             lambda **given: _trace().score(iw.Contrast(**given)),
@@ -292,7 +302,11 @@ def _of_explainer(name: str, kind: type[iw.Explainer]) -> dict[str, Good]:
     if name in ("GradCAM", "Gradient"):
         calls[f"{name}().pixels"] = (
             lambda **given: made()(_trace(), 0).pixels(**given),
-            {"size": lambda: (8, 8), "colormap": layer, "alpha": lambda: 1.0},
+            {"size": lambda: (8, 8), "colormap": layer, "alpha": lambda: 1.0, "look": iw.Look},
+        )
+        calls[f"{name}().overlay"] = (
+            lambda **given: made()(_trace(), 0).overlay(**given),
+            {"colormap": layer, "opacity": lambda: 1.0, "look": iw.Look},
         )
     return calls
 

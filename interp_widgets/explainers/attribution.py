@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,22 +11,32 @@ import torch
 
 from interp_widgets.errors import LayoutError
 from interp_widgets.explainers.estimate import ErrorKind
+from interp_widgets.explainers.places import evidence, index, region, share_of_half
 from interp_widgets.inputs import to_picture
-from interp_widgets.render.colours import colour_limits, colour_table, default_colormap, paint
+from interp_widgets.render.blend import enlarge, grid_factor
+from interp_widgets.render.colours import colour_table, default_colormap
 from interp_widgets.render.figure import attribution_figure, bars_figure
+from interp_widgets.render.look import Display, Look, look_for
 from interp_widgets.trace import Target
+from interp_widgets.trace.arguments import check_is
 from interp_widgets.words import say
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+    from interp_widgets.render.still import StillFigure
 
 __all__ = ["Attribution"]
 
 
-@dataclass(frozen=True, eq=False)
+DRAWN_SIDE = 320  # pixels of an overlay's longer side, at least
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Attribution:
     """Relevance per position of the input or of a layer.
+
+    As the last value of a cell a notebook shows its ``figure()``, where it has one.
 
     Args:
         values: detached. ``(H', W')`` at the layer's resolution for maps; the input's own shape without the batch for
@@ -54,13 +64,13 @@ class Attribution:
     score: float
     signed: bool
     label: str
-    background: torch.Tensor | None = field(default=None, repr=False)
+    background: torch.Tensor | None = None
     done: int = 1
     total: int = 1
     error: float | None = None
     error_kind: ErrorKind | None = None
     change: float | None = None
-    parts: Mapping[str, torch.Tensor] = field(default_factory=dict, repr=False)
+    parts: Mapping[str, torch.Tensor] = field(default_factory=dict)
     names: tuple[str, ...] = ()
 
     @property
@@ -98,8 +108,29 @@ class Attribution:
         """The input as a person sees it, ``(H, W, 3)`` uint8."""
         return None if self.background is None else to_picture(self.background)
 
+    @property
+    def look(self) -> Look:
+        """How a map is drawn unless another look is asked for; see ``look_for``."""
+        picture_size = None if self.background is None else tuple(self.background.shape[-2:])
+        return look_for(signed=self.signed, values_size=tuple(self.values.shape), picture_size=picture_size)
+
+    def display(self, look: Look | None = None) -> Display:
+        """The map as it is drawn: smoothed, with the ends of its colours; ``note`` says so in words.
+
+        Raises:
+            LayoutError: the attribution is not a map.
+        """
+        chosen = self.look if look is None else look
+        check_is(chosen, Look, say("look must be an iw.Look"))
+        return chosen.applied_to(self._map(), signed=self.signed)
+
     def pixels(
-        self, size: tuple[int, int] | None = None, colormap: str | None = None, alpha: float = 1.0
+        self,
+        size: tuple[int, int] | None = None,
+        colormap: str | None = None,
+        alpha: float = 1.0,
+        *,
+        look: Look | None = None,
     ) -> NDArray[np.uint8]:
         """The map in colours, ``(H, W, 4)`` uint8.
 
@@ -107,31 +138,58 @@ class Attribution:
             size: height and width; by default the input image's, else the map's own. Values between positions are
                 interpolated (bilinear) before they are coloured.
             colormap: a matplotlib name; by default ``"viridis"``, or ``"RdBu_r"`` around zero for signed maps.
-            alpha: opacity in 0..1.
+            alpha: opacity in 0..1; of the strongest values, where the look lets opacity follow strength.
+            look: where colours end, smoothing, opacity by strength; by default the attribution's ``look``.
 
         Raises:
             LayoutError: the attribution is not a map.
-            ParameterError: no such colour map; an opacity or a size that cannot be.
+            ParameterError: no such colour map; an opacity, a size or a look that cannot be.
         """
-        values = self._map()
+        display = self.display(look)
         if size is None:
-            height, width = values.shape if self.background is None else self.background.shape[-2:]
+            height, width = self.values.shape if self.background is None else self.background.shape[-2:]
             size = (height, width)
-        table = colour_table(default_colormap(signed=self.signed) if colormap is None else colormap)
-        return paint(values, size, table, colour_limits(values, signed=self.signed), alpha)
+        return display.alone(size, self._table(colormap), alpha)
 
-    def figure(self, colormap: str | None = None) -> Figure:
+    def overlay(
+        self, colormap: str | None = None, opacity: float = 0.6, *, look: Look | None = None
+    ) -> NDArray[np.uint8]:
+        """The map over the input, ``(H, W, 3)`` uint8: the pixels that a widget shows.
+
+        A small input is enlarged by a whole number, until its longer side has 320 pixels.
+
+        Args:
+            colormap, look: as for ``pixels``.
+            opacity: 0..1; where the look lets opacity follow strength, the strongest values are opaque from 0.6 on.
+
+        Raises:
+            LayoutError: the attribution is not a map, or the input is no image.
+            ParameterError: no such colour map; an opacity or a look that cannot be.
+        """
+        display, picture = self.display(look), self.picture
+        if picture is None:
+            raise LayoutError(say("the input is no image that a map could lie over: use .pixels()"))
+        height, width = picture.shape[:2]
+        enlarged = enlarge(picture, grid_factor(width, height, DRAWN_SIDE))
+        return display.over(enlarged, self._table(colormap), opacity)
+
+    def figure(self, colormap: str | None = None, *, look: Look | None = None) -> StillFigure:
         """A matplotlib figure: the input, the map with its colour bar, the overlay; of a list of values a bar chart.
+
+        Args:
+            colormap, look: as for ``pixels``.
 
         Raises:
             LayoutError: the attribution is neither a map nor a list of values.
+            ParameterError: no such colour map; a look that cannot be.
         """
         if self.values.ndim == 1:
             title = say(
                 "{method} for {target} (score {score:.3g})", method=self.method, target=self.label, score=self.score
             )
             return bars_figure(self.array, self.names, title="\n".join(filter(None, (title, self.additivity))))
-        self._map()
+        display = self.display(look)
+        self._table(colormap)  # refuses a name that matplotlib does not have, with a sentence
         title = say(
             "{method} for {target}, at {layer} (score {score:.3g})",
             method=self.method,
@@ -139,9 +197,18 @@ class Attribution:
             layer=self.layer,
             score=self.score,
         )
+        overlay = None if self.background is None else self.overlay(colormap, look=look)
         chosen = default_colormap(signed=self.signed) if colormap is None else colormap
-        colour_table(chosen)  # refuses a name that matplotlib does not have, with a sentence
-        return attribution_figure(self.array, self.picture, signed=self.signed, colormap=chosen, title=title)
+        return attribution_figure(display, self.picture, overlay, colormap=chosen, title=title)
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows; ``None``, so that it shows the text, of values that are neither map nor list."""
+        is_drawn = self.values.ndim in (1, 2) and self.values.numel() > 0
+        return self.figure().png() if is_drawn else None
+
+    def __repr__(self) -> str:
+        shape = " x ".join(str(side) for side in self.values.shape)
+        return f"<Attribution: {self.method} for {self.label} at {self.layer}, score {self.score:.3g}, {shape} values>"
 
     def describe(self) -> str:
         """The map in words, as its text alternative: where it is strongest, how concentrated it is, its range."""
@@ -167,18 +234,18 @@ class Attribution:
         if low == high:
             return say("{subject}: {value:.3g} everywhere.", subject=subject, value=high)
         if self.signed:
-            evidence = _evidence(array, self._where)
+            found = evidence(array, self._where)
             words = say(
                 "{subject}: {evidence}. Values {low:.3g} to {high:.3g}.",
                 subject=subject,
-                evidence=evidence,
+                evidence=found,
                 low=low,
                 high=high,
             )
             if not self.additivity:
                 return words
             return say("{words} {sums}.", words=words, sums=self.additivity[0].upper() + self.additivity[1:])
-        where, share = self._where(array, int(array.argmax())), _share_of_half(array)
+        where, share = self._where(array, int(array.argmax())), share_of_half(array)
         if array.ndim == 2:
             return say(
                 "{subject}: strongest {where}; half of the total lies in {share} of the area. "
@@ -204,8 +271,11 @@ class Attribution:
         if self.names:
             return say("at {feature}", feature=self.names[position])
         if self.background is not None and array.ndim == 2:
-            return _region(array, position)
-        return _index(array, position)
+            return region(array, position)
+        return index(array, position)
+
+    def _table(self, colormap: str | None) -> NDArray[np.uint8]:
+        return colour_table(default_colormap(signed=self.signed) if colormap is None else colormap)
 
     def _map(self) -> NDArray[np.float32]:
         if self.values.ndim != 2:
@@ -215,55 +285,3 @@ class Attribution:
             )
             raise LayoutError(sentence)
         return self.array
-
-
-def _index(array: NDArray[np.float32], position: int) -> str:
-    """A position as its index in a list or matrix of values."""
-    index = ", ".join(str(int(part)) for part in np.unravel_index(position, array.shape))
-    return say("at index {index} of {shape}", index=index, shape=" x ".join(str(size) for size in array.shape))
-
-
-def _region(array: NDArray[np.float32], position: int) -> str:
-    """A position in words: its ninth of the picture, row and column."""
-    row, column = (int(part) for part in np.unravel_index(position, array.shape))
-    ninths = (
-        (say("upper left"), say("upper middle"), say("upper right")),
-        (say("left"), say("centre"), say("right")),
-        (say("lower left"), say("lower middle"), say("lower right")),
-    )
-    down = min(2, int((row + 0.5) / array.shape[0] * 3))
-    across = min(2, int((column + 0.5) / array.shape[1] * 3))
-    return say(
-        "in the {region} (row {row} of {rows}, column {column} of {columns})",
-        region=ninths[down][across],
-        row=row + 1,
-        rows=array.shape[0],
-        column=column + 1,
-        columns=array.shape[1],
-    )
-
-
-def _evidence(array: NDArray[np.float32], where: Callable[[NDArray[np.float32], int], str]) -> str:
-    """Evidence for and against the target: how much of each, and where each is strongest."""
-    highest, lowest = where(array, int(array.argmax())), where(array, int(array.argmin()))
-    if array.min() >= 0:
-        return say("evidence for the target only, strongest {where}", where=highest)
-    if array.max() <= 0:
-        return say("evidence against the target only, strongest {where}", where=lowest)
-    size = np.abs(array, dtype=np.float64)
-    share = float(size[array > 0].sum() / size.sum())
-    return say(
-        "{share:.0%} of the total is evidence for the target, strongest {highest}; "
-        "{rest:.0%} is evidence against it, strongest {lowest}",
-        share=share,
-        highest=highest,
-        rest=1 - share,
-        lowest=lowest,
-    )
-
-
-def _share_of_half(array: NDArray[np.float32]) -> str:
-    """How few of the values, the largest first, make half of the total."""
-    sums = np.sort(array, axis=None)[::-1].astype(np.float64).cumsum()
-    share = (int(np.searchsorted(sums, sums[-1] / 2)) + 1) / array.size
-    return f"{share:.0%}" if share >= 0.01 else say("less than 1%")

@@ -1,12 +1,12 @@
 """The picture a ``Picture`` widget draws, computed in numpy: the same arithmetic in the same order, so the same pixels.
 
-The browser does, per pixel and in IEEE doubles (`widgets/picture.js`, ``paint``):
+The browser does, per pixel and in IEEE doubles (`widgets/kit/blend.js`, ``paint``):
 
 1. the map's value becomes a place on the colour table, ``u = (value - lo) / (hi - lo) * 255``, at native resolution;
 2. ``u`` (the value, not a colour) is scaled to the canvas: half-pixel centres, edges clamped (``align_corners=False``),
    rows first, then columns; or the nearest cell is taken;
 3. ``table[clamp(floor(u + 0.5), 0, 255)]`` is the colour;
-4. ``floor(base * (1 - opacity) + (colour * opacity + 0.5))`` is the pixel.
+4. ``floor(base * (1 - opacity) + (colour * opacity + 0.5))`` is the pixel; each colour may have an opacity of its own.
 
 Both sides use doubles and nothing is fused, so they agree exactly; tests allow 1 for browsers that round differently.
 """
@@ -21,10 +21,14 @@ from numpy.typing import NDArray
 from interp_widgets.errors import InputError, ParameterError
 from interp_widgets.words import say
 
-__all__ = ["color_range", "enlarge", "grid_factor", "render_pixels", "resample"]
+__all__ = ["enlarge", "grid_factor", "lightened", "render_pixels", "resample"]
 
 PIXELATED_BELOW = 64
 """A base whose longer side is shorter than this is enlarged as blocks: its pixels are what the model saw."""
+
+
+CONTRAST = 0.45
+"""Of the light grey photo: black becomes a middle grey, which the near-white of zero does not lighten much."""
 
 
 def resample(values: NDArray[Any], height: int, width: int, *, smooth: bool = True) -> NDArray[np.float64]:
@@ -51,10 +55,11 @@ def render_pixels(
     lo: float,
     hi: float,
     *,
-    opacity: float = 1.0,
+    opacity: float | NDArray[np.float64] = 1.0,
     smooth: bool = True,
 ) -> NDArray[np.uint8]:
-    """``(H, W, 3)`` uint8: the map ``values`` coloured over ``lo..hi`` and laid over ``base`` with ``opacity``.
+    """``(H, W, 3)`` uint8: the map ``values`` coloured over ``lo..hi`` and laid over ``base`` with ``opacity``,
+    one number or one for each colour ``(256,)``.
 
     ``base`` is ``(H, W, 3)`` uint8 and gives the size; ``values`` is ``(h, w)``; ``table`` is ``(256, 3)`` uint8.
     When ``lo == hi`` there is nothing to tell apart and the table's first colour is used.
@@ -71,22 +76,17 @@ def render_pixels(
         raise InputError(say("base must have shape (H, W, 3), got {shape}", shape=base.shape))
     if table.shape != (256, 3):
         raise InputError(say("table must have shape (256, 3), got {shape}", shape=table.shape))
-    if not 0.0 <= opacity <= 1.0:
+    opacities = np.broadcast_to(np.asarray(opacity, dtype=np.float64), (256,))
+    if not (opacities.min() >= 0 and opacities.max() <= 1):
         raise ParameterError(say("opacity must be in 0..1, got {opacity}", opacity=opacity))
     span = hi - lo
     native = np.asarray(values, dtype=np.float64)
     places = (native - lo) / span * 255 if span else np.zeros(native.shape)
     scaled = resample(places, base.shape[0], base.shape[1], smooth=smooth)
-    colors = table[np.clip(np.floor(scaled + 0.5), 0, 255).astype(np.intp)].astype(np.float64)
-    return np.floor(base * (1 - opacity) + (colors * opacity + 0.5)).astype(np.uint8)
-
-
-def color_range(lo: float, hi: float, *, signed: bool) -> tuple[float, float]:
-    """The ends of the colour table for a map with values in ``lo..hi``: symmetric around 0 when ``signed``."""
-    if not signed:
-        return lo, hi
-    most = max(abs(lo), abs(hi))
-    return (-most, most) if most else (-1.0, 1.0)
+    indices = np.clip(np.floor(scaled + 0.5), 0, 255).astype(np.intp)  # (H, W)
+    mixed = table * opacities[:, None] + 0.5  # (256, 3): each colour's part of a pixel, with the half that rounds
+    kept = 1 - opacities  # (256,): the base's share
+    return np.floor(base * kept[indices][..., None] + mixed[indices]).astype(np.uint8)
 
 
 def grid_factor(width: int, height: int, size: int) -> int:
@@ -99,6 +99,14 @@ def enlarge(base: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     smooth = max(base.shape[:2]) >= PIXELATED_BELOW
     scaled = resample(base, base.shape[0] * factor, base.shape[1] * factor, smooth=smooth)
     return np.floor(scaled + 0.5).astype(np.uint8)
+
+
+def lightened(base: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """``base`` ``(H, W, 3)`` in light grey: colours laid over it are told from the picture's own."""
+    red, green, blue = np.moveaxis(base.astype(np.float64), -1, 0)
+    grey = red * 0.299 + green * 0.587 + blue * 0.114  # luma, ITU-R BT.601
+    light = np.floor(255 - (255 - grey) * CONTRAST + 0.5).astype(np.uint8)
+    return np.repeat(light[..., None], 3, axis=2)
 
 
 def _centres(count: int) -> NDArray[np.float64]:

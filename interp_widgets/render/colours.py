@@ -16,7 +16,7 @@ from interp_widgets.words import say
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DIVERGING", "SEQUENTIAL", "colour_limits", "colour_table", "default_colormap", "paint"]
+__all__ = ["DIVERGING", "SEQUENTIAL", "colour_table", "default_colormap", "paint"]
 
 SEQUENTIAL = ("viridis", "inferno", "magma", "cividis", "gray")
 DIVERGING = ("RdBu_r", "PuOr_r", "BrBG")
@@ -55,37 +55,23 @@ def _table(name: str) -> NDArray[np.uint8]:
     return table
 
 
-def colour_limits(values: NDArray[np.float32], *, signed: bool) -> tuple[float, float]:
-    """The values at the two ends of the colour table.
-
-    Symmetric around zero when ``signed`` (-1 and 1 for a map of zeros, so that zero has the middle colour); else from
-    zero (or a negative minimum) to the maximum.
-    """
-    if not values.size:
-        return 0.0, 0.0
-    low, high = float(values.min()), float(values.max())
-    if signed:
-        reach = max(abs(low), abs(high)) or 1.0
-        return -reach, reach
-    return min(0.0, low), max(0.0, high)
-
-
 def paint(
-    values: NDArray[np.float32],
+    values: NDArray[Any],
     size: tuple[int, int],
     table: NDArray[np.uint8],
     limits: tuple[float, float],
-    alpha: float = 1.0,
+    alpha: float | NDArray[np.float64] = 1.0,
 ) -> NDArray[np.uint8]:
     """A map scaled to ``size`` (bilinear, of the values) and coloured: ``(H, W, 4)`` uint8.
 
     The same arithmetic as ``render_pixels``, and so as the browser. Where the limits are equal there is nothing to tell
-    apart, and the table's first colour is used.
+    apart, and the table's first colour is used. ``alpha`` is one opacity, or one for each colour ``(256,)``.
 
     Raises:
         ParameterError: ``alpha`` outside 0..1; a size that is not two positive whole numbers, or above 100 megapixels.
     """
-    check_number(alpha, "alpha", 0, 1)
+    if not isinstance(alpha, np.ndarray):
+        check_number(alpha, "alpha", 0, 1)
     sides = [int(side) for side in size] if _is_size(size) else [0]
     if min(sides) < 1 or math.prod(sides) > MAX_PIXELS:
         raise ParameterError(
@@ -102,7 +88,7 @@ def paint(
     rounded = resample(places, height, width) + 0.5
     colours = np.empty((256, 4), dtype=np.uint8)
     colours[:, :3] = table
-    colours[:, 3] = round(alpha * 255)
+    colours[:, 3] = np.floor(np.asarray(alpha) * 255 + 0.5)
     words = colours.view(np.uint32)[:, 0]  # (256,): the four bytes of a pixel are copied at once
     # conversion cuts towards zero, which is the floor of whatever is not clipped
     pixels: NDArray[np.uint8] = np.take(words, rounded.astype(np.intp), mode="clip").view(np.uint8)

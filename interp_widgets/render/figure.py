@@ -2,61 +2,72 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interp_widgets.render.colours import colour_limits
 from interp_widgets.render.fonts import families
 from interp_widgets.words import say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+    from interp_widgets.render.look import Display
+    from interp_widgets.render.still import StillFigure
 
 __all__ = ["attribution_figure", "bars_figure"]
 
 MOST_BARS = 20
+NARROW = 44  # letters in a line below a map that stands alone
 FOR, AGAINST = "#2171b5", "#e6820e"  # told apart by everybody, and by the side of the axis
 
 
 def attribution_figure(
-    values: NDArray[np.float32], picture: NDArray[np.uint8] | None, *, signed: bool, colormap: str, title: str
-) -> Figure:
-    """Input, map and overlay side by side, the map with its colour bar.
+    display: Display,
+    picture: NDArray[np.uint8] | None,
+    overlay: NDArray[np.uint8] | None,
+    *,
+    colormap: str,
+    title: str,
+) -> StillFigure:
+    """Input, map and overlay side by side, the map with its colour bar; below them what was done to the map.
 
     Args:
-        values: ``(H', W')``.
-        picture: ``(H, W, 3)`` uint8, or ``None``: then the map stands alone.
+        picture, overlay: ``(H, W, 3)`` uint8, or ``None``: then the map stands alone.
     """
     from interp_widgets.render.still import StillFigure  # noqa: PLC0415 - slow to import, only when drawn
 
     fonts = families()
-    low, high = colour_limits(values, signed=signed)
-    high = high if high > low else low + 1.0  # a map of zeros
-    figure = StillFigure(9 if picture is not None else 3.6, 3.4)
+    figure = StillFigure(9 if picture is not None else 3.6, 3.6)
     panels: list[Axes] = list(figure.subplots(1, 1 if picture is None else 3, squeeze=False)[0])
     for panel in panels:
         panel.set_axis_off()
-    height, width = values.shape if picture is None else picture.shape[:2]
+    height, width = display.values.shape if picture is None else picture.shape[:2]
     extent = (0, width, height, 0)
     heat = panels[0 if picture is None else 1]
-    image = heat.imshow(values, cmap=colormap, vmin=low, vmax=high, extent=extent, interpolation="bilinear")
+    high = display.high if display.high > display.low else display.low + 1.0  # a map of zeros
+    image = heat.imshow(
+        display.values, cmap=colormap, vmin=display.low, vmax=high, extent=extent, interpolation="bilinear"
+    )
     heat.set_title(say("map"), fontsize=9, fontfamily=fonts)
-    if picture is not None:
+    if picture is not None and overlay is not None:
         panels[0].imshow(picture, extent=extent)
         panels[0].set_title(say("input"), fontsize=9, fontfamily=fonts)
-        panels[2].imshow(picture, extent=extent)
-        panels[2].imshow(values, cmap=colormap, vmin=low, vmax=high, extent=extent, interpolation="bilinear", alpha=0.5)
+        panels[2].imshow(overlay, extent=extent)
         panels[2].set_title(say("overlay"), fontsize=9, fontfamily=fonts)
-    figure.colorbar(image, ax=heat, shrink=0.8)
+    is_clipped = display.beyond > 0
+    ends = ("both" if display.signed else "max") if is_clipped else "neither"
+    figure.colorbar(image, ax=heat, shrink=0.8, extend=ends)
     figure.suptitle(title, fontsize=10, fontfamily=fonts, parse_math=False)
+    note = display.note if picture is not None else "\n".join(textwrap.wrap(display.note, NARROW))
+    figure.supxlabel(note, fontsize=8, fontfamily=fonts, color="dimgray", parse_math=False)
     return figure
 
 
-def bars_figure(values: NDArray[np.float32], names: Sequence[str], *, title: str) -> Figure:
+def bars_figure(values: NDArray[np.float32], names: Sequence[str], *, title: str) -> StillFigure:
     """A list of values as bars, the largest first, at most 20 of them.
 
     Args:

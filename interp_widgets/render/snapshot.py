@@ -19,15 +19,19 @@ __all__ = ["png", "reduced", "snapshot_png"]
 
 SIDE = 256
 MARGIN = 16
+LINE = 20
 BLACK, GREY = "#1f1f1f", "#616161"
 
 
 def snapshot_png(
-    pictures: Sequence[tuple[str, NDArray[np.uint8]]], bars: Sequence[tuple[str, float]], title: str, caption: str
+    pictures: Sequence[tuple[str, NDArray[np.uint8]]],
+    bars: Sequence[tuple[str, float]],
+    title: str,
+    captions: Sequence[str],
 ) -> bytes:
-    """A PNG file: pictures ``(H, W, 3)`` with captions, side by side; bars (values in 0..1); a line of words below."""
+    """A PNG file: pictures ``(H, W, 3)`` with captions, side by side; bars (values in 0..1); lines of words below."""
     width = MARGIN + len(pictures) * (SIDE + MARGIN) + (220 + MARGIN if bars else 0)
-    sheet = Image.new("RGB", (width, SIDE + 96), "white")
+    sheet = Image.new("RGB", (width, SIDE + 76 + LINE * len(captions)), "white")
     draw = ImageDraw.Draw(sheet)
     _write(draw, (MARGIN, 10), title, size=15)
     x = MARGIN
@@ -40,7 +44,8 @@ def snapshot_png(
         _write(draw, (x, y), name, width=130)
         draw.rectangle((x + 136, y + 4, x + 136 + round(max(0.0, min(1.0, value)) * 48), y + 11), "#1976d2")
         _write(draw, (x + 190, y), f"{value:.0%}", colour=GREY)
-    _write(draw, (MARGIN, 64 + SIDE), caption, colour=GREY, width=width - 2 * MARGIN)
+    for line, words in enumerate(captions):
+        _write(draw, (MARGIN, 64 + SIDE + line * LINE), words, colour=GREY, width=width - 2 * MARGIN)
     return png(np.asarray(sheet))
 
 

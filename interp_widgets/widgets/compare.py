@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Self
 
@@ -218,20 +218,20 @@ class Comparison(widgets.VBox):
                 self._bar.complain(self, in_words(error))
 
     def _rescale(self) -> None:
-        """Colours over each map's own range, or over that of all of them."""
-        found = [each.array for each in self._maps().values()]
-        if not found:
+        """Colours over each map's own range, or up to the value where those of the strongest map end."""
+        maps = self._maps()
+        if not maps:
             return
-        low, high = min(float(each.min()) for each in found), max(float(each.max()) for each in found)
-        signed = any(each.signed for each in self._maps().values())
-        if signed:
-            low, high = -max(-low, high), max(-low, high)
-        shared = self.scale.value == "one"
-        for place, each in self._maps().items():
+        is_shared = self.scale.value == "one"
+        signed = any(found.signed or found.array.min() < 0 for found in maps.values())
+        limit = max(max(-display.low, display.high) for display in (found.display() for found in maps.values()))
+        for place, found in maps.items():
             picture = self.views[place].picture
-            name = default_colormap(signed=signed if shared else each.signed)
+            look = replace(found.look, limit=limit) if is_shared and limit > 0 else found.look
+            picture_signed = signed if is_shared else found.signed
+            name = default_colormap(signed=picture_signed)
             with picture.hold_sync():
-                picture.own_range, picture.low, picture.high = not shared, min(0.0, low), high
+                picture.look, picture.signed = look, picture_signed
                 picture.colormap, picture.table = name, colour_table(name).tobytes()
 
 

@@ -105,6 +105,7 @@ class Explorer(widgets.VBox):
                 "colormap": self._attribution.colormap,
                 "depth": self._network.depth,
                 "goal": self._prediction.goal.menu,
+                "look": self._attribution.look,
                 "method": self._attribution.method,
                 "opacity": self._attribution.opacity,
                 "path": self._inputs.path,
@@ -189,7 +190,8 @@ class Explorer(widgets.VBox):
         probabilities = classes.probabilities()
         top = np.argsort(-probabilities, kind="stable")[:8]
         bars = [(classes.names[i], float(probabilities[i])) for i in top]
-        return snapshot_png(pictures, bars, self._title, self.status)
+        captions = [words for words in (self.status, shown.note) if words]
+        return snapshot_png(pictures, bars, self._title, captions)
 
     # The screen
 

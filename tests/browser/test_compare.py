@@ -35,7 +35,7 @@ def test_one_cursor_reads_every_map_and_the_matrix_is_a_table(lab: Lab) -> None:
     scale = notebook.page.locator(".iw-explorer select").first
     scale.focus()
     notebook.page.keyboard.press("ArrowDown")
-    notebook.wait_for_python("comparison.scale.value == 'one' and not comparison.views[0].picture.own_range")
+    notebook.wait_for_python("comparison.scale.value == 'one' and comparison.views[0].picture.look.limit is not None")
 
 
 def test_the_menu_of_methods_has_headings_and_says_what_is_missing(lab: Lab) -> None:

@@ -15,6 +15,7 @@ SETUP = """
 import numpy as np, ipywidgets
 import matplotlib
 from IPython.display import display
+from interp_widgets.render.look import Look
 from interp_widgets.widgets.kit.picture import Picture
 random = np.random.default_rng(0)
 table = (matplotlib.colormaps["viridis"](np.arange(256))[:, :3] * 255 + 0.5).astype(np.uint8).tobytes()
@@ -70,7 +71,12 @@ def test_the_pixels_are_those_that_python_computes(notebook: NotebookPage) -> No
         "picture.smooth = False",
         "picture.smooth, picture.opacity = True, 0.25",
         "picture.signed = True",
-        "picture.own_range, picture.low, picture.high = False, -0.5, 0.8",
+        "picture.look = Look(limit=0.8)",
+        "picture.look = Look(percentile=90, smoothing=0.2, photo='grey', by_strength=True)",
+        "picture.signed = False",
+        "picture.put(0, 3, random.normal(size=(72, 96)), exact=True)",
+        "picture.look = Look(smoothing=0.01, photo='grey', by_strength=True)",
+        "picture.look, picture.opacity = Look(percentile=99), 0.5",
         "picture.view = 'map'",
         "picture.view, picture.table = 'overlay', picture.table[::-1]",
         "picture.size = 90",

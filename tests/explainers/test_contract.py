@@ -97,9 +97,10 @@ def test_pixels_are_rgba_bytes_in_the_size_of_the_input_or_any_other(explainer: 
     pixels = attribution.pixels()
     assert pixels.shape == (10, 14, 4)
     assert pixels.dtype == np.uint8
-    assert (pixels[..., 3] == 255).all()
     assert len(np.unique(pixels[..., :3].reshape(-1, 3), axis=0)) > 3
-    assert attribution.pixels(size=(3, 2), alpha=0.5)[0, 0, 3] == 128
+    even = iw.Look()  # the usual look of signed and pixel-level maps has opacity by strength
+    assert (attribution.pixels(look=even)[..., 3] == 255).all()
+    assert attribution.pixels(size=(3, 2), alpha=0.5, look=even)[0, 0, 3] == 128
 
 
 def test_a_figure_shows_input_map_and_overlay(explainer: iw.Explainer, trace: iw.Trace, tmp_path: Path) -> None:

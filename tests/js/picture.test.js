@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import {
-  colours, enlarge, gridOf, neighbours, ownRange, paint, paintBase, valueAt,
+  colours, enlarge, gridOf, lightened, neighbours, paint, paintBase,
 } from "../../interp_widgets/widgets/kit/blend.js";
-import { framesOf, keyOf, merge } from "../../interp_widgets/widgets/kit/frames.js";
+import { framesOf, keyOf, merge, valueAt, valuesOf } from "../../interp_widgets/widgets/kit/frames.js";
 import { cellAt, reading } from "../../interp_widgets/widgets/kit/picture.js";
 
 const GREY = Uint8Array.from({ length: 768 }, (_, i) => Math.floor(i / 3));
@@ -20,7 +20,7 @@ function block(frames) {
   const data = [];
   for (const [key, values] of Object.entries(frames)) {
     const [row, column] = key.split(",").map(Number);
-    index.push([row, column, 1, values.length, 0, 255, data.length]);
+    index.push([row, column, 1, values.length, 0, 255, data.length, 1]);
     data.push(...values);
   }
   return { index, data: new DataView(new Uint8Array(data).buffer) };
@@ -45,37 +45,47 @@ test("the picture is the base enlarged by a whole number, or the map where there
   assert.equal(gridOf([448, 448], null, 200).factor, 1);
 });
 
-test("a signed range is symmetric around zero, and never empty", () => {
-  assert.deepEqual(ownRange({ lo: -1, hi: 3 }, false), [-1, 3]);
-  assert.deepEqual(ownRange({ lo: -1, hi: 3 }, true), [-3, 3]);
-  assert.deepEqual(ownRange({ lo: 0, hi: 0 }, true), [-1, 1]);
-});
-
 test("a small image is enlarged to sharp squares", () => {
   const big = enlarge(new Uint8Array([10, 20, 30, 40, 50, 60]), 2, 1, 2);
   assert.deepEqual([...big.slice(0, 12)], [10, 20, 30, 10, 20, 30, 40, 50, 60, 40, 50, 60]);
 });
 
+const EVEN = new Float64Array(256);
+
 test("opacity mixes the map's colour with the base", () => {
-  const frame = { h: 1, w: 1, lo: 0, hi: 255, q: new Uint8Array([200]) };
+  const map = { h: 1, w: 1, values: [200], low: 0, high: 255 };
   const pixels = new Uint32Array(1);
   const base = new Uint8Array([100, 0, 50]);
-  paint(pixels, { W: 1, H: 1 }, base, frame, { table: GREY, lo: 0, hi: 255, opacity: 0.25, smooth: true });
+  paint(pixels, { W: 1, H: 1 }, base, map, { table: GREY, opacities: EVEN.fill(0.25), smooth: true });
   assert.deepEqual(channels(pixels[0]), [125, 50, 88, 255]); // 0.75 base + 0.25 * 200, rounded
 });
 
-test("without a base the map is opaque, and values beyond the range take the end's colour", () => {
-  const frame = { h: 1, w: 3, lo: 0, hi: 255, q: new Uint8Array([0, 128, 255]) };
+test("each colour may have an opacity of its own", () => {
+  const map = { h: 1, w: 3, values: [0, 102, 255], low: 0, high: 255 };
   const pixels = new Uint32Array(3);
-  paint(pixels, { W: 3, H: 1 }, null, frame, { table: GREY, lo: 100, hi: 150, opacity: 0.1, smooth: false });
+  const opacities = EVEN.map((_, i) => i / 255);
+  paint(pixels, { W: 3, H: 1 }, new Uint8Array(9).fill(100), map, { table: GREY, opacities, smooth: true });
+  assert.deepEqual([...pixels].map((pixel) => channels(pixel)[0]), [100, 101, 255]); // 100 * 0.6 + 102 * 0.4 = 100.8
+});
+
+test("without a base the map is opaque, and values beyond the range take the end's colour", () => {
+  const map = { h: 1, w: 3, values: [0, 128, 255], low: 100, high: 150 };
+  const pixels = new Uint32Array(3);
+  paint(pixels, { W: 3, H: 1 }, null, map, { table: GREY, opacities: EVEN.fill(0.1), smooth: false });
   assert.deepEqual([...pixels].map((pixel) => channels(pixel)[0]), [0, 143, 255]);
 });
 
 test("an empty range colours with the first colour", () => {
   const pixels = new Uint32Array(1);
-  const frame = { h: 1, w: 1, lo: 5, hi: 5, q: new Uint8Array([0]) };
-  paint(pixels, { W: 1, H: 1 }, null, frame, { table: GREY, lo: 5, hi: 5, opacity: 1, smooth: true });
+  const map = { h: 1, w: 1, values: [5], low: 5, high: 5 };
+  paint(pixels, { W: 1, H: 1 }, null, map, { table: GREY, opacities: EVEN, smooth: true });
   assert.deepEqual(channels(pixels[0]), [0, 0, 0, 255]);
+});
+
+test("the light image is grey and keeps white", () => {
+  assert.deepEqual([...lightened(new Uint8Array([255, 255, 255, 0, 0, 0, 255, 0, 0]))], [
+    255, 255, 255, 140, 140, 140, 175, 175, 175,
+  ]);
 });
 
 test("three bytes become one opaque pixel", () => {
@@ -85,8 +95,15 @@ test("three bytes become one opaque pixel", () => {
   assert.deepEqual(channels(colours(GREY)[77]), [77, 77, 77, 255]);
 });
 
-test("a value lies in its frame's range", () => {
-  assert.equal(valueAt({ w: 2, lo: -1, hi: 1, q: new Uint8Array([0, 255]) }, 0, 1), 1);
+test("a value of one byte lies in its frame's range, one of four bytes is exact wherever it begins", () => {
+  const bytes = { h: 1, w: 2, lo: -1, hi: 1, width: 1, q: new Uint8Array([0, 255]) };
+  assert.equal(valueAt(bytes, 0, 1), 1);
+  assert.deepEqual([...valuesOf(bytes)], [-1, 1]);
+  const raw = new Uint8Array([9, ...new Uint8Array(new Float32Array([1e-9, -0.3]).buffer)]);
+  const trait = { blocks: [{ index: [[0, 0, 1, 2, -0.3, 1, 1, 4]], data: new DataView(raw.buffer) }], revision: 1 };
+  const exact = framesOf(trait).get("0,0");
+  assert.deepEqual([...valuesOf(exact)], [Math.fround(1e-9), Math.fround(-0.3)]);
+  assert.equal(valueAt(exact, 0, 1), Math.fround(-0.3));
 });
 
 test("the frames of a trait are found by their keys", () => {

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from interp_widgets.errors import InputError, ParameterError
-from interp_widgets.render.blend import color_range, enlarge, grid_factor, render_pixels, resample
+from interp_widgets.render.blend import enlarge, grid_factor, lightened, render_pixels, resample
 
 TABLE = np.stack([np.arange(256), np.arange(256)[::-1], np.full(256, 40)], axis=1).astype(np.uint8)
 
@@ -62,10 +62,18 @@ def test_values_outside_the_range_take_the_end_colours_and_no_range_the_first() 
     np.testing.assert_array_equal(render_pixels(base, np.array([[3.0, 3.0]]), TABLE, 3, 3)[0], TABLE[[0, 0]])
 
 
-def test_a_signed_range_is_symmetric_and_never_empty() -> None:
-    assert color_range(-1.0, 3.0, signed=True) == (-3.0, 3.0)
-    assert color_range(0.0, 0.0, signed=True) == (-1.0, 1.0)
-    assert color_range(-1.0, 3.0, signed=False) == (-1.0, 3.0)
+def test_each_colour_may_have_an_opacity_of_its_own() -> None:
+    base = np.full((1, 3, 3), 100, np.uint8)
+    opacities = np.linspace(0, 1, 256)
+    pixels = render_pixels(base, np.array([[0.0, 102.0, 255.0]]), TABLE, 0, 255, opacity=opacities)
+    mixed = np.floor(100 * 0.6 + (TABLE[102] * 0.4 + 0.5))
+    np.testing.assert_array_equal(pixels[0], [[100, 100, 100], mixed, TABLE[255]])
+
+
+def test_the_light_photo_is_grey_and_keeps_white_and_the_order_of_brightness() -> None:
+    base = np.array([[[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 255, 0]]], np.uint8)
+    # 255 - (255 - luma) * 0.45, luma of red 76.245 and of green 149.685 (ITU-R BT.601)
+    assert lightened(base)[0].tolist() == [[255] * 3, [140] * 3, [175] * 3, [208] * 3]
 
 
 def test_a_small_base_is_enlarged_as_blocks_and_a_larger_one_smoothly() -> None:

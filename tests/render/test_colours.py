@@ -11,7 +11,6 @@ from interp_widgets.render.blend import render_pixels
 from interp_widgets.render.colours import (
     DIVERGING,
     SEQUENTIAL,
-    colour_limits,
     colour_table,
     default_colormap,
     paint,
@@ -65,28 +64,6 @@ def test_an_unknown_table_is_refused_with_those_there_are() -> None:
         colour_table("rainbows")
 
 
-@pytest.mark.parametrize(
-    ("values", "signed", "limits"),
-    [
-        ([1.0, 3.0], False, (0.0, 3.0)),
-        ([-1.0, 3.0], False, (-1.0, 3.0)),
-        ([-2.0, -1.0], False, (-2.0, 0.0)),
-        ([0.0, 0.0], False, (0.0, 0.0)),
-        ([], False, (0.0, 0.0)),
-        ([-1.0, 3.0], True, (-3.0, 3.0)),
-        ([-5.0, 3.0], True, (-5.0, 5.0)),
-        ([2.0, 3.0], True, (-3.0, 3.0)),
-        ([0.0, 0.0], True, (-1.0, 1.0)),
-    ],
-)
-def test_limits_hold_zero_and_are_symmetric_when_signed(
-    values: list[float],
-    signed: bool,
-    limits: tuple[float, float],
-) -> None:
-    assert colour_limits(np.array([values], dtype=np.float32), signed=signed) == limits
-
-
 def test_paint_colours_the_smallest_with_the_first_and_the_largest_with_the_last_colour() -> None:
     pixels = paint(np.array([[0.0, 1.0], [2.0, 4.0]], dtype=np.float32), (2, 2), GREY, (0.0, 4.0))
     assert pixels[..., 0].tolist() == [[0, 64], [128, 255]]
@@ -107,18 +84,18 @@ def test_paint_clips_values_outside_the_limits() -> None:
     assert pixels[0, :, 0].tolist() == [0, 255]
 
 
-def test_zero_has_the_middle_colour_of_a_signed_map_and_the_first_of_any_other() -> None:
-    zeros = np.zeros((2, 2), dtype=np.float32)
-    assert paint(zeros, (2, 2), GREY, colour_limits(zeros, signed=True))[0, 0, 0] == 128
-    assert paint(zeros, (2, 2), GREY, colour_limits(zeros, signed=False))[0, 0, 0] == 0
-
-
 def test_paint_gives_the_pixels_that_the_browser_draws() -> None:
     values = np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32)
     table = colour_table("RdBu_r")
-    low, high = colour_limits(values, signed=True)
+    low, high = -2.0, 2.0
     drawn = render_pixels(np.zeros((40, 33, 3), np.uint8), values, table, low, high)
     np.testing.assert_array_equal(paint(values, (40, 33), table, (low, high))[..., :3], drawn)
+
+
+def test_paint_takes_one_opacity_or_one_for_each_colour() -> None:
+    values = np.array([[0.0, 1.0]])
+    assert paint(values, (1, 2), GREY, (0.0, 1.0), 0.5)[0, :, 3].tolist() == [128, 128]
+    assert paint(values, (1, 2), GREY, (0.0, 1.0), np.linspace(0.2, 0.4, 256))[0, :, 3].tolist() == [51, 102]
 
 
 @pytest.mark.parametrize(

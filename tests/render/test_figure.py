@@ -14,15 +14,17 @@ from IPython.core.pylabtools import select_figure_formats
 from PIL import Image
 
 from interp_widgets.render.figure import attribution_figure
+from interp_widgets.render.look import Look
 
 MAP = np.linspace(-1, 3, 12, dtype=np.float32).reshape(3, 4)
 PICTURE = np.full((30, 40, 3), 200, dtype=np.uint8)
 
 
 def drawn(**options: Any) -> tuple[Any, Image.Image]:
-    given: dict[str, Any] = {"signed": False, "colormap": "viridis", "title": "a title"} | options
+    given: dict[str, Any] = {"colormap": "viridis", "title": "a title"} | options
     values, picture = given.pop("values", MAP), given.pop("picture", PICTURE)
-    figure = attribution_figure(values, picture, **given)
+    display = given.pop("look", Look(percentile=100)).applied_to(values, signed=given.pop("signed", False))
+    figure = attribution_figure(display, picture, picture, **given)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return figure, Image.open(buffer)
@@ -43,6 +45,14 @@ def test_without_a_picture_the_map_stands_alone() -> None:
 def test_the_colour_bar_shows_the_limits_of_the_map(signed: bool, limits: tuple[float, float]) -> None:
     figure, _ = drawn(signed=signed, colormap="RdBu_r")
     assert figure.axes[1].images[0].get_clim() == limits
+
+
+def test_a_clipped_colour_bar_has_arrows_and_the_figure_says_how_much_is_clipped() -> None:
+    figure, _ = drawn(signed=True, look=Look(limit=2.5))  # only the largest of the 12 values, 3, is beyond
+    assert figure.axes[1].images[0].get_clim() == (-2.5, 2.5)
+    assert figure.axes[1].images[0].colorbar.extend == "both"
+    assert figure.get_supxlabel() == "shown up to 2.5, 16.7% beyond"
+    assert drawn()[0].axes[1].images[0].colorbar.extend == "neither"
 
 
 def test_a_map_of_zeros_is_drawn_too() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -46,14 +46,18 @@ def test_every_map_is_the_one_the_method_gives(comparison: iw.Comparison) -> Non
 
 
 def test_one_scale_is_the_same_for_all_maps_and_symmetric_when_one_is_signed(comparison: iw.Comparison) -> None:
-    assert all(picture.own_range for picture in _pictures(comparison))
+    maps = [found for found in comparison.attributions if found is not None]
+    usual = [found.look for found in maps]
+    assert [picture.look for picture in _pictures(comparison)] == usual
     comparison.scale.value = "one"
     assert comparison.error == ""
-    scales = {(picture.own_range, picture.low, picture.high) for picture in _pictures(comparison)}
-    most = max(float(np.abs(found.array).max()) for found in comparison.attributions if found is not None)
-    assert scales == {(False, -most, most)}
+    most = max(found.display().high for found in maps)
+    assert [picture.look for picture in _pictures(comparison)] == [replace(look, limit=most) for look in usual]
+    assert all(picture.signed for picture in _pictures(comparison))
+    assert all(picture.note.startswith(f"shown up to {most:.3g}, ") for picture in _pictures(comparison))
     comparison.scale.value = "own"
-    assert all(picture.own_range for picture in _pictures(comparison))
+    assert [picture.look for picture in _pictures(comparison)] == usual
+    assert [picture.signed for picture in _pictures(comparison)] == [found.signed for found in maps]
 
 
 def test_correlations_are_spearmans(comparison: iw.Comparison) -> None:

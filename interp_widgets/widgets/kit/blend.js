@@ -3,6 +3,7 @@
 import { clamp } from "./dom.js";
 
 export const PIXELATED_BELOW = 64; // as in render/blend.py
+const CONTRAST = 0.45; // of the light grey image; as in render/blend.py
 
 /** Neighbours and weight for scaling `source` cells to `target` pixels: half-pixel centres, edges clamped. */
 export function neighbours(source, target, smooth) {
@@ -30,18 +31,6 @@ export function gridOf(baseSize, frame, size) {
   if (!width || !height) [width, height] = frame ? [frame.w, frame.h] : [1, 1];
   const factor = Math.max(1, Math.ceil(size / Math.max(width, height)));
   return { width, height, factor, W: width * factor, H: height * factor };
-}
-
-/** The values of the first and the last colour, for a frame over its own range. */
-export function ownRange(frame, signed) {
-  if (!signed) return [frame.lo, frame.hi];
-  const most = Math.max(Math.abs(frame.lo), Math.abs(frame.hi)) || 1;
-  return [-most, most];
-}
-
-/** The value of a frame's cell. */
-export function valueAt(frame, row, column) {
-  return frame.lo + (frame.q[row * frame.w + column] / 255) * (frame.hi - frame.lo);
 }
 
 /** An image of three bytes a pixel, enlarged by a whole number. */
@@ -86,23 +75,37 @@ export function colours(table) {
   return found;
 }
 
-/** Where each stored byte of a frame lies on the colour table, 0..255 and beyond, over the range lo..hi. */
-function placesOf(frame, lo, hi) {
-  const places = new Float64Array(256);
-  const span = hi - lo;
+/** The same image in light grey. */
+export function lightened(base) {
+  const out = new Uint8Array(base.length);
+  for (let i = 0; i < base.length; i += 3) {
+    const luma = base[i] * 0.299 + base[i + 1] * 0.587 + base[i + 2] * 0.114;
+    const light = Math.floor(255 - (255 - luma) * CONTRAST + 0.5);
+    out[i] = light;
+    out[i + 1] = light;
+    out[i + 2] = light;
+  }
+  return out;
+}
+
+/** Where each value lies on the colour table, 0..255 and beyond. */
+function placesOf(values, low, high) {
+  const places = new Float64Array(values.length);
+  const span = high - low;
   if (!span) return places;
-  for (let i = 0; i < 256; i++) places[i] = ((frame.lo + (i / 255) * (frame.hi - frame.lo) - lo) / span) * 255;
+  for (let i = 0; i < values.length; i++) places[i] = ((values[i] - low) / span) * 255;
   return places;
 }
 
-/** Colour `frame` over lo..hi and blend it over `base` (three bytes a pixel; null: opaque) into W x H `pixels`. */
-export function paint(pixels, { W, H }, base, frame, { table, lo, hi, opacity, smooth }) {
-  const { h, w, q } = frame;
-  const places = placesOf(frame, lo, hi);
+/** Colour a map over low..high and blend it over `base` (three bytes a pixel; null: opaque) into W x H `pixels`.
+ *
+ * The map is { h, w, values, low, high }; each of the 256 colours of `table` has its opacity. */
+export function paint(pixels, { W, H }, base, { h, w, values, low, high }, { table, opacities, smooth }) {
+  const places = placesOf(values, low, high);
   const mixed = new Float64Array(768); // each colour's part of a pixel, with the half that rounds
-  const faded = new Float64Array(256); // the base's part
-  for (let i = 0; i < 768; i++) mixed[i] = table[i] * opacity + 0.5;
-  for (let i = 0; i < 256; i++) faded[i] = i * (1 - opacity);
+  const kept = new Float64Array(256); // the base's share
+  for (let i = 0; i < 768; i++) mixed[i] = table[i] * opacities[Math.floor(i / 3)] + 0.5;
+  for (let i = 0; i < 256; i++) kept[i] = 1 - opacities[i];
   const { first, second, weight } = neighbours(w, W, smooth);
   const down = neighbours(h, H, smooth);
   const line = new Float64Array(w);
@@ -110,15 +113,17 @@ export function paint(pixels, { W, H }, base, frame, { table, lo, hi, opacity, s
     const top = down.first[y] * w;
     const bottom = down.second[y] * w;
     const f = down.weight[y];
-    for (let x = 0; x < w; x++) line[x] = places[q[top + x]] + (places[q[bottom + x]] - places[q[top + x]]) * f;
+    for (let x = 0; x < w; x++) line[x] = places[top + x] + (places[bottom + x] - places[top + x]) * f;
     for (let x = 0; x < W; x++, o++, b += 3) {
       const left = line[first[x]];
-      const place = Math.floor(left + (line[second[x]] - left) * weight[x] + 0.5);
-      const t = (place < 0 ? 0 : place > 255 ? 255 : place) * 3; // written out: the innermost line of every drag
+      const place = left + (line[second[x]] - left) * weight[x] + 0.5;
+      const index = place < 0 ? 0 : place > 255 ? 255 : place | 0; // written out: the innermost line of every drag
+      const t = index * 3;
       if (base) {
-        const red = faded[base[b]] + mixed[t];
-        const green = faded[base[b + 1]] + mixed[t + 1];
-        const blue = faded[base[b + 2]] + mixed[t + 2];
+        const share = kept[index];
+        const red = base[b] * share + mixed[t];
+        const green = base[b + 1] * share + mixed[t + 1];
+        const blue = base[b + 2] * share + mixed[t + 2];
         pixels[o] = rgb(red, green, blue);
       } else {
         pixels[o] = rgb(table[t], table[t + 1], table[t + 2]);

@@ -1,6 +1,7 @@
 // The stack of maps that a picture holds, as the trait `frames` carries it: blocks of bytes, each with an index.
 //
-// A block's index has one entry a frame: [row, column, height, width, lowest, highest, where its bytes begin].
+// A block's index has one entry a frame: [row, column, height, width, lowest, highest, where its bytes begin, bytes of
+// a value]. Four bytes are a float32, little-endian; one byte is a step from the lowest (0) to the highest (255).
 
 import { bytes } from "./dom.js";
 
@@ -22,9 +23,29 @@ export function framesOf(held) {
 
 function unpack(block, store) {
   const data = bytes(block.data);
-  for (const [row, column, h, w, lo, hi, start] of block.index) {
-    store.set(keyOf(row, column), { h, w, lo, hi, q: data.subarray(start, start + h * w) });
+  for (const [row, column, h, w, lo, hi, start, width] of block.index) {
+    store.set(keyOf(row, column), { h, w, lo, hi, width, q: data.subarray(start, start + h * w * width) });
   }
+}
+
+/** A function that reads the value of a frame's cell by its number, row by row. */
+function reader({ q, lo, hi, width }) {
+  if (width === 1) return (i) => lo + (q[i] / 255) * (hi - lo);
+  const view = new DataView(q.buffer, q.byteOffset, q.byteLength);
+  return (i) => view.getFloat32(4 * i, true);
+}
+
+/** The value of a frame's cell. */
+export function valueAt(frame, row, column) {
+  return reader(frame)(row * frame.w + column);
+}
+
+/** All values of a frame, row by row. */
+export function valuesOf(frame) {
+  const read = reader(frame);
+  const values = new Float64Array(frame.h * frame.w);
+  for (let i = 0; i < values.length; i++) values[i] = read(i);
+  return values;
 }
 
 /** Take in one message of added and dropped frames.
@@ -64,7 +85,7 @@ function compact(held, store) {
   for (const [key, frame] of store) {
     const [row, column] = key.split(",").map(Number);
     data.set(frame.q, start);
-    index.push([row, column, frame.h, frame.w, frame.lo, frame.hi, start]);
+    index.push([row, column, frame.h, frame.w, frame.lo, frame.hi, start, frame.width]);
     start += frame.q.length;
   }
   held.blocks = [{ index, data: new DataView(data.buffer) }];

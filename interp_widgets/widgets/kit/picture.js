@@ -1,19 +1,20 @@
 // One image with one of many maps over it: `frames.js` holds the maps, `blend.js` makes the pixels, this shows them.
 
-import { PIXELATED_BELOW, enlarge, gridOf, ownRange, paint, paintBase, valueAt } from "./blend.js";
+import { PIXELATED_BELOW, enlarge, gridOf, lightened, paint, paintBase } from "./blend.js";
 import { onConnection } from "./connection.js";
 import {
   KEYS, bytes, change, clamp, figures, identity, make, modified, onChange, oncePerFrame, taken,
 } from "./dom.js";
-import { framesOf, keyOf, merge } from "./frames.js";
+import { framesOf, keyOf, merge, valueAt } from "./frames.js";
+import { displays, noteOf, opacitiesOf } from "./look.js";
 import { say } from "./words.js";
 
 const SMALL = 160; // CSS pixels: at less, a caption has room for a value and a name
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const NOWHERE = [-1, -1]; // the cursor's place when there is none
 const DRAWN = [ // traits that a redraw shows
-  "row", "column", "opacity", "table", "low", "high", "own_range", "signed", "smooth", "view", "size", "base",
-  "base_size", "frames", "label", "alt", "busy", "units", "colormap", "colorbar",
+  "row", "column", "opacity", "look", "table", "signed", "smooth", "view", "size", "base", "base_size", "frames",
+  "label", "alt", "busy", "units", "colormap", "colorbar", "noted",
 ];
 
 function initialize({ model }) {
@@ -47,7 +48,8 @@ export function reading(value, cell, label, size) {
 
 function render({ model, el, signal, source }) {
   const help = identity("iw-readout");
-  const canvas = make("canvas", { role: "img", "aria-describedby": help, ...KEYS });
+  const noteHelp = identity("iw-note");
+  const canvas = make("canvas", { role: "img", "aria-describedby": `${help} ${noteHelp}`, ...KEYS });
   const cross = make("div", { class: "iw-cross", hidden: true });
   const busy = make("span", { class: "iw-busy", "aria-hidden": "true" }, say("computing…"));
   const stage = make("div", { class: "iw-stage" }, canvas, cross, busy);
@@ -55,13 +57,15 @@ function render({ model, el, signal, source }) {
   const ramp = make("canvas", { width: 256, height: 1, role: "img" });
   const ticks = [make("span"), make("span"), make("span")];
   const scale = make("div", { class: "iw-scale" }, ramp, ...ticks);
-  const root = make("div", { class: "iw iw-picture" }, stage, caption, scale);
+  const note = make("div", { class: "iw-note", id: noteHelp });
+  const root = make("div", { class: "iw iw-picture" }, stage, caption, scale, note);
   el.append(root);
 
   const context = canvas.getContext("2d");
   const rampContext = ramp.getContext("2d");
   let image = null; // what is put on the canvas
   let pixels = null; // its bytes, a pixel at a time
+  const displayOf = displays();
   let enlarged = null; // the base at the canvas's size
   let shown = null; // the last frame that was there, with its row and column
   let connected = true;
@@ -88,13 +92,14 @@ function render({ model, el, signal, source }) {
     const view = model.get("view");
     const isCurrent = seek() || view === "base";
     const frame = view === "base" ? null : shown?.frame;
+    const display = frame ? displayOf(frame, model.get("look"), model.get("signed")) : null;
     root.classList.toggle("iw-stale", !isCurrent);
     const grid = gridOf(model.get("base_size"), frame, model.get("size"));
     fit(grid);
-    fill(grid, frame, view === "map" ? null : baseAt(grid));
+    fill(grid, display, view === "map" ? null : baseAt(grid, display));
     context.putImageData(image, 0, 0);
     canvas.classList.toggle("iw-pixels", Math.max(grid.width, grid.height) < PIXELATED_BELOW);
-    decorate(frame, grid);
+    decorate(display, grid);
     canvas.dataset.shown = frame ? keyOf(shown.row, shown.column) : "";
     canvas.dataset.milliseconds = (performance.now() - begun).toFixed(2);
     canvas.dataset.draws = 1 + Number(canvas.dataset.draws ?? 0);
@@ -109,32 +114,31 @@ function render({ model, el, signal, source }) {
     pixels = new Uint32Array(image.data.buffer);
   }
 
-  function fill(grid, frame, base) {
-    if (frame) {
-      const [lo, hi] = range(frame);
+  function fill(grid, display, base) {
+    if (display) {
       const table = bytes(model.get("table"));
-      paint(pixels, grid, base, frame, { table, lo, hi, opacity: model.get("opacity"), smooth: model.get("smooth") });
+      const opacities = opacitiesOf(display.look, model.get("signed"), model.get("opacity"));
+      paint(pixels, grid, base, display, { table, opacities, smooth: model.get("smooth") });
     } else if (base) paintBase(pixels, base);
     else pixels.fill(0);
   }
 
-  function baseAt({ width, height, factor }) {
+  /** The base at the canvas's size; under a map, as the map's look has it. */
+  function baseAt({ width, height, factor }, display) {
     const value = model.get("base");
     if (value?.byteLength !== 3 * width * height) return null; // empty, or its size is still on the way
-    if (enlarged?.value !== value || enlarged.factor !== factor) {
-      enlarged = { value, factor, pixels: enlarge(bytes(value), width, height, factor) };
+    const photo = display ? display.look.photo : "colour";
+    const isSame = enlarged?.value === value && enlarged.factor === factor && enlarged.photo === photo;
+    if (!isSame) {
+      const large = enlarge(bytes(value), width, height, factor);
+      enlarged = { value, factor, photo, pixels: photo === "grey" ? lightened(large) : large };
     }
     return enlarged.pixels;
   }
 
-  function range(frame) {
-    if (model.get("own_range")) return ownRange(frame, model.get("signed"));
-    return [model.get("low"), model.get("high")];
-  }
-
   // Around the pixels: size, colour bar, caption, busy sign, crosshair
 
-  function decorate(frame, { W, H }) {
+  function decorate(display, { W, H }) {
     const ratio = model.get("size") / Math.max(W, H);
     const width = Math.round(W * ratio);
     stage.style.width = `${width}px`;
@@ -142,8 +146,10 @@ function render({ model, el, signal, source }) {
     root.style.width = `${Math.max(width, 120) + 4}px`;
     canvas.setAttribute("aria-label", model.get("alt") || model.get("label") || say("picture"));
     showBusy();
-    scale.hidden = !frame || !model.get("colorbar");
-    if (!scale.hidden) drawScale(...range(frame));
+    scale.hidden = !display || !model.get("colorbar");
+    if (!scale.hidden) drawScale(display.low, display.high);
+    note.hidden = !display || !model.get("noted");
+    note.textContent = note.hidden ? "" : noteOf(display);
     drawCursor();
   }
 

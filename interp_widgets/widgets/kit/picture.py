@@ -1,7 +1,8 @@
 """``Picture``: an image with one of many maps over it, drawn by the browser.
 
 The browser holds the image, the colour table and a stack of *frames*: maps at the layer's resolution, one byte per
-value, each under a key ``(row, column)``. Choosing another key, opacity, range or table redraws without the kernel.
+value (or four: float32, where the values are to be read and their range is to be chosen), each under a key
+``(row, column)``. Choosing another key, opacity, look or table redraws without the kernel.
 
 How frames travel. The trait ``frames`` is the whole stack, and every new front end (page reload, second window, saved
 notebook) gets it. A front end that is already there is only sent what was added and dropped, in one message with one
@@ -13,38 +14,25 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import traitlets as t
 from numpy.typing import ArrayLike, NDArray
 
-from interp_widgets.errors import InputError, ParameterError
-from interp_widgets.render.blend import color_range, enlarge, grid_factor, render_pixels
+from interp_widgets.errors import InputError
+from interp_widgets.render.blend import enlarge, grid_factor, render_pixels
+from interp_widgets.render.look import Display
 from interp_widgets.session.turn import TURN
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
+from interp_widgets.widgets.kit.frame import Frame, block, framed
+from interp_widgets.widgets.kit.look_trait import look_trait
 from interp_widgets.words import say
 
 __all__ = ["Picture"]
 
 _GREY = bytes(np.repeat(np.arange(256, dtype=np.uint8), 3))
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """A map of ``height`` x ``width`` bytes; 0 stands for ``lo``, 255 for ``hi``."""
-
-    height: int
-    width: int
-    lo: float
-    hi: float
-    data: bytes
-
-    def values(self) -> NDArray[np.float64]:
-        levels = np.frombuffer(self.data, dtype=np.uint8).reshape(self.height, self.width)
-        return self.lo + levels / 255 * (self.hi - self.lo)
 
 
 class _Stack(t.TraitType[dict[str, Any], dict[str, Any]]):
@@ -73,12 +61,10 @@ class Picture(BrowserWidget):
     row = t.Int(0, help="which frame: first part of its key (a layer, a class)").tag(sync=True)
     column = t.Int(0, help="which frame: second part of its key (a channel)").tag(sync=True)
     opacity = t.Float(0.6, min=0.0, max=1.0, help="of the map over the base, 0..1").tag(sync=True)
+    look = look_trait(percentile=100)
     colormap = t.Unicode("gray", help="name of the colour table, for text alternatives").tag(sync=True)
     table = t.Bytes(_GREY, help="256 colours, RGB uint8: 768 bytes").tag(sync=True)
-    low = t.Float(0.0, help="value of the first colour, when own_range is False").tag(sync=True)
-    high = t.Float(1.0, help="value of the last colour, when own_range is False").tag(sync=True)
-    own_range = t.Bool(True, help="colour each frame over its own range instead of low..high").tag(sync=True)
-    signed = t.Bool(False, help="with own_range: symmetric around 0").tag(sync=True)
+    signed = t.Bool(False, help="colours are symmetric around 0").tag(sync=True)
     smooth = t.Bool(True, help="interpolate between the map's cells; False: show the cells").tag(sync=True)
     view = t.Enum(("overlay", "map", "base"), "overlay", help="what is drawn").tag(sync=True)
     size = t.Int(320, min=16, max=2048, help="CSS pixels of the longer side").tag(sync=True)
@@ -87,6 +73,7 @@ class Picture(BrowserWidget):
     busy = t.Bool(False, help="say 'computing…' after 100 ms").tag(sync=True)
     units = t.Unicode("", help="unit at the colour bar").tag(sync=True)
     colorbar = t.Bool(True, help="show the colour bar").tag(sync=True)
+    noted = t.Bool(False, help="say below the colour bar what the look does").tag(sync=True)
     cursor = t.Tuple(
         t.Float(), t.Float(), default_value=(-1.0, -1.0), help="crosshair, x and y in 0..1; (-1, -1): none"
     ).tag(sync=True)
@@ -94,7 +81,7 @@ class Picture(BrowserWidget):
     byte_limit = t.Int(8_000_000, min=1, help="frames used longest ago are dropped above this many bytes")
 
     def __init__(self, **traits: Any) -> None:
-        self._frames: OrderedDict[tuple[int, int], _Frame] = OrderedDict()
+        self._frames: OrderedDict[tuple[int, int], Frame] = OrderedDict()
         self._revision = 0
         self._greeted = False
         self._need_callbacks: list[Callable[[int, int], object]] = []
@@ -119,16 +106,31 @@ class Picture(BrowserWidget):
             self.base_size = (image.shape[1], image.shape[0])
             self.base = np.ascontiguousarray(image).tobytes()
 
-    def put(self, row: int, column: int, array: ArrayLike, *, lo: float | None = None, hi: float | None = None) -> None:
+    def put(
+        self,
+        row: int,
+        column: int,
+        array: ArrayLike,
+        *,
+        lo: float | None = None,
+        hi: float | None = None,
+        exact: bool = False,
+    ) -> None:
         """Hold ``array`` ``(h, w)`` as the frame ``(row, column)``, quantised to 256 steps over ``lo..hi``.
 
         ``lo`` and ``hi`` default to the array's own extremes. A uint8 array with both given is taken as it is.
+        ``exact`` keeps the values in float32: for a look whose colours span a small part of the range.
         Many frames are sent much cheaper by one ``put_many``.
         """
-        self.put_many([(row, column, array)], lo=lo, hi=hi)
+        self.put_many([(row, column, array)], lo=lo, hi=hi, exact=exact)
 
     def put_many(
-        self, frames: Iterable[tuple[int, int, ArrayLike]], *, lo: float | None = None, hi: float | None = None
+        self,
+        frames: Iterable[tuple[int, int, ArrayLike]],
+        *,
+        lo: float | None = None,
+        hi: float | None = None,
+        exact: bool = False,
     ) -> None:
         """Hold many frames ``(row, column, array)`` and send them in one message.
 
@@ -138,7 +140,9 @@ class Picture(BrowserWidget):
         added = {}
         for row, column, array in frames:
             name = say("frame ({row}, {column})", row=row, column=column)
-            added[int(row), int(column)] = _quantised(np.asarray(array), lo, hi, name=name, limit=self.byte_limit)
+            added[int(row), int(column)] = framed(
+                np.asarray(array), (lo, hi), exact=exact, name=name, limit=self.byte_limit
+            )
         if not added:
             return
         with TURN:
@@ -184,7 +188,7 @@ class Picture(BrowserWidget):
         """All frames as the trait ``frames`` holds them: one block with one buffer."""
         with TURN:
             # the revision last: the browser compares old and new from the end, and need not look at the bytes
-            return {"blocks": [_block(self._frames)] if self._frames else [], "revision": self._revision}
+            return {"blocks": [block(self._frames)] if self._frames else [], "revision": self._revision}
 
     def as_array(self) -> NDArray[np.uint8]:
         """``(H, W, 3)`` uint8: the pixels shown now; without the chosen frame the base alone, without either white."""
@@ -200,10 +204,20 @@ class Picture(BrowserWidget):
             base = np.full((height * factor, width * factor, 3), 255, dtype=np.uint8)
         if frame is None:
             return base
-        lo, hi = color_range(frame.lo, frame.hi, signed=self.signed) if self.own_range else (self.low, self.high)
         table = np.frombuffer(self.table, dtype=np.uint8).reshape(256, 3)
-        opacity = self.opacity if has_base else 1.0
-        return render_pixels(base, frame.values(), table, lo, hi, opacity=opacity, smooth=self.smooth)
+        display = self._displayed(frame)
+        if has_base:
+            return display.over(base, table, self.opacity, smooth=self.smooth)
+        return render_pixels(base, display.values, table, display.low, display.high, smooth=self.smooth)
+
+    @property
+    def note(self) -> str:
+        """What the look does to the frame shown, in words; empty when no frame is."""
+        frame = None if self.view == "base" else self._frames.get((self.row, self.column))
+        return "" if frame is None else self._displayed(frame).note
+
+    def _displayed(self, frame: Frame) -> Display:
+        return self.look.applied_to(frame.values(), signed=self.signed, ends=(frame.lo, frame.hi))
 
     def close(self) -> None:
         """Close the widget and free its frames."""
@@ -244,22 +258,22 @@ class Picture(BrowserWidget):
             dropped.append(key)
         return dropped
 
-    def _announce(self, added: dict[tuple[int, int], _Frame], dropped: list[tuple[int, int]]) -> None:
+    def _announce(self, added: dict[tuple[int, int], Frame], dropped: list[tuple[int, int]]) -> None:
         """Send what was added and dropped to the browser; everything to one that has not said what it holds."""
         before = self._revision
         self._revision += 1
         if not self._greeted:
             self.send_state("frames")
             return
-        block = _block(added)
+        sent = block(added)
         message = {
             "type": "frames",
             "since": before,
             "revision": self._revision,
-            "index": block["index"],
+            "index": sent["index"],
             "drop": dropped,
         }
-        self.send(message, buffers=[block["data"]])
+        self.send(message, buffers=[sent["data"]])
 
     def _receive(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         kind = content.get("type")
@@ -281,59 +295,3 @@ class Picture(BrowserWidget):
             return
         for callback in tuple(self._need_callbacks):
             callback(row, column)
-
-
-def _block(frames: dict[tuple[int, int], _Frame]) -> dict[str, Any]:
-    """Some frames as one buffer and the table of what lies where in it."""
-    index = []
-    start = 0
-    for (row, column), frame in frames.items():
-        index.append([row, column, frame.height, frame.width, frame.lo, frame.hi, start])
-        start += len(frame.data)
-    return {"index": index, "data": b"".join(frame.data for frame in frames.values())}
-
-
-def _quantised(values: NDArray[Any], lo: float | None, hi: float | None, *, name: str, limit: int) -> _Frame:
-    """A map in 256 steps over ``lo..hi``, or over its own range; see ``Picture.put``."""
-    if values.ndim != 2 or values.size == 0:
-        raise InputError(
-            say("{name} must be an array of shape (height, width), got {shape}", name=name, shape=values.shape)
-        )
-    if values.size > limit:
-        raise InputError(
-            say("{name} has {count} values, more than byte_limit ({limit})", name=name, count=values.size, limit=limit)
-        )
-    is_quantised = values.dtype == np.uint8 and lo is not None and hi is not None
-    if not is_quantised:
-        values = values.astype(np.float64)
-        bad = int((~np.isfinite(values)).sum())
-        if bad:
-            raise InputError(
-                say(
-                    "{name} must be finite, got {bad} NaN or infinite among {count} values",
-                    name=name,
-                    bad=bad,
-                    count=values.size,
-                )
-            )
-    low = float(values.min()) if lo is None else float(lo)
-    high = float(values.max()) if hi is None else float(hi)
-    if not (np.isfinite(low) and np.isfinite(high) and low <= high):
-        raise ParameterError(
-            say("{name} needs finite lo <= hi, got lo={low}, hi={high}", name=name, low=low, high=high)
-        )
-    # Few digits: they travel as text, and a map has 256 steps.
-    low, high = float(f"{low:.6g}"), float(f"{high:.6g}")
-    levels = values if is_quantised else _levels(values, low, high)
-    height, width = values.shape
-    return _Frame(height, width, low, high, levels.astype(np.uint8).tobytes())
-
-
-def _levels(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    """Values in 0..255 steps of ``low..high``, rounded; beyond the range its ends."""
-    span = high - low
-    if not span:
-        return np.zeros(values.shape)
-    shares = np.clip((values - low) / span, 0, 1)
-    levels: NDArray[np.float64] = np.floor(shares * 255 + 0.5)
-    return levels

@@ -24,10 +24,12 @@ from interp_widgets.explainers import EXPLAINERS, Attribution
 from interp_widgets.inspectors.channels import draft
 from interp_widgets.inspectors.outline import outline_of, row_of
 from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table, default_colormap
+from interp_widgets.render.look import ends_of
 from interp_widgets.render.snapshot import reduced
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
 from interp_widgets.widgets.kit.links import mirror
+from interp_widgets.widgets.kit.look_controls import LookControls
 from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.parameters import Parameters
 from interp_widgets.widgets.kit.picture import Picture
@@ -66,13 +68,14 @@ class AttributionView(SessionView):
         self.colormap = Menu(
             options=colours, value=colours[0][1], label=say("colours"), layout={**MENU, "flex": "1 1 0%"}
         )
-        self.picture = Picture(size=240, byte_limit=BYTE_LIMIT)
+        self.look = LookControls(layout={"width": "auto"})
+        self.picture = Picture(size=240, byte_limit=BYTE_LIMIT, noted=True, look=self.look.look)
         self._bars: Tiles | None = None
         self.opacity = Slider(label=say("opacity"), value=0.6, step=0.01, layout={"width": "auto"})
         self.parameters = Parameters()
         choice = widgets.HBox([self.method, self.colormap])
         self._column = widgets.VBox(
-            [choice, self.picture, self.opacity], layout={"width": "248px", "overflow": "hidden"}
+            [choice, self.picture, self.opacity, self.look], layout={"width": "248px", "overflow": "hidden"}
         )
         return [self._column, self.parameters.root]
 
@@ -91,8 +94,9 @@ class AttributionView(SessionView):
         super().close()
 
     def link(self) -> None:
-        """The opacity needs no kernel."""
+        """Opacity and look need no kernel."""
         self.links.one_way((self.opacity, "value"), (self.picture, "opacity"))
+        self.links.one_way((self.look, "look"), (self.picture, "look"))
 
     # The state
 
@@ -243,8 +247,9 @@ class AttributionView(SessionView):
         self.picture.layout.display = "" if is_map else "none"
         if self._bars is not None:
             self._bars.layout.display = "none" if is_map else ""
-        self.opacity.layout.visibility = "visible" if is_map else "hidden"
+        self.opacity.layout.visibility = self.look.layout.visibility = "visible" if is_map else "hidden"
         if is_map:
+            self._offer_look(found)
             refines = state.explainer.refines
             self._put(state.row, state.column, found, is_draft=not refines or self.pending(state), anew=refines)
         else:
@@ -257,6 +262,13 @@ class AttributionView(SessionView):
             words = say("{reason}. {description}", reason=state.finding.reason, description=words)
         self.bar.say(words)
         self._advise(state.finding)
+
+    def _offer_look(self, found: Attribution) -> None:
+        """The look that was chosen for maps of this kind, or their usual one."""
+        before = self.look.look
+        self.look.offer(found.look, found.display().high)
+        if self.look.look != before:  # while it is dragged, the browser is further than the kernel knows
+            self.picture.look = self.look.look
 
     def _show_values(self, found: Attribution) -> None:
         """Bars for an attribution that is a list of values."""
@@ -288,8 +300,10 @@ class AttributionView(SessionView):
         if values.ndim != 2 or (self.picture.resolution(row, column) == values.shape and not anew):
             return
         if anew or not (is_draft and self.picture.has(row, column)):
-            low = float(values.min()) if found.signed else min(0.0, float(values.min()))
-            self.picture.put(row, column, draft(values) if is_draft else values, lo=low, hi=float(values.max()))
+            sent = draft(values) if is_draft else values
+            is_whole = sent.shape == values.shape  # a draft of fewer values is soon replaced: bytes will do
+            low, high = ends_of(values)
+            self.picture.put(row, column, sent, lo=low, hi=high, exact=is_whole)
 
     def _colour(self) -> None:
         self.picture.colormap = self.colormap.value

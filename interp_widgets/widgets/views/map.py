@@ -11,6 +11,7 @@ import ipywidgets as widgets
 
 from interp_widgets.explainers import Attribution, Explainer
 from interp_widgets.render.colours import colour_table, default_colormap
+from interp_widgets.render.look import ends_of
 from interp_widgets.render.snapshot import reduced
 from interp_widgets.session.jobs import Jobs
 from interp_widgets.session.session import Session
@@ -68,7 +69,7 @@ class MapView(SessionView):
 
     def build(self) -> list[widgets.Widget]:
         """The picture."""
-        self.picture = Picture(size=SIDE)
+        self.picture = Picture(size=SIDE, noted=True)
         return [self.picture]
 
     def bind(self) -> None:
@@ -154,12 +155,11 @@ class MapView(SessionView):
             self.refuse(reason)
             return
         self.found = found
-        values = found.array
-        low = float(values.min()) if found.signed else min(0.0, float(values.min()))
-        self.picture.put(0, 0, values, lo=low, hi=float(values.max()))
         colours = default_colormap(signed=found.signed)
-        self.picture.signed, self.picture.colormap = found.signed, colours
+        self.picture.signed, self.picture.colormap, self.picture.look = found.signed, colours, found.look
         self.picture.table = colour_table(colours).tobytes()
+        low, high = ends_of(found.array)
+        self.picture.put(0, 0, found.array, lo=low, hi=high, exact=True)
         self.picture.alt = found.describe()
         self.picture.busy = False
         self.bar.say(", ".join(filter(None, (self._title(state), found.progress(state.seconds)))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from traitlets import TraitError
 
 from interp_widgets.errors import InputError, ParameterError
 from interp_widgets.render.blend import render_pixels
+from interp_widgets.render.look import Look
 from interp_widgets.widgets.kit.picture import Picture
 
 
@@ -41,11 +43,11 @@ def _map(seed: int, shape: tuple[int, int] = (4, 5)) -> np.ndarray:
 def test_a_frame_is_kept_to_half_a_256th_of_its_range(picture: Picture) -> None:
     values = _map(0)
     picture.put(2, 7, values)
-    (row, column, height, width, lo, hi, start), data = (
+    (row, column, height, width, lo, hi, start, value_bytes), data = (
         picture.frames["blocks"][0]["index"][0],
         picture.frames["blocks"][0]["data"],
     )
-    assert (row, column, height, width, start) == (2, 7, 4, 5, 0)
+    assert (row, column, height, width, start, value_bytes) == (2, 7, 4, 5, 0, 1)
     kept = lo + np.frombuffer(data, np.uint8).reshape(4, 5) / 255 * (hi - lo)
     # the ends travel as six significant figures: a step of the 256 is a thousand times coarser
     np.testing.assert_allclose(kept, values, atol=(hi - lo) / 255 / 2 + 1e-5 * max(abs(lo), abs(hi)))
@@ -138,8 +140,46 @@ def test_as_array_is_render_pixels_of_the_chosen_frame(picture: Picture) -> None
     np.testing.assert_array_equal(picture.as_array(), expected)
     picture.view = "base"
     np.testing.assert_array_equal(picture.as_array(), base)
-    picture.view, picture.own_range, picture.low, picture.high = "map", False, 5, 9
-    np.testing.assert_array_equal(picture.as_array(), render_pixels(base, levels, grey, 5, 9))
+    picture.view, picture.look = "map", Look(limit=9)
+    np.testing.assert_array_equal(picture.as_array(), render_pixels(base, levels, grey, 0, 9))
+
+
+def test_an_exact_frame_keeps_float32_however_small_the_part_of_the_range_that_is_shown(picture: Picture) -> None:
+    values = np.array([[1e-6, 2e-6, 3e-6], [0.0, -1e-6, 1.0]], dtype=np.float32)
+    picture.put(0, 0, values, exact=True)
+    block = picture.frames["blocks"][0]
+    assert block["index"][0][6:] == [0, 4]
+    np.testing.assert_array_equal(np.frombuffer(block["data"], "<f4").reshape(2, 3), values)
+    assert picture.nbytes == 24
+    picture.view, picture.look = "map", Look(limit=4e-6)
+    picture.smooth = False
+    grey = np.unique(picture.as_array()[..., 0])
+    assert grey.tolist() == [0, 51, 102, 153, 204, 255]  # fifths of the range from -1e-6, the frame's lower end
+
+
+def test_the_look_is_that_of_an_attribution_and_the_note_says_what_it_does(picture: Picture) -> None:
+    random = np.random.default_rng(4)
+    base, values = random.integers(0, 256, (32, 32, 3), dtype=np.uint8), random.normal(size=(32, 32))
+    picture.set_base(base)
+    picture.put(0, 0, values, exact=True)
+    picture.signed = True
+    picture.look = Look(smoothing=0.05, photo="grey", by_strength=True)
+    display = picture.look.applied_to(values.astype(np.float32), signed=True)
+    table = np.frombuffer(picture.table, np.uint8).reshape(256, 3)
+    np.testing.assert_array_equal(picture.as_array(), display.over(base, table, picture.opacity))
+    assert picture.note == display.note
+    picture.view = "base"
+    assert picture.note == ""
+
+
+def test_the_look_travels_as_json_and_comes_back(picture: Picture) -> None:
+    picture.look = Look(percentile=95, photo="grey")
+    sent = picture.get_state("look")["look"]
+    assert sent == {"percentile": 95, "limit": None, "smoothing": 0.0, "photo": "grey", "by_strength": False}
+    picture.set_state({"look": {**sent, "smoothing": 0.02}})
+    assert picture.look == Look(percentile=95, smoothing=0.02, photo="grey")
+    picture.look = Look(percentile=np.float32(98.5), limit=np.float64(0.25))
+    json.dumps(picture.get_state("look"))  # numpy's numbers would not travel
 
 
 def test_an_already_quantised_map_is_taken_as_it_is(picture: Picture) -> None:

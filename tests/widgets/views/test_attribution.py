@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 
 import interp_widgets as iw
+from interp_widgets.render.blend import enlarge
 
 # The layer instead of the input
 
@@ -36,6 +39,52 @@ def test_a_method_for_inputs_only_stays_there(explorer: iw.Explorer) -> None:
     assert explorer.wait()
     assert explorer.attribution.layer == "input"
     assert explorer._attribution.parameters.at_layer.layout.display == "none"
+
+
+# How the map is shown
+
+
+def test_a_map_is_drawn_in_the_look_of_its_kind_from_exact_values(explorer: iw.Explorer) -> None:
+    picture = explorer.controls["attribution"]
+    for name in ("InputXGradient", "GradCAM", "Gradient"):
+        explorer.session.explainer = name
+        explorer.wait()
+        found = explorer.attribution
+        assert picture.look == explorer.controls["look"].look == found.look
+        frame = picture._frames[picture.row, picture.column]
+        np.testing.assert_array_equal(frame.values(), found.array)
+        assert picture.note == found.display().note
+        base = np.frombuffer(picture.base, np.uint8).reshape(*picture.base_size[::-1], 3)
+        enlarged = enlarge(base, picture.as_array().shape[0] // base.shape[0])
+        table = np.frombuffer(picture.table, np.uint8).reshape(256, 3)
+        np.testing.assert_array_equal(picture.as_array(), found.display().over(enlarged, table))
+
+
+def test_a_look_that_was_chosen_stays_with_maps_of_its_kind(explorer: iw.Explorer) -> None:
+    picture, controls = explorer.controls["attribution"], explorer.controls["look"]
+    explorer.session.explainer = "InputXGradient"
+    explorer.wait()
+    chosen = replace(controls.usual, percentile=90)
+    for widget in (controls, picture):  # in the browser they are linked
+        widget.set_state({"look": asdict(chosen)})
+    assert "percentile 90" in picture.note
+    explorer.session.explainer = "GradCAM"
+    explorer.wait()
+    assert picture.look == explorer.attribution.look
+    explorer.session.explainer = "IntegratedGradients"
+    explorer.wait()
+    assert picture.look == controls.look == chosen
+
+
+def test_a_still_says_how_the_map_is_shown(explorer: iw.Explorer) -> None:
+    explorer.session.explainer = "InputXGradient"
+    explorer.wait()
+    note = explorer.controls["attribution"].note
+    drawn: list[str] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("interp_widgets.widgets.explorer.snapshot_png", lambda *given: drawn.extend(given[3]) or b"")
+        explorer.snapshot()
+    assert drawn == [explorer.status, note]
 
 
 # Lists of values
