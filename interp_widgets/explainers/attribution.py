@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Attribution"]
 
 
+LARGE_ERROR = 0.2  # relative; a map that may be off by more says so itself
 DRAWN_SIDE = 320  # pixels of an overlay's longer side, at least
 
 
@@ -77,6 +78,13 @@ class Attribution:
     def error_name(self) -> str:
         """What ``error`` measures, in words; empty when nothing is measured."""
         return "" if self.error_kind is None else self.error_kind.words
+
+    @property
+    def doubt(self) -> str:
+        """Why the map cannot be relied on yet, in words; empty where its error is not large, or not known."""
+        if self.error is None or self.error <= LARGE_ERROR:
+            return ""
+        return say("{error_name} {error:.0%}: not to be relied on", error_name=self.error_name, error=self.error)
 
     @property
     def additivity(self) -> str:
@@ -187,7 +195,8 @@ class Attribution:
             title = say(
                 "{method} for {target} (score {score:.3g})", method=self.method, target=self.label, score=self.score
             )
-            return bars_figure(self.array, self.names, title="\n".join(filter(None, (title, self.additivity))))
+            lines = "\n".join(filter(None, (title, self.additivity, self.doubt)))
+            return bars_figure(self.array, self.names, title=lines)
         display = self.display(look)
         self._table(colormap)  # refuses a name that matplotlib does not have, with a sentence
         title = say(
@@ -197,6 +206,7 @@ class Attribution:
             layer=self.layer,
             score=self.score,
         )
+        title = "\n".join(filter(None, (title, self.doubt)))
         overlay = None if self.background is None else self.overlay(colormap, look=look)
         chosen = default_colormap(signed=self.signed) if colormap is None else colormap
         return attribution_figure(display, self.picture, overlay, colormap=chosen, title=title)

@@ -56,8 +56,8 @@ def refined(
 
 
 def finer_than(explainer: Explainer, evaluations: int) -> Explainer | None:
-    """The explainer with so much more to do that it takes more evaluations than these; ``None`` at its limit."""
-    finer: Explainer | None = explainer
+    """The explainer with so much to do that it takes more evaluations than these; ``None`` where it cannot have."""
+    finer: Explainer | None = explainer if explainer.effort else None
     while finer is not None and finer.effort <= evaluations:
         finer = finer.finer()
     return finer

@@ -20,14 +20,14 @@ def kinked(*_: Any) -> iw.Trace:
 
 def test_a_gap_is_brought_below_the_tolerance() -> None:
     trace, coarse = kinked(), iw.IntegratedGradients(steps=2)
-    assert coarse(trace, 1).error > 0.001  # else this shows nothing
-    *_, last = refined(coarse, trace, 1, tolerance=0.001, budget=4000)
-    assert last.error <= 0.001
+    assert coarse(trace, 1).error > 0.005  # else this shows nothing
+    *_, last = refined(coarse, trace, 1, tolerance=0.005, budget=20000)
+    assert last.error <= 0.005
     assert last.done == last.total
 
 
 def test_estimates_are_ordered_and_only_the_last_is_said_to_be_it() -> None:
-    found = list(refined(iw.IntegratedGradients(steps=2), kinked(), 1, tolerance=0.001, budget=4000))
+    found = list(refined(iw.IntegratedGradients(steps=2), kinked(), 1, tolerance=0.005, budget=20000))
     assert [each.done for each in found] == sorted(each.done for each in found)
     assert [each.done == each.total for each in found] == [False] * (len(found) - 1) + [True]
 

@@ -407,6 +407,7 @@ def test_options_that_explore_does_not_know_are_refused() -> None:
 @pytest.mark.parametrize("name", EXPLAINERS)
 def test_every_method_shows_its_map_with_colours_for_its_sign(explorer: Explorer, name: str) -> None:
     panel = panel_of(explorer)
+    explorer.session.tolerance = 0  # what the explainer gives as it is, which the map is compared with
     _send(panel.method, value=name)
     _settle(explorer)
     _agrees(explorer)

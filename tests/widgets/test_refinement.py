@@ -75,6 +75,8 @@ def _fresh_valve(monkeypatch: pytest.MonkeyPatch) -> None:
 def explorer() -> Iterator[Explorer]:
     made = explore(cnn(), images(3), class_names=NAMES, target=0)
     assert made.wait(PATIENCE)
+    made.session.tolerance = 0  # each test says itself how much is done
+    assert made.wait(PATIENCE)
     yield made
     VALVE.let(1000)
     made.close()
@@ -257,3 +259,25 @@ def test_the_baseline_is_shown(explorer: Explorer) -> None:
     assert picture.shape == (*expected.shape[1:], 3)
     explorer.session.explainer = "GradCAM"
     assert shown_baseline.layout.display == "none"
+
+
+def test_a_map_that_is_not_sure_enough_says_so_and_offers_to_go_on(explorer: Explorer) -> None:
+    session, button = explorer.session, explorer._bar.remedy
+    session.explainer = SmoothGrad(samples=4, noise=1.0)
+    assert explorer.wait(PATIENCE)
+    assert button.layout.display == "none"  # nobody asked for more
+    session.tolerance = 0.001
+    assert explorer.wait(PATIENCE)
+    assert (button.description, button.layout.display) == ("Go on, with 8 evaluations", "")
+    button.click()
+    assert explorer.wait(PATIENCE)
+    assert session.explainer == SmoothGrad(samples=8, noise=1.0)
+
+
+def test_a_method_goes_on_by_itself_until_it_is_as_sure_as_asked(explorer: Explorer) -> None:
+    session = explorer.session
+    session.tolerance = 0.05
+    session.explainer = IntegratedGradients(steps=2)
+    assert explorer.wait(PATIENCE)
+    assert session.attribution().error <= 0.05
+    assert session.explainer == IntegratedGradients(steps=2)

@@ -35,7 +35,7 @@ from interp_widgets.widgets.kit.parameters import Parameters
 from interp_widgets.widgets.kit.picture import Picture
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.tiles import Tiles
-from interp_widgets.widgets.views.attribution_state import AttributionState, is_blank, refusal_of, sentence
+from interp_widgets.widgets.views.attribution_state import AttributionState, is_blank, refusal_of, sentence, way_on
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.words import say
 
@@ -55,7 +55,7 @@ class AttributionView(SessionView):
     ``follows_layer`` says whether the map belongs to the layer that is looked at.
     """
 
-    watches = ("trace", "layer", "target", "explainer", "at_layer")
+    watches = ("trace", "layer", "target", "explainer", "at_layer", "tolerance")
     follows_layer = t.Bool(False)
 
     def build(self) -> list[widgets.Widget]:
@@ -112,6 +112,7 @@ class AttributionView(SessionView):
             target=target,
             explainer=method,
             at_layer=session.at_layer,
+            tolerance=session.tolerance,
         )
         started = time.perf_counter()
         try:
@@ -254,14 +255,14 @@ class AttributionView(SessionView):
             self._put(state.row, state.column, found, is_draft=not refines or self.pending(state), anew=refines)
         else:
             self._show_values(found)
-        self.picture.label = f"{found.method} · {found.label}"
+        self.picture.label = " · ".join(filter(None, (found.method, found.label, found.doubt)))
         self.picture.alt = found.describe()
         self.picture.busy = self.bar.waiting
         words = sentence(state, found, self.session)
         if state.finding is not None:
             words = say("{reason}. {description}", reason=state.finding.reason, description=words)
         self.bar.say(words)
-        self._advise(state.finding)
+        self._advise(state.finding or way_on(state, found))
 
     def _offer_look(self, found: Attribution) -> None:
         """The look that was chosen for maps of this kind, or their usual one."""

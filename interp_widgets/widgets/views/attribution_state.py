@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from interp_widgets.evaluation import Finding
 from interp_widgets.explainers import Attribution, Explainer
+from interp_widgets.explainers.refinement import finer_than
 from interp_widgets.session.session import Session
 from interp_widgets.words import say
 
-__all__ = ["AttributionState", "is_blank", "progress", "refusal_of", "sentence"]
+__all__ = ["AttributionState", "is_blank", "progress", "refusal_of", "sentence", "way_on"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class AttributionState:
         row, column: key of the map in the browser: the layer's row (0 for the input) and the class (-1 for a target
             that is no class).
         at_layer: whether methods that have the choice explain the layer.
+        tolerance: of the method's error; see ``Session.tolerance``.
         refusal: why there is no map; empty when there is one, or when one is on its way.
         found: the map, or the estimate so far.
         seconds: what it took.
@@ -37,6 +40,7 @@ class AttributionState:
     target: Any
     explainer: Explainer
     at_layer: bool
+    tolerance: float
     refusal: str = field(default="", compare=False)
     found: Attribution | None = field(default=None, compare=False)
     finding: Finding | None = field(default=None, compare=False)
@@ -55,8 +59,8 @@ class AttributionState:
         """
         if other is None:
             return False
-        ours = (self.recording, self.explainer, self.explains_layer)
-        if ours != (other.recording, other.explainer, other.explains_layer):
+        ours = (self.recording, self.explainer, self.explains_layer, self.tolerance)
+        if ours != (other.recording, other.explainer, other.explains_layer, other.tolerance):
             return False
         return (self.column >= 0 and other.column >= 0) or self.target == other.target
 
@@ -104,6 +108,20 @@ def sentence(state: AttributionState, found: Attribution, session: Session) -> s
         source=source,
         took=state.seconds * 1000,
         recording=session.record_seconds * 1000,
+    )
+
+
+def way_on(state: AttributionState, found: Attribution) -> Finding | None:
+    """To do more, where what was done leaves a larger error than was asked for; ``None`` where that is not so."""
+    if found.error is None or not found.error > state.tolerance > 0 or found.done < found.total:
+        return None
+    finer = finer_than(state.explainer, found.total)
+    if finer is None:
+        return None
+    return Finding(
+        say("the {error_name} is {error:.0%}", error_name=found.error_name, error=found.error),
+        say("go on, with {count:,} evaluations", count=finer.effort),
+        MappingProxyType({"explainer": finer}),
     )
 
 
