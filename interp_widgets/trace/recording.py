@@ -105,10 +105,9 @@ def record(  # noqa: PLR0913 - options of the one entry, by keyword
                 kind=type(inputs).__name__,
             )
         )
-    if any(tensor.is_meta and type(tensor) in (torch.Tensor, nn.Parameter) for tensor in (*given, *model.parameters())):
-        raise InputError(
-            say("a tensor on the device 'meta' has a shape and no values: give inputs and a model with values")
-        )
+    is_without_values = any(tensor.is_meta and type(tensor) is torch.Tensor for tensor in given)
+    if is_without_values and not any(parameter.is_meta for parameter in model.parameters()):
+        raise InputError(say("an input is on the device 'meta', so it has a shape and no values: give it values"))
     names = {"class_names": as_names(class_names), "feature_names": as_names(feature_names, "feature_names")}
     modes = None if evaluation else {path: module.training for path, module in model.named_modules()}
     run = Pass(model, options, target_output, modes, limit, names, Stage(model), as_batch_axis(batch_axis))

@@ -118,7 +118,7 @@ class Desk:
     def control(self, name: str) -> Locator:
         """What takes the keys."""
         if name in SLIDERS:
-            return self.page.locator(".iw-explorer .iw-slider input").nth(SLIDERS.index(name))
+            return self.page.locator(".iw-explorer .iw-slider input[type=range]").nth(SLIDERS.index(name))
         return self.page.locator(CLASSES if name == "class" else METHOD)
 
     def slider(self, name: str) -> tuple[float, float]:

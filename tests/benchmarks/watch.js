@@ -122,7 +122,7 @@ window.watch = (() => {
 
   /** A slider goes to and fro between two places (0..1), one `input` event a frame as a dragging mouse makes them. */
   async function sweep([place, left, right, steps, milliseconds]) {
-    const input = document.querySelectorAll(".iw-explorer .iw-slider input")[place];
+    const input = document.querySelectorAll(".iw-explorer .iw-slider input[type=range]")[place];
     const range = Number(input.max) - Number(input.min);
     const begun = performance.now();
     let events = 0;

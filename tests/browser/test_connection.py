@@ -60,7 +60,7 @@ def test_the_widgets_say_that_the_kernel_is_gone_and_what_is_here_still_moves(
     notebook.wait(f"!({BUSY})")
     canvas = notebook.page.locator(".iw-stage canvas")
     assert canvas.get_attribute("aria-busy") == "false"
-    handle = notebook.page.locator(".iw-slider input")
+    handle = notebook.page.locator(".iw-slider input[type=range]")
     for column in (1, 2):
         handle.press("ArrowRight")
         notebook.wait(DRAWN, f"0,{column}")
@@ -101,7 +101,7 @@ def test_a_notebook_saved_with_its_widgets_shows_them_without_their_kernel(noteb
     notebook.reload()
     notebook.wait(DRAWN, "0,0")
     notebook.wait(SAYS, LOST)
-    notebook.page.locator(".iw-slider input").press("ArrowRight")
+    notebook.page.locator(".iw-slider input[type=range]").press("ArrowRight")
     notebook.wait(DRAWN, "0,1")
 
 

@@ -185,7 +185,7 @@ SLIDERS = ("opacity", "contrast", "channel", "depth")  # in the order of the pag
 
 def _slider(notebook: NotebookPage, name: str) -> Locator:
     """A slider's range input."""
-    handles = notebook.page.locator(".iw-explorer .iw-slider input")
+    handles = notebook.page.locator(".iw-explorer .iw-slider input[type=range]")
     assert handles.count() == len(SLIDERS)
     return handles.nth(SLIDERS.index(name))
 

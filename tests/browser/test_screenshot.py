@@ -6,7 +6,10 @@ from PIL import Image
 
 from tests.browser.harness import SCREENSHOTS, Lab
 
-CELL = "import interp_widgets as iw\n\nexplorer = iw.explore('scenes', explainer='LayerCAM', layer='layer2')\nexplorer"
+CELL = """import interp_widgets as iw
+
+explorer = iw.explore('efficientnet_lite0', explainer='LayerCAM', layer='layer6')
+explorer"""
 LARGEST = 250_000  # bytes: the README stays quick to open
 
 

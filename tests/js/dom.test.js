@@ -6,8 +6,12 @@ import { statusOf } from "../../interp_widgets/widgets/kit/status_line.js";
 import { grouped } from "../../interp_widgets/widgets/kit/menu.js";
 
 test("numbers have three figures, a real minus sign, and powers of ten only when they help", () => {
-  const words = [0, 1.23456, -0.5, 123456, 0.00012, -Infinity, NaN].map(figures);
+  const words = [0, 1.23456, -0.5, 123456.5, 0.00012, -Infinity, NaN].map(figures);
   assert.deepEqual(words, ["0", "1.23", "\u22120.5", "1.2e+5", "1.2e\u22124", "–", "–"]);
+});
+
+test("whole numbers are not rounded", () => {
+  assert.deepEqual([1905, -1905, 123456, 1e9].map(figures), ["1905", "\u22121905", "123456", "1.0e+9"]);
 });
 
 test("the bytes of a view are those it shows, not those of the whole buffer", () => {

@@ -69,6 +69,9 @@ export function bytes(value) {
 /** A number for people: three figures, a real minus sign, powers of ten only when they help. */
 export function figures(value) {
   if (!Number.isFinite(value)) return "–";
+  if (Number.isInteger(value) && Math.abs(value) < 1e7) {
+    return String(value).replace("-", "\u2212"); // a count is not rounded
+  }
   const size = Math.abs(value);
   const extreme = size !== 0 && (size >= 1e5 || size < 1e-3);
   const text = extreme ? value.toExponential(1) : String(Number(value.toPrecision(3)));
