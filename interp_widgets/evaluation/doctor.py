@@ -159,6 +159,8 @@ def _why_no_gradient(trace: Trace, explainer: Explainer, attribution: Attributio
     cause = end_of_gradient(trace, layer, target)
     if cause:
         return Finding(say("no gradient of the score arrives at this layer: {cause}", cause=cause), *remedy)
+    if trace.has_classes and not trace.tape.inputs_behind(trace.site(trace.logits_site).index):
+        return Finding(say("the model's output does not depend on its input at all: its head is a constant"))
     return Finding(say("the score does not depend on this layer: its gradient is zero"), *remedy)
 
 

@@ -49,7 +49,8 @@ def surroundings_of(trace: Trace) -> Surroundings:
 def _noise(trace: Trace) -> str:
     """Where the output depends on random numbers that the forward draws, in words; empty where it does not.
 
-    Read off the tape. Numbers that are multiplied by zero on the way count for nothing.
+    Read off the tape. Numbers that are multiplied by zero on the way count for nothing. Where numbers of numpy and
+    Python go is not on the tape: they are taken to reach the output.
     """
     origins: dict[int, Operation] = {}  # of each value that depends on random numbers, where they were drawn
     for operation in trace.tape.operations:
@@ -65,6 +66,11 @@ def _noise(trace: Trace) -> str:
         origins.update(dict.fromkeys((index for index in made if _is_nonzero(trace, index)), origin))
     outputs = [trace.site(name).index for name in trace.output_sites]
     drawn = next((origins[index] for index in outputs if index in origins), None)
+    if drawn is None and trace.draws_elsewhere:
+        return say(
+            "the model draws random numbers from numpy or Python in its forward, "
+            "so another pass may give another score and this map explains one draw: switch the noise off in evaluation"
+        )
     if drawn is None:
         return ""
     return say(

@@ -27,6 +27,7 @@ __all__ = ["Again", "Passes", "Probe", "Probes"]
 MOST_AT_ONCE, MOST_WITH_GRADIENT = 8, 4
 MOST_ON_DEVICE = 512  # a graphics card is busy long before
 KEPT = 0.25  # share of a pass's values that are there at a time when nobody wants gradients
+QUANTISED = frozenset((torch.quint8, torch.qint8, torch.qint32))
 
 
 class Rerun(Recorded, Protocol):
@@ -317,9 +318,8 @@ class Passes:
                     given=tuple(value.shape),
                 )
             )
-        recorded = self._tape.value(site.index, name)
-        if recorded.is_quantized and not value.is_quantized:
-            return _quantised_as(recorded, value.to(self._device(name)))
+        if site.dtype in QUANTISED and not value.is_quantized:
+            return _quantised_as(self._tape.value(site.index, name), value.to(self._device(name)))
         return value.to(device=self._device(name), dtype=site.dtype)
 
     def _repeated(self, name: str, count: int, example: int) -> torch.Tensor:

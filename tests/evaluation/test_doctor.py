@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import re
 import threading
 from collections.abc import Callable
@@ -111,10 +112,12 @@ class Faulty(nn.Module):
         self.table = nn.Embedding(8, 4)
         self.last = nn.Conv2d(4, 4, 3, padding=1)
         self.fc = nn.Linear(4, 2)
+        self.norm = nn.BatchNorm2d(4)
         self.middle = middle
         generator = torch.Generator().manual_seed(3)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, 0.1, 0.5, generator=generator)
+        nn.init.zeros_(self.norm.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.middle(self, self.first(x).relu())
@@ -145,6 +148,10 @@ CUTS: dict[str, tuple[Middle, str]] = {
     "a comparison": (lambda _, x: (x > 1).float(), r"gt at '/gt' gives no floating-point numbers"),
     "a detached value": (lambda _, x: x.detach(), r"cuts the gradient off at '/detach' by detach"),
     "a dead ReLU": (lambda _, x: (x - 1e3).relu(), r"nothing that enters relu at '/relu:1' is above zero .* weights"),
+    "a batch norm with weights of zero": (
+        lambda model, x: model.norm(x),
+        r"the weights of batch_norm at 'norm' are zero",
+    ),
     "a factor of zero": (lambda _, x: x * 0, r"mul at '/mul' multiplies by zero"),
 }
 
@@ -261,6 +268,34 @@ def test_random_numbers_in_the_forward_are_named() -> None:
 def test_random_numbers_that_do_not_reach_the_output_are_no_finding(middle: Middle) -> None:
     trace = iw.record(Faulty(middle), IMAGE)
     assert diagnose(trace, iw.GradCAM(), iw.GradCAM()(trace, 0, "last")) is None
+
+
+def drawn_from_numpy() -> float:
+    return np.random.rand()  # noqa: NPY002 - what models do
+
+
+def drawn_from_python() -> float:
+    return random.random()
+
+
+@pytest.mark.parametrize("draw", [drawn_from_numpy, drawn_from_python])
+def test_random_numbers_of_numpy_and_python_are_named(draw: Callable[[], float]) -> None:
+    trace = iw.record(Faulty(lambda _, x: x + draw()), IMAGE)
+    found = diagnose(trace, iw.GradCAM(), iw.GradCAM()(trace, 0, "last"))
+    assert found is not None
+    assert "draws random numbers from numpy or Python in its forward" in found.reason
+
+
+def test_a_head_that_is_a_constant_is_named() -> None:
+    class Constant(Faulty):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            super().forward(x)
+            return self.fc.bias.expand(len(x), 2) + 0
+
+    trace = iw.record(Constant(), IMAGE)
+    for explainer in (iw.GradCAM(), iw.Gradient()):
+        found = diagnose(trace, explainer, explainer(trace, 0, "last"))
+        assert found == Finding("the model's output does not depend on its input at all: its head is a constant")
 
 
 # The zoo's trained networks
