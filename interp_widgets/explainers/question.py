@@ -201,5 +201,7 @@ def pick(batch: torch.Tensor, example: int) -> torch.Tensor:
 
 
 def precise(tensor: torch.Tensor) -> torch.Tensor:
-    """In single precision at least: half precision is for storing, not for adding up."""
+    """In single precision at least: half precision and quantised numbers are for storing, not for adding up."""
+    if tensor.is_quantized:
+        return tensor.dequantize()
     return tensor if tensor.dtype in (torch.float64, torch.complex64, torch.complex128) else tensor.float()

@@ -68,7 +68,8 @@ class SessionState(Steadfast):
         wanted, method = layer or self.layer, explainer or self.method
         if not method.at_layer:
             return wanted if self.explains_layer(method) else method.default_layer(trace)
-        return wanted if trace.is_spatial(wanted) and trace.site(wanted).differentiable else trace.default_layer()
+        can_explain = trace.site(wanted).differentiable or not method.needs_gradient
+        return wanted if trace.is_spatial(wanted) and can_explain else trace.default_layer()
 
     def explains_layer(self, explainer: Explainer | None = None) -> bool:
         """Whether the explainer looks at the layer rather than at the input."""

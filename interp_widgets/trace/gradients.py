@@ -185,7 +185,8 @@ class Gradients:
             raise GradientError(
                 say(
                     "the score of {target} has no gradient: the model's output was computed without autograd "
-                    "(torch.no_grad(), detach() or an integer operation inside its forward)",
+                    "(torch.no_grad(), detach(), quantised or whole numbers inside its forward); "
+                    "a method that needs no gradient, such as Score-CAM or Occlusion, can explain it",
                     target=target,
                 )
             )
@@ -251,7 +252,8 @@ class Gradients:
         if value.no_grad:
             raise GradientError(
                 say(
-                    "no gradient at {site!r}: it was computed under torch.no_grad() inside the model's forward",
+                    "no gradient at {site!r}: it was computed under torch.no_grad() inside the model's forward; "
+                    "a method that needs none, such as Score-CAM or Occlusion, can explain this model",
                     site=site.name,
                 )
             )

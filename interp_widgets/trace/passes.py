@@ -27,6 +27,7 @@ __all__ = ["Again", "Passes", "Probe", "Probes"]
 MOST_AT_ONCE, MOST_WITH_GRADIENT = 8, 4
 MOST_ON_DEVICE = 512  # a graphics card is busy long before
 KEPT = 0.25  # share of a pass's values that are there at a time when nobody wants gradients
+QUANTISED = frozenset((torch.quint8, torch.qint8, torch.qint32))
 
 
 class Rerun(Recorded, Protocol):
@@ -317,6 +318,8 @@ class Passes:
                     given=tuple(value.shape),
                 )
             )
+        if site.dtype in QUANTISED and not value.is_quantized:
+            return _quantised_as(self._tape.value(site.index, name), value.to(self._device(name)))
         return value.to(device=self._device(name), dtype=site.dtype)
 
     def _repeated(self, name: str, count: int, example: int) -> torch.Tensor:
@@ -353,6 +356,11 @@ class Passes:
         first = self._tape.site(layer).index
         sizes = [math.prod(value.shape) for value in self._tape.values]
         return max(1 / 32, sum(sizes[first:]) / max(1, sum(sizes)))
+
+
+def _quantised_as(recorded: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """A value in the steps of a recorded one, as the operations behind it take it."""
+    return torch.quantize_per_tensor(value.float(), recorded.q_scale(), recorded.q_zero_point(), recorded.dtype)
 
 
 def _count(values: Mapping[str, torch.Tensor]) -> int:

@@ -207,6 +207,7 @@ class Pass:
         recorder = Recorder(shadow, evaluation=self.modes is None, edits=edits)
         random = RandomState(self._devices(shadow, inputs))
         names: list[str] = []
+        draws_elsewhere = False
         with pass_state(), self.autocast.on(), shadow.running(recorder, self.modes) as model:
             fed, fed_kwargs = _feed(recorder, inputs, kwargs, names)
             try:
@@ -219,7 +220,9 @@ class Pass:
                 error.add_note(_where(recorder.failed, type(model).__name__, _describe(inputs)))
                 raise
             finally:
-                random.put_back(drawn=recorder.drawn, draws_elsewhere=lambda: names_random(self.model))
+                draws_elsewhere = random.put_back(
+                    drawn=recorder.drawn, draws_elsewhere=lambda: names_random(self.model)
+                )
             if recorder.escaped:  # and the model's code has caught the exception that said so
                 fingerprint.take_back()
                 raise Escaped
@@ -245,6 +248,7 @@ class Pass:
             output_sites=output_sites,
             scores=scores,
             again=replace(self, arguments=arguments),
+            draws_elsewhere=draws_elsewhere,
         )
 
     def rerun(

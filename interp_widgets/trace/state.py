@@ -114,7 +114,7 @@ class RandomState:
         self._numpy = np.random.get_state()  # noqa: NPY002 - the user's global one
         self._python = random.getstate()
 
-    def put_back(self, *, drawn: bool, draws_elsewhere: Callable[[], bool]) -> None:
+    def put_back(self, *, drawn: bool, draws_elsewhere: Callable[[], bool]) -> bool:
         """Give the generators this state again, those that the pass may have drawn from.
 
         The others stay as they are: what another thread has drawn meanwhile is its own.
@@ -122,6 +122,9 @@ class RandomState:
         Args:
             drawn: whether that holds for torch's.
             draws_elsewhere: tells whether it holds for numpy's and Python's; asked only where they have moved.
+
+        Returns:
+            Whether the pass has drawn from numpy's or Python's.
         """
         if drawn and not torch.equal(self._torch, torch.random.get_rng_state()):
             torch.random.set_rng_state(self._torch)
@@ -129,9 +132,11 @@ class RandomState:
             _generator(device).set_state(state)
         is_numpy_moved = not _equal(self._numpy, np.random.get_state())  # noqa: NPY002
         is_python_moved = self._python != random.getstate()
-        if (is_numpy_moved or is_python_moved) and draws_elsewhere():
+        has_drawn_elsewhere = (is_numpy_moved or is_python_moved) and draws_elsewhere()
+        if has_drawn_elsewhere:
             np.random.set_state(self._numpy)  # noqa: NPY002
             random.setstate(self._python)
+        return has_drawn_elsewhere
 
 
 def _equal(before: Any, now: Any) -> bool:

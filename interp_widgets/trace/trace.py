@@ -35,7 +35,8 @@ class Recording:
     """What a pass left behind: what ``recording.record`` hands to its ``Trace``.
 
     ``calls`` tells which module ran in which; ``output_sites`` the site of each returned tensor, by its path in the
-    output; ``scores`` where the class scores are.
+    output; ``scores`` where the class scores are; ``draws_elsewhere`` whether the pass has drawn random numbers from
+    numpy's or Python's generators.
     """
 
     tape: Tape
@@ -44,6 +45,7 @@ class Recording:
     output_sites: dict[str, str]
     scores: Scores | None
     again: Again
+    draws_elsewhere: bool
 
 
 class Trace:
@@ -57,6 +59,8 @@ class Trace:
         tape: the recorded operations and values.
         class_names: one per class, ``None`` where nobody gave them.
         feature_names: one per feature of an input ``(N, F)``.
+        draws_elsewhere: whether the pass has drawn random numbers from numpy's or Python's generators; those of torch
+            are operations on the tape.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Trace:
         self.model: nn.Module = recording.tape.model
         self.class_names = tuple(class_names) if class_names is not None else None
         self.feature_names = tuple(feature_names) if feature_names is not None else None
+        self.draws_elsewhere = recording.draws_elsewhere
         results = recording.output_sites.values() if recording.scores is None else [recording.scores.site]
         self._axes = Axes(recording.tape, results, batch_axis, batch_inputs)
         self._outputs = Outputs(

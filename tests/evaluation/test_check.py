@@ -1,4 +1,4 @@
-"""What is said about maps that mean nothing, and the check of all methods on one model."""
+"""The check of all methods on one model."""
 
 from __future__ import annotations
 
@@ -16,91 +16,13 @@ from torch import nn
 
 import interp_widgets as iw
 from interp_widgets.errors import ParameterError
-from interp_widgets.evaluation import check, diagnose
+from interp_widgets.evaluation import check
 from interp_widgets.explainers.estimate import ErrorKind, Estimate
 from interp_widgets.explainers.question import Question
 from interp_widgets.explainers.registry import Registry
-from tests.explainers.subjects import SmallNet, image_for, subject
+from tests.explainers.subjects import SmallNet
 
 IMAGE = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(1))
-
-
-class Two(nn.Module):
-    """Class 0 is the mean of the ReLU of a 1x1 convolution, class 1 its negative."""
-
-    def __init__(self, weight: float = 1.0, bias: float = 0.0) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 2, 1)
-        nn.init.constant_(self.conv.weight, weight)
-        nn.init.constant_(self.conv.bias, bias)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        score = self.conv(x).relu().mean(dim=(1, 2, 3))
-        return torch.stack([score, -score], dim=1)
-
-
-def finding_of(model: nn.Module, explainer: iw.Explainer, target: object, layer: str | None = None) -> object:
-    trace = iw.record(model, IMAGE)
-    return diagnose(trace, explainer, explainer(trace, target, layer))  # type: ignore[arg-type]
-
-
-def test_a_map_that_says_something_has_no_finding() -> None:
-    assert finding_of(Two(), iw.GradCAM(), 0, "conv") is None
-
-
-def test_evidence_against_only_is_named_and_the_way_out_shows_it() -> None:
-    found = finding_of(Two(), iw.GradCAM(), 1, "conv")
-    assert "evidence against the target" in found.reason  # type: ignore[attr-defined]
-    assert dict(found.change) == {"explainer": iw.GradCAM(relu=False)}  # type: ignore[attr-defined]
-    trace = iw.record(Two(), IMAGE)
-    assert float(found.change["explainer"](trace, 1, "conv").values.max()) < 0  # type: ignore[attr-defined]
-
-
-def test_a_silent_layer_is_named() -> None:
-    class Silent(Two):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.conv(x).relu().mean(dim=(2, 3))
-
-    trace = iw.record(Silent(weight=-1.0), IMAGE)
-    found = diagnose(trace, iw.LayerCAM(), iw.LayerCAM()(trace, 0, "/relu"))
-    assert found is not None
-    assert "every activation of this layer is zero" in found.reason
-    assert dict(found.change) in ({}, {"layer": "conv"})
-
-
-def test_a_layer_that_the_score_does_not_depend_on_is_named() -> None:
-    class Aside(SmallNet):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            self.conv2(self.conv1(x))  # beside the way to the output
-            return super().forward(x)
-
-    trace = iw.record(Aside(), IMAGE)
-    found = diagnose(trace, iw.Gradient(), iw.Gradient()(trace, 0, "conv2:0"))
-    assert found is not None
-    assert found.reason == "the score does not depend on this layer: its gradient is zero"
-    assert found.change["layer"] == trace.default_layer()
-
-
-def test_a_saturated_score_is_named_and_the_way_out_is_the_class() -> None:
-    def certain(output: torch.Tensor) -> torch.Tensor:
-        return (output * 1e4).softmax(dim=1)[0, 0]
-
-    trace = iw.record(Two(), IMAGE)
-    found = diagnose(trace, iw.Gradient(), iw.Gradient()(trace, certain))
-    assert found is not None
-    assert "saturated softmax" in found.reason
-    assert dict(found.change) == {"target": 0}
-
-
-def test_positions_that_nobody_reads_are_named() -> None:
-    trace = iw.record(subject("vit_b_16"), image_for("vit_b_16"))
-    last = "encoder.layers.encoder_layer_11"
-    explainer = iw.EigenCAM()
-    found = diagnose(trace, explainer, explainer(trace, 3, last))
-    assert found is not None
-    assert "the positions of its map mean little" in found.reason
-    assert dict(found.change) == {"layer": trace.default_layer()}
-    assert diagnose(trace, explainer, explainer(trace, 3, trace.default_layer())) is None
 
 
 # The check of all methods
@@ -171,20 +93,6 @@ def test_an_unknown_method_is_refused_and_a_trace_is_taken() -> None:
     with iw.record(SmallNet(), IMAGE) as trace:
         assert check(trace, methods=["Gradient"])["Gradient"].verdict == "works"
         assert not trace.closed
-
-
-def test_the_explorer_says_why_a_map_is_blank_and_offers_the_way_out() -> None:
-    with iw.explore(Two(), IMAGE, target=1, layer="conv", explainer="GradCAM") as explorer:
-        assert explorer.wait(20)
-        remedy = explorer.controls["remedy"]
-        assert explorer.status.startswith("all that this layer says is evidence against the target")
-        assert remedy.layout.display == ""
-        assert remedy.description == "Show evidence against"
-        remedy.click()
-        assert explorer.wait(20)
-        assert explorer.session.explainer == iw.GradCAM(relu=False)
-        assert remedy.layout.display == "none"
-        assert explorer.status.startswith("Grad-CAM")
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,12 @@ def choose(trace: Layers) -> str:
 
     Candidates are the module outputs with a height and a width whose positions the output reads: in a ViT with a class
     token the last block's output does not qualify, because only its class token is read, and what enters the last
-    attention does. Where several modules share one value, the outermost names it.
+    attention does. Where several modules share one value, the outermost names it. Of a model without a gradient
+    (``torch.no_grad()`` in its forward, quantised values) it is the last one all the same: methods that need no
+    gradient can look there, and others say why there is none.
     """
-    spatial = [layer for layer in trace.layers if _tells_where(trace, layer)]
+    with_maps = [layer for layer in trace.layers if _tells_where(trace, layer)]
+    spatial = [layer for layer in with_maps if trace.site(layer).differentiable] or with_maps
     if not spatial:
         raise LayoutError(
             say(
@@ -59,7 +62,7 @@ def choose(trace: Layers) -> str:
 
 
 def _tells_where(trace: Layers, layer: str) -> bool:
-    return trace.site(layer).differentiable and trace.is_spatial(layer) and trace.reads_positions(layer)
+    return trace.is_spatial(layer) and trace.reads_positions(layer)
 
 
 def _in_head(trace: Layers, layer: str) -> bool:

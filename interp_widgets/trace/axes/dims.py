@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 __all__ = [
+    "SIDES",
     "Atom",
     "Dim",
     "Labels",
@@ -45,13 +46,17 @@ class Tokens(NamedTuple):
     size: int
 
 
+SIDES = ("H", "W")
 Dim = tuple[Any, ...]  # atoms, or one Tokens
 Labels = tuple[Dim, ...]
 
 
 def named(axis: str, size: int) -> Dim:
-    """A whole axis of a name, such as ``H``; without atoms where its size is 1."""
-    return (Atom(axis, 1, size),) if size > 1 else ()
+    """A whole axis of a name, such as ``H``; of size 1 without atoms, but for height and width, which keep theirs.
+
+    A map of one column is a map still: its width of 1 must be told from other axes of size 1.
+    """
+    return (Atom(axis, 1, size),) if size > 1 or axis in SIDES else ()
 
 
 def unknown(size: int) -> Dim:
@@ -83,11 +88,16 @@ def size_of(dim: Dim) -> int:
 
 
 def reshape(labels: Labels, shape: Sequence[int]) -> Labels:
-    """Labels after a reshape: the atoms in order, cut where the new axes end."""
+    """Labels after a reshape: the atoms in order, cut where the new axes end.
+
+    The numbers do not tell where a side of size 1 goes: to an axis of size 1 that follows, else to the other side.
+    """
     waiting = [atom for dim in labels for atom in dim]
     result: list[Dim] = []
-    for size in shape:
+    for size, following in zip(shape, (*shape[1:], 0), strict=True):
         taken: list[Any] = []
+        if size == 1 and waiting and waiting[0].size == 1:
+            taken.append(waiting.pop(0))
         left = size
         while left > 1:
             if not waiting:
@@ -103,8 +113,14 @@ def reshape(labels: Labels, shape: Sequence[int]) -> Labels:
                 left = 1
             else:
                 return tuple(unknown(n) for n in shape)
+        if following != 1 and waiting and waiting[0].size == 1 and taken and _is_side(taken[-1]):
+            taken.append(waiting.pop(0))
         result.append(merge(tuple(taken)))
     return tuple(result)
+
+
+def _is_side(atom: Any) -> bool:
+    return isinstance(atom, Atom) and atom.axis in SIDES
 
 
 def rescaled(dim: Dim, size: int) -> Dim:
@@ -112,7 +128,7 @@ def rescaled(dim: Dim, size: int) -> Dim:
     if size == size_of(dim):
         return dim
     if len(dim) == 1 and isinstance(dim[0], Atom):
-        return (Atom(dim[0].axis, 1, size, dim[0].shift),) if size > 1 else ()
+        return tuple(atom._replace(shift=dim[0].shift) for atom in named(dim[0].axis, size))
     return unknown(size)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from interp_widgets.errors import LayoutError
-from interp_widgets.trace.axes.dims import Atom, Labels, Tokens, merge, named, size_of
+from interp_widgets.trace.axes.dims import SIDES, Atom, Dim, Labels, Tokens, merge, named, size_of
 from interp_widgets.trace.axes.layout import Layout
 from interp_widgets.trace.axes.rules import RULES, Call, elementwise
 from interp_widgets.trace.values import Operation, Site, Value
@@ -135,11 +135,12 @@ def _as_layout(labels: Labels, shape: tuple[int, ...]) -> Layout | None:
     grid: tuple[int, ...] = ()
     prefix = suffix = 0
     for label, size in zip(labels, shape, strict=True):
-        dim = merge(label)
+        dim = label
         tokens = dim[0] if dim and isinstance(dim[0], Tokens) else None
         if tokens is not None:
             prefix, suffix = tokens.prefix, tokens.suffix
-            dim = merge(tokens.grid)
+            dim = tokens.grid
+        dim = _significant(dim)
         names = "".join(atom.axis for atom in dim)
         if any(isinstance(atom, Atom) and atom.shift for atom in dim):
             letters.append("?")
@@ -149,8 +150,34 @@ def _as_layout(labels: Labels, shape: tuple[int, ...]) -> Layout | None:
         elif len(names) == 1:
             letters.append(names)
         else:
-            letters.append("1" if size == 1 else "?")
-    axes = "".join(letters)
+            letters.append(_of_size_one(label) if size == 1 else "?")
+    return _layout_of("".join(letters), grid, prefix, suffix, shape)
+
+
+def _significant(dim: Dim) -> Dim:
+    """The pieces of an axis that count: those larger than 1, and a height or width of 1 beside the other side."""
+    large = merge(tuple(atom for atom in dim if atom.size > 1))
+    if len(large) != 1 or large[0].axis not in SIDES:
+        return large
+    side = large[0]
+    other = next((atom for atom in dim if atom.size == 1 and atom.axis in SIDES and atom.axis != side.axis), None)
+    if other is None:
+        return large
+    return (side, other) if side.axis == "H" else (other, side)
+
+
+def _of_size_one(label: Dim) -> str:
+    """The letter of an axis of size 1: small for a height or width, which is one only beside the other."""
+    names = {atom.axis for atom in label}
+    return names.pop().lower() if len(names) == 1 else "1"
+
+
+def _layout_of(letters: str, grid: tuple[int, ...], prefix: int, suffix: int, size: tuple[int, ...]) -> Layout | None:
+    """The layout of axes, some of which are known by their size or place only."""
+    axes = letters
+    for small, other in (("h", "W"), ("w", "H")):
+        is_side = other in axes and small.upper() not in axes and axes.count(small) == 1
+        axes = axes.replace(small, small.upper() if is_side else "1")
     if "N" not in axes and "1" in axes:
         axes = axes.replace("1", "N", 1)
     if "C" not in axes and axes.count("1") == 1 and "H" in axes:
@@ -159,4 +186,4 @@ def _as_layout(labels: Labels, shape: tuple[int, ...]) -> Layout | None:
         axes = axes.replace("?", "C")
     if any(axes.count(letter) > 1 for letter in "NCTHWL"):
         return None
-    return Layout(axes, grid=grid, prefix=prefix, suffix=suffix, size=shape)
+    return Layout(axes, grid=grid, prefix=prefix, suffix=suffix, size=size)

@@ -346,8 +346,9 @@ def elementwise(call: Call) -> Labels | None:
     result = []
     for position, size in enumerate(call.shape):
         fitting = [labels[position] for labels in candidates if size_of(labels[position]) == size]
-        known = [dim for dim in fitting if not any(isinstance(atom, Atom) and atom.axis == "?" for atom in dim)]
         if not fitting:
             return None
-        result.append((known or fitting)[0])
+        known = [dim for dim in fitting if not any(isinstance(atom, Atom) and atom.axis == "?" for atom in dim)]
+        named_ones = [dim for dim in known if dim]
+        result.append((named_ones or known or fitting)[0])
     return tuple(result)

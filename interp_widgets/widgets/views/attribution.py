@@ -19,7 +19,7 @@ import numpy as np
 import traitlets as t
 
 from interp_widgets.errors import InterpError
-from interp_widgets.evaluation import Finding, diagnose
+from interp_widgets.evaluation import Finding, diagnose, is_odd
 from interp_widgets.explainers import EXPLAINERS, Attribution
 from interp_widgets.inspectors.channels import draft
 from interp_widgets.inspectors.outline import outline_of, row_of
@@ -35,7 +35,7 @@ from interp_widgets.widgets.kit.parameters import Parameters
 from interp_widgets.widgets.kit.picture import Picture
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.tiles import Tiles
-from interp_widgets.widgets.views.attribution_state import AttributionState, is_blank, refusal_of, sentence, way_on
+from interp_widgets.widgets.views.attribution_state import AttributionState, refusal_of, sentence, way_on
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.words import say
 
@@ -120,17 +120,17 @@ class AttributionView(SessionView):
             found = session.attribution() if not refusal and session.is_cheap() else None
         except InterpError as error:
             return replace(state, refusal=str(error))
-        finding = None if found is None or is_blank(found) else diagnose(trace, method, found)
+        finding = None if found is None or is_odd(trace, method, found) else diagnose(trace, method, found)
         seconds = time.perf_counter() - started
         return replace(state, refusal=refusal, found=found, finding=finding, seconds=seconds, is_cached=True)
 
     def pending(self, state: AttributionState) -> bool:
-        """The map is computed, or getting better, or it is to be found out why it is blank."""
+        """The map is computed, or getting better, or it is to be found out why it says nothing."""
         if state.refusal:
             return False
         if state.found is None or state.found.done < state.found.total:
             return True
-        return is_blank(state.found) and state.finding is None
+        return state.finding is None and is_odd(self.session.ready(), state.explainer, state.found)
 
     def takes_long(self, state: AttributionState) -> bool:
         """Methods that refine run the model many times."""
@@ -159,8 +159,6 @@ class AttributionView(SessionView):
     def _with(self, state: AttributionState, found: Attribution, seconds: float) -> AttributionState:
         is_last = found.done >= found.total
         finding = diagnose(self.session.ready(), state.explainer, found) if is_last else None
-        if is_last and finding is None and is_blank(found):
-            finding = Finding(say("every value of the map is zero"))
         return replace(state, found=found, finding=finding, seconds=seconds, is_cached=False)
 
     # The screen

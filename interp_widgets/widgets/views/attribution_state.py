@@ -12,7 +12,7 @@ from interp_widgets.explainers.refinement import finer_than
 from interp_widgets.session.session import Session
 from interp_widgets.words import say
 
-__all__ = ["AttributionState", "is_blank", "progress", "refusal_of", "sentence", "way_on"]
+__all__ = ["AttributionState", "progress", "refusal_of", "sentence", "way_on"]
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,6 @@ def refusal_of(session: Session) -> str:
         return say("this model's output has no class scores to explain; its layers and channels are shown")
     session.place()  # refuses a method that needs maps where there are none
     return ""
-
-
-def is_blank(found: Attribution) -> bool:
-    """Whether every value is zero."""
-    return not bool(found.values.any())
 
 
 def sentence(state: AttributionState, found: Attribution, session: Session) -> str:

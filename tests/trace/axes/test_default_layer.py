@@ -9,7 +9,8 @@ import timm
 import torch
 from torch import nn
 
-from interp_widgets.errors import LayoutError
+import interp_widgets as iw
+from interp_widgets.errors import GradientError, LayoutError
 from interp_widgets.trace import Trace, record
 from tests.trace import small_models
 
@@ -155,6 +156,79 @@ def test_a_model_without_maps_says_so() -> None:
         LayoutError, match=r"no layer of this Sequential has maps .* a method on the input, such as Gradient, .*"
     ):
         record(model, torch.rand(1, 3, 2, 2)).default_layer()
+
+
+class WithoutGradient(nn.Module):
+    """Two convolutions and a head; from the one that is named on, without autograd."""
+
+    def __init__(self, first: str) -> None:
+        super().__init__()
+        self.early = nn.Conv2d(3, 4, 3)
+        self.late = nn.Conv2d(4, 4, 3)
+        self.head = nn.Linear(4, 2)
+        self.first = first
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.set_grad_enabled(self.first != "early"):
+            x = self.early(x).relu()
+        with torch.no_grad():
+            return self.head(self.late(x).mean(dim=(2, 3)))
+
+
+def test_maps_without_a_gradient_are_told_from_no_maps_and_methods_that_need_none_look_there() -> None:
+    trace = record(WithoutGradient("early"), torch.rand(1, 3, 9, 9))
+    assert trace.default_layer() == "late"
+    reason = r"no gradient at 'late': it was computed under torch.no_grad\(\) .* such as Score-CAM or Occlusion"
+    with pytest.raises(GradientError, match=reason):
+        iw.GradCAM()(trace)
+    for method in (iw.ScoreCAM(), iw.AblationCAM(), iw.EigenCAM()):
+        assert method(trace).values.shape == (5, 5)
+        assert method(trace).layer == "late"
+
+
+def test_a_last_part_without_a_gradient_is_the_reason_that_is_given() -> None:
+    trace = record(WithoutGradient("late"), torch.rand(1, 3, 9, 9))
+    with pytest.raises(GradientError, match=r"has no gradient: the model's output was computed without autograd"):
+        iw.GradCAM()(trace)
+    assert iw.AblationCAM(relu=False)(trace).values.any()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch deprecates quantised tensors
+def test_a_quantised_model_has_maps_for_methods_that_need_no_gradient() -> None:
+    trace = record(quantised_model(), torch.rand(1, 3, 9, 9))
+    layer = trace.default_layer()
+    assert trace.site(layer).dtype is torch.quint8
+    with pytest.raises(GradientError, match=r"its values are quint8; only floating-point values have a gradient"):
+        iw.GradCAM()(trace)
+    found = iw.AblationCAM(relu=False)(trace, 0)
+    maps = trace.activation(layer)[0].dequantize()  # (C, H', W')
+    weights = torch.stack([score_of(trace, maps) - score_of(trace, without(maps, c)) for c in range(len(maps))])
+    torch.testing.assert_close(found.values, torch.einsum("c,chw->hw", weights, maps))
+    assert iw.ScoreCAM()(trace).values.shape == maps.shape[1:]
+
+
+def quantised_model() -> nn.Module:
+    stub, unstub = torch.ao.quantization.QuantStub(), torch.ao.quantization.DeQuantStub()
+    pool = nn.AdaptiveAvgPool2d(1)
+    model = nn.Sequential(stub, nn.Conv2d(3, 4, 3), nn.ReLU(), pool, nn.Flatten(), nn.Linear(4, 2), unstub).eval()
+    model.qconfig = torch.ao.quantization.get_default_qconfig("fbgemm")
+    prepared = torch.ao.quantization.prepare(model)
+    prepared(torch.rand(4, 3, 9, 9))
+    return torch.ao.quantization.convert(prepared)
+
+
+def score_of(trace: Trace, maps: torch.Tensor) -> torch.Tensor:
+    """The first score of the quantised model's head alone, for other maps at the default layer."""
+    recorded = trace.activation(trace.default_layer())
+    value = torch.quantize_per_tensor(maps[None], recorded.q_scale(), recorded.q_zero_point(), recorded.dtype)
+    behind = int(trace.default_layer()) + 1
+    return trace.model[behind:](value)[0, 0]
+
+
+def without(maps: torch.Tensor, channel: int) -> torch.Tensor:
+    changed = maps.clone()
+    changed[channel] = 0
+    return changed
 
 
 # The right place: where the input changes in one corner, the map changes there most.

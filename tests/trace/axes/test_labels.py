@@ -249,3 +249,62 @@ def test_a_constant_with_four_axes_is_not_taken_for_an_image() -> None:
     model.register_buffer("table", torch.rand(1, 3, 2, 4))
     trace = record(model, torch.rand(1, 3, 4, 4))
     assert not trace.is_spatial("out")
+
+
+# Maps of one column or one row
+
+
+def series_net(kernel: tuple[int, int], channels: int) -> nn.Sequential:
+    """Two convolutions and a pool along the side that is longer than 1; no position sees further than itself."""
+    pool = tuple(min(2, side) for side in kernel)
+    one = nn.Conv2d(1, channels, 1)
+    return nn.Sequential(one, nn.ReLU(), nn.MaxPool2d(pool), nn.Conv2d(channels, channels, 1)).eval()
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(("size", "kernel", "expected"), [((60, 1), (2, 1), (30, 1)), ((1, 14), (1, 2), (1, 7))])
+def test_a_map_of_one_column_or_one_row_is_a_map(
+    channels: int, count: int, size: tuple[int, int], kernel: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    model = series_net(kernel, channels)
+    for layer in model:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.constant_(layer.weight, 1.0)
+    plain = torch.full((count, 1, *size), 0.1)
+    calm = record(model, plain)
+    assert calm.layout("3").axes == "NCHW"
+    assert calm.layout("3").resolution == expected
+    assert calm.default_layer() == "3"
+    marked = plain.clone()
+    marked.view(count, -1)[:, 10] = 0.9  # position 10 of the series is position 5 after the pool
+    change = (record(model, marked).maps("3") - calm.maps("3")).abs().sum(dim=(0, 1))  # (H', W')
+    assert change.flatten().nonzero().flatten().tolist() == [5]
+    assert change.shape == expected
+
+
+def test_one_position_is_no_map() -> None:
+    trace = record(nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1)), torch.rand(1, 3, 5, 5))
+    assert trace.layout("1").axes == "NC11"
+    assert not trace.is_spatial("1")
+
+
+@pytest.mark.parametrize("size", [(6, 1), (1, 6)])
+def test_a_side_of_one_position_stays_the_side_through_permutations_and_tokens(size: tuple[int, int]) -> None:
+    def forward(net: Net, x: torch.Tensor) -> torch.Tensor:
+        last = net.last(net.embed(x).permute(0, 2, 3, 1))  # (N, H, W, C)
+        tokens = net.tokens(last.flatten(1, 2))  # (N, H * W, C)
+        with_class = net.prefixed(torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1))
+        grid = with_class[:, 1:].transpose(1, 2).reshape(len(x), 5, *size)
+        return net.out(net.squeezed(grid.squeeze(2 if size[0] == 1 else 3)).unsqueeze(2 if size[0] == 1 else 3))
+
+    names = ("last", "tokens", "prefixed", "squeezed", "out")
+    model = Net(forward, embed=nn.Conv2d(3, 5, 1), **{name: nn.Identity() for name in names})
+    trace = record(model.eval(), torch.rand(2, 3, *size))
+    maps = trace.maps("embed")
+    assert trace.layout("last").axes == "NHWC"
+    assert trace.layout("prefixed").prefix == 1
+    for name in names:
+        assert trace.is_spatial(name), name
+        assert trace.layout(name).resolution == size
+        assert torch.equal(trace.maps(name), maps), name
