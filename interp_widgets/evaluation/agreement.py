@@ -1,8 +1,13 @@
-"""How far several maps of one input agree, compared by the ranks of their positions on one grid."""
+"""How far several maps of one input agree, compared by the ranks of their positions on one grid.
+
+Two methods may point at the same object, one by signed pixels and the other by a smooth area. So before they are
+compared, maps are brought to evidence of one kind, gathered in the cells of the coarsest of them (``on_shared_cells``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 
 import numpy as np
 import torch
@@ -12,7 +17,39 @@ from numpy.typing import ArrayLike, NDArray
 from interp_widgets.errors import InputError
 from interp_widgets.words import say
 
-__all__ = ["disagreement", "on_one_grid", "rank_correlations", "ranks"]
+__all__ = ["Evidence", "disagreement", "on_one_grid", "on_shared_cells", "rank_correlations", "ranks"]
+
+MOST_CELLS = 16  # along a side: about the cells of a layer's map; the ranks of single pixels are noise
+
+
+class Evidence(Enum):
+    """Which part of a map is compared."""
+
+    POSITIVE = "positive"
+    """What speaks for the target."""
+
+    ABSOLUTE = "absolute"
+    """What matters for the score, for the target or against it."""
+
+    @property
+    def words(self) -> str:
+        """What it is called on the screen."""
+        return say("evidence for the target") if self is Evidence.POSITIVE else say("evidence for and against it")
+
+
+def on_shared_cells(maps: Sequence[ArrayLike], evidence: Evidence = Evidence.POSITIVE) -> NDArray[np.float64]:
+    """The evidence of maps ``(h, w)`` in the cells of the coarsest of them, ``(n, H, W)``, at most 16 along a side.
+
+    Each cell has the mean of what lies in it. Wider maps are gathered; nothing is interpolated.
+
+    Raises:
+        InputError: no maps, or something else than a map.
+    """
+    arrays = _checked(maps)
+    rows, columns = (min(MOST_CELLS, *(array.shape[axis] for array in arrays)) for axis in (0, 1))
+    parts = [np.abs(array) if evidence is Evidence.ABSOLUTE else array.clip(min=0) for array in arrays]
+    pooled = [F.adaptive_avg_pool2d(torch.from_numpy(part.copy())[None, None], (rows, columns))[0, 0] for part in parts]
+    return torch.stack(pooled).numpy()
 
 
 def on_one_grid(maps: Sequence[ArrayLike]) -> NDArray[np.float64]:
@@ -21,18 +58,24 @@ def on_one_grid(maps: Sequence[ArrayLike]) -> NDArray[np.float64]:
     Raises:
         InputError: no maps, or something else than a map.
     """
+    arrays = _checked(maps)
+    size = tuple(max(array.shape[axis] for array in arrays) for axis in (0, 1))
+    large = [
+        F.interpolate(torch.from_numpy(array.copy())[None, None], size=size, mode="bilinear", align_corners=False)
+        for array in arrays
+    ]
+    return torch.cat(large)[:, 0].numpy()
+
+
+def _checked(maps: Sequence[ArrayLike]) -> list[NDArray[np.float64]]:
+    """Maps as arrays, at least one."""
     arrays = [np.asarray(each, dtype=np.float64) for each in maps]
     shapes = [array.shape for array in arrays]
     if not arrays:
         raise InputError(say("maps must be arrays of shape (height, width), got none"))
     if any(array.ndim != 2 for array in arrays):
         raise InputError(say("maps must be arrays of shape (height, width), got {shapes}", shapes=shapes))
-    size = (max(shape[0] for shape in shapes), max(shape[1] for shape in shapes))
-    large = [
-        F.interpolate(torch.from_numpy(array.copy())[None, None], size=size, mode="bilinear", align_corners=False)
-        for array in arrays
-    ]
-    return torch.cat(large)[:, 0].numpy()
+    return arrays
 
 
 def ranks(values: ArrayLike) -> NDArray[np.float64]:

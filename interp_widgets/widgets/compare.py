@@ -92,21 +92,26 @@ class Comparison(widgets.VBox):
 
     @property
     def correlations(self) -> NDArray[np.float64]:
-        """Spearman's rank correlation of each two maps that are there, ``(n, n)``.
+        """Spearman's rank correlation of the evidence of each two maps that are there, ``(n, n)``.
+
+        Which evidence, and in which cells, as ``evaluation.agreement.on_shared_cells`` says.
 
         Raises:
             InputError: there are none.
         """
-        return rank_correlations([found.array for found in self._maps().values()])
+        return rank_correlations(self._cells())
 
     @property
     def disagreement(self) -> NDArray[np.float64]:
-        """The standard deviation of each position's rank over the maps, ``(H, W)``.
+        """The standard deviation of each cell's rank over the maps, ``(H, W)``; cells as for ``correlations``.
 
         Raises:
             InputError: there are none.
         """
-        return disagreement([found.array for found in self._maps().values()])
+        return disagreement(self._cells())
+
+    def _cells(self) -> list[NDArray[np.float64]]:
+        return list(self.agreement.cells([found.array for found in self._maps().values()]))
 
     @property
     def status(self) -> str:

@@ -14,7 +14,14 @@ from torch import nn
 
 import interp_widgets as iw
 from interp_widgets import errors
-from interp_widgets.evaluation.agreement import disagreement, on_one_grid, rank_correlations, ranks
+from interp_widgets.evaluation.agreement import (
+    Evidence,
+    disagreement,
+    on_one_grid,
+    on_shared_cells,
+    rank_correlations,
+    ranks,
+)
 from interp_widgets.explainers.base import limits
 from interp_widgets.explainers.question import Question
 from interp_widgets.widgets.kit.picture import Picture
@@ -63,7 +70,7 @@ def test_one_scale_is_the_same_for_all_maps_and_symmetric_when_one_is_signed(com
 def test_correlations_are_spearmans(comparison: iw.Comparison) -> None:
     from scipy.stats import spearmanr
 
-    maps = on_one_grid([found.array for found in comparison.attributions if found is not None])
+    maps = on_shared_cells([found.array for found in comparison.attributions if found is not None])
     expected = spearmanr(maps.reshape(3, -1), axis=1).statistic
     np.testing.assert_allclose(comparison.correlations, expected, atol=1e-12)
     assert f">{comparison.correlations[0, 1]:.2f}<" in comparison.agreement.matrix.value
@@ -75,10 +82,18 @@ def test_correlations_are_spearmans(comparison: iw.Comparison) -> None:
 def test_two_maps_are_taken_from_each_other_by_rank(comparison: iw.Comparison) -> None:
     comparison.agreement.first.value, comparison.agreement.second.value = "2", "1"
     assert comparison.error == ""
-    first, second = on_one_grid([comparison.attributions[2].array, comparison.attributions[1].array])  # type: ignore[union-attr]
+    _, second, first = on_shared_cells([found.array for found in comparison.attributions if found is not None])
     shown = comparison.agreement.difference._frames[0, 0]
     step = (shown.hi - shown.lo) / 255  # one of the 256 steps
     np.testing.assert_allclose(shown.values(), ranks(first) - ranks(second), atol=step)
+
+
+def test_what_is_compared_can_be_chosen(comparison: iw.Comparison) -> None:
+    maps = [found.array for found in comparison.attributions if found is not None]
+    comparison.agreement.kind.value = Evidence.ABSOLUTE.value
+    expected = rank_correlations(on_shared_cells(maps, Evidence.ABSOLUTE))
+    np.testing.assert_allclose(comparison.correlations, expected)
+    assert f">{expected[0, 1]:.2f}<" in comparison.agreement.matrix.value
 
 
 def test_layers_targets_images_and_models_vary_too() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import ipywidgets as widgets
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from interp_widgets.evaluation.agreement import disagreement, on_one_grid, rank_correlations, ranks
+from interp_widgets.evaluation.agreement import Evidence, disagreement, on_shared_cells, rank_correlations, ranks
 from interp_widgets.render.colours import colour_table
 from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.picture import Picture
@@ -21,7 +21,7 @@ Map = NDArray[np.float32]  # (h, w)
 
 
 class Agreement(widgets.HBox):
-    """All by rank, so that units do not matter.
+    """All by the rank of their evidence in common cells, so that neither units nor resolutions matter.
 
     Args:
         titles: what the maps are called.
@@ -39,20 +39,34 @@ class Agreement(widgets.HBox):
         last = str(min(1, len(titles) - 1))
         self.first = Menu(options=names, value="0", label=say("the map that the other is taken from"), layout=growing)
         self.second = Menu(options=names, value=last, label=say("the map that is taken off"), layout=growing)
+        kinds = [(kind.words, kind.value) for kind in Evidence]
+        self.kind = Menu(
+            options=kinds, value=Evidence.POSITIVE.value, label=say("what of the maps is compared"), layout=growing
+        )
         less = widgets.Label(say("less"), layout={"flex": "0 0 auto"})
         chosen = widgets.HBox([self.first, less, self.second], layout={"width": f"{2 * size + 8}px"})
         beside = widgets.HBox([self.difference, self.disagreement], layout={"grid_gap": "8px"})
         wrapped = {"width": "100%", "flex_flow": "row wrap", "grid_gap": "8px", "align_items": "flex-start"}
-        super().__init__([widgets.VBox([chosen, beside]), self.matrix], layout=wrapped)
+        super().__init__([widgets.VBox([self.kind, chosen, beside]), self.matrix], layout=wrapped)
+        self.kind.observe(lambda _change: self.show(self._maps), "value")
         for menu in (self.first, self.second):
             menu.observe(lambda _change: self._subtract(), "value")
+
+    @property
+    def evidence(self) -> Evidence:
+        """Which part of the maps is compared."""
+        return Evidence(self.kind.value or Evidence.POSITIVE.value)
+
+    def cells(self, maps: Sequence[ArrayLike]) -> NDArray[np.float64]:
+        """What is compared of some maps, ``(n, H, W)``."""
+        return on_shared_cells(maps, self.evidence)
 
     def show(self, maps: Mapping[int, Map]) -> None:
         """Show how these maps agree, by their place among the titles; fewer than two leave everything as it is."""
         if len(maps) < 2:
             return
         self._maps = dict(maps)
-        arrays = list(maps.values())
+        arrays = list(self.cells(list(maps.values())))
         apart = disagreement(arrays)
         correlations = rank_correlations(arrays)
         self.disagreement.put(0, 0, apart, lo=0.0)
@@ -66,7 +80,8 @@ class Agreement(widgets.HBox):
         first, second = (int(menu.value or 0) for menu in (self.first, self.second))
         if first not in self._maps or second not in self._maps:
             return
-        a, b = (ranks(each) for each in on_one_grid([self._maps[first], self._maps[second]]))
+        chosen = dict(zip(self._maps, self.cells(list(self._maps.values())), strict=True))
+        a, b = ranks(chosen[first]), ranks(chosen[second])
         self.difference.put(0, 0, a - b)
         self.difference.alt = say(
             "{first} less {second}, by rank: {low:.2f} to {high:.2f}",
