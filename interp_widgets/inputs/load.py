@@ -13,10 +13,11 @@ from interp_widgets import trace
 from interp_widgets.errors import InputError, ParameterError
 from interp_widgets.inputs.image import load_image
 from interp_widgets.inputs.preprocess import Preprocess
+from interp_widgets.inputs.usual import first_convolution, usual_preprocess
 from interp_widgets.trace.arguments import plain_module, shown
 from interp_widgets.words import say
 
-__all__ = ["first_convolution", "load_input", "record", "with_batch_axis"]
+__all__ = ["load_input", "record", "with_batch_axis"]
 
 
 def load_input(source: Any, preprocess: Preprocess | None = None) -> Any:
@@ -90,12 +91,13 @@ def _holds_tensor(source: Any) -> bool:
 def record(model: nn.Module, inputs: Any, *, preprocess: Preprocess | None = None, **options: Any) -> trace.Trace:
     """Run ``model`` once and keep what happened: ``trace.record`` on ``load_input(inputs, preprocess)``.
 
-    An image without its batch axis, ``(C, H, W)``, is a batch of one, unless ``batch_axis=None``. Options are those of
+    Without a ``preprocess`` images are prepared as the model says, see ``usual_preprocess``. An image without its
+    batch axis, ``(C, H, W)``, is a batch of one, unless ``batch_axis=None``. Options are those of
     ``interp_widgets.trace.record``: ``kwargs``, ``target_output``, ``memory_limit``, ``class_names``,
     ``feature_names``, ``evaluation``, ``batch_axis``.
     """
     module = plain_module(model)  # first: whoever confuses the arguments hears of the model, not of an image
-    value = load_input(inputs, preprocess)
+    value = load_input(inputs, usual_preprocess(module) if preprocess is None else preprocess)
     if options.get("batch_axis", "auto") is not None:
         value = with_batch_axis(module, value)
     return trace.record(module, value, **options)
@@ -107,8 +109,3 @@ def with_batch_axis(model: nn.Module, value: Any) -> Any:
         return value
     first = first_convolution(model)
     return value.unsqueeze(0) if first is not None and first.in_channels == len(value) else value
-
-
-def first_convolution(model: nn.Module) -> nn.Conv2d | None:
-    """The convolution that reads the images, where a model has one."""
-    return next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)

@@ -105,6 +105,22 @@ class Preprocess:
         """Number of colour channels of the tensor: 1 or 3."""
         return len(self.mean)
 
+    @property
+    def words(self) -> str:
+        """What it does, in a few words: the size, and what is taken off and divided by."""
+        height, width = self.size
+        if (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
+            colours = say("ImageNet's mean and deviation")
+        elif not any(self.mean) and set(self.std) == {1.0}:
+            colours = say("in 0..1")
+        else:
+            colours = say(
+                "mean {mean}, deviation {std}",
+                mean=" ".join(f"{value:.3g}" for value in self.mean),
+                std=" ".join(f"{value:.3g}" for value in self.std),
+            )
+        return say("{height} x {width}, {colours}", height=height, width=width, colours=colours)
+
     def crop(self, image: Image.Image) -> Image.Image:
         """The part of ``image`` the model sees, as an image of ``size``.
 

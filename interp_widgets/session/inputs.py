@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
 from interp_widgets.errors import InputError
-from interp_widgets.inputs import Preprocess, load_image, load_input, to_picture
+from interp_widgets.inputs import Preprocess, first_convolution, load_image, load_input, to_picture, usual_preprocess
 from interp_widgets.words import say
 
 __all__ = ["Inputs"]
 
+IMAGES = (str, Path, bytes, Image.Image, np.ndarray)  # what is prepared; anything else is given as it is
 KEPT = 4  # inputs that were read last are kept as the model takes them
 
 Prepare = Preprocess | Callable[[Any], torch.Tensor]
@@ -51,7 +54,7 @@ class Inputs:
         self._labels = list(labels)
         self._preprocess = preprocess
         self._undo = _known_preprocess(model, preprocess)  # makes pictures of tensors again
-        self._takes_images = _first_convolution(model) is not None
+        self._takes_images = first_convolution(model) is not None
         self._read: OrderedDict[int, Any] = OrderedDict()
 
     def __len__(self) -> int:
@@ -129,6 +132,14 @@ class Inputs:
             return None
         return self.as_picture(tensor, example)
 
+    def preparation(self, example: int) -> str:
+        """How an input became a tensor, in words."""
+        if not isinstance(self._sources[example], IMAGES):
+            return say("given as the model takes it")
+        if self._undo is None:
+            return say("prepared by {function}", function=getattr(self._preprocess, "__name__", "preprocess"))
+        return self._undo.words
+
     def as_picture(self, tensor: torch.Tensor, example: int) -> NDArray[np.uint8]:
         """A tensor ``(C, H, W)`` that stands for an input, such as its baseline, as a person sees it."""
         was_tensor = isinstance(self._sources[example], torch.Tensor) and self._preprocess is None
@@ -144,14 +155,8 @@ def _separate(inputs: Any) -> list[Any]:
     return [inputs]
 
 
-def _first_convolution(model: nn.Module) -> nn.Conv2d | None:
-    return next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
-
-
 def _known_preprocess(model: nn.Module, given: object) -> Preprocess | None:
-    """The one given; else ImageNet's for colour, or grey in 0..1 when the first convolution takes one channel."""
+    """The one given; else what the model says, or what is usual; ``None`` where a function was given."""
     if given is not None:
         return given if isinstance(given, Preprocess) else None
-    first = _first_convolution(model)
-    is_grey = first is not None and first.in_channels == 1
-    return Preprocess(mean=(0.0,), std=(1.0,)) if is_grey else Preprocess()
+    return usual_preprocess(model)

@@ -187,6 +187,10 @@ class Session(SessionState):
         """An input as a person sees it, ``(H, W, 3)`` uint8; ``None`` when it is not an image."""
         return self._inputs.picture(self.example if example is None else example)
 
+    def preparation(self) -> str:
+        """How the present input became what the model takes, in words."""
+        return self._inputs.preparation(self.example)
+
     def baseline_picture(self) -> NDArray[np.uint8] | None:
         """What the explainer compares the input with, as a person sees it; ``None`` when it is not an image."""
         method, trace = self.method, self.ready()

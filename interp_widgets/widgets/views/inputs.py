@@ -21,10 +21,11 @@ __all__ = ["InputsState", "InputsView"]
 
 @dataclass(frozen=True)
 class InputsState:
-    """What the inputs are called, and which of them is looked at."""
+    """What the inputs are called, which of them is looked at, and how it was prepared."""
 
     names: tuple[str, ...]
     example: int
+    preparation: str
 
 
 class InputsView(SessionView):
@@ -51,7 +52,8 @@ class InputsView(SessionView):
             style={"description_width": "16px"},
             layout={"width": "180px", "flex": "0 0 auto"},
         )
-        return [self.thumbnails, self.upload, self.path]
+        self.preparation = widgets.Label(layout={"flex": "0 0 auto", "margin": "0 4px"})
+        return [self.thumbnails, self.preparation, self.upload, self.path]
 
     def bind(self) -> None:
         """Each has the model run on another input."""
@@ -63,12 +65,14 @@ class InputsView(SessionView):
     def resolve(self, session: Session) -> InputsState:
         """The names; no input is read."""
         count = len(session.inputs)
-        return InputsState(tuple(session.name_of(place) for place in range(count)), session.example)
+        names = tuple(session.name_of(place) for place in range(count))
+        return InputsState(names, session.example, session.preparation())
 
     def draw(self, state: InputsState) -> None:
         """A place for each input; pictures come when they are seen."""
         if self.drawn is None or state.names != self.drawn.names:
             self.thumbnails.expect(state.names)
+        self.preparation.value = state.preparation
 
     def place(self, state: InputsState, _last: InputsState | None) -> None:
         """What was clicked stays the chosen one while it is on its way."""
@@ -77,7 +81,12 @@ class InputsView(SessionView):
 
     def describe(self, state: InputsState) -> str:
         """How many there are, and which is looked at."""
-        return say("{count} inputs; looked at: {name}", count=len(state.names), name=state.names[state.example])
+        return say(
+            "{count} inputs; looked at: {name}; {preparation}",
+            count=len(state.names),
+            name=state.names[state.example],
+            preparation=state.preparation,
+        )
 
     def failed(self, _sentence: str) -> None:
         """The thumbnail of what is looked at is the chosen one again."""
