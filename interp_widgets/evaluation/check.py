@@ -18,6 +18,7 @@ from interp_widgets.errors import InterpError, ParameterError
 from interp_widgets.evaluation.doctor import diagnose
 from interp_widgets.evaluation.progress import progress_line
 from interp_widgets.explainers import EXPLAINERS, Attribution, ErrorKind, Explainer
+from interp_widgets.explainers.refinement import refined
 from interp_widgets.inputs import record
 from interp_widgets.trace import ClassScore, TargetLike, Trace
 from interp_widgets.trace.arguments import as_list, is_name_of, shown
@@ -161,7 +162,9 @@ def _report(trace: Trace, target: TargetLike, names: list[str]) -> Report:
 def _check(trace: Trace, explainer: Explainer, target: TargetLike, name: str, tell: Callable[..., None]) -> Check:
     started = time.perf_counter()
     try:
-        early, last = _run(explainer.stream(trace, target), tell)
+        closes_gaps = type(explainer).error_kind is ErrorKind.COMPLETENESS_GAP  # as the Explorer would
+        estimates = refined(explainer, trace, target, tolerance=MOST_GAP if closes_gaps else 0)
+        early, last = _run(estimates, tell)
         seconds = time.perf_counter() - started
         verdict, reason = _judge(trace, explainer, early, last)
     except InterpError as error:
