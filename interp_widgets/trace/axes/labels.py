@@ -19,8 +19,8 @@ from interp_widgets.words import say
 
 __all__ = ["LayoutReader"]
 
-# The axes of what they read; without a batch the first is missing.
-CONVOLUTIONS = {"conv1d": "NCW", "conv2d": "NCHW", "conv3d": "NCTHW"}
+# The axes of what a convolution reads that is given one example without a batch.
+UNBATCHED = {"conv1d": "CW", "conv2d": "CHW", "conv3d": "CTHW"}
 
 
 class LayoutReader:
@@ -105,7 +105,7 @@ class LayoutReader:
         return all(size_of(dim) == size or size == 0 for dim, size in zip(labels, shape, strict=True))
 
     def _of_inputs(self) -> dict[int, Labels]:
-        """The labels of inputs: as the first convolution that reads one takes it; images by their shape."""
+        """The labels of inputs: images by their shape; without a batch, as the convolution that reads one takes it."""
         labels: dict[int, Labels] = {}
         inputs = {index for index, value in enumerate(self._values) if _is_input(value)}
         for index in inputs:
@@ -113,11 +113,10 @@ class LayoutReader:
             if len(shape) == 4 and shape[1] in (1, 3, 4):
                 labels[index] = _named("NCHW", shape)
         for operation in self._tape:
-            taken = CONVOLUTIONS.get(operation.name)
-            index = operation.refs[0].index if taken and operation.refs else -1
-            if taken and index in inputs and index not in labels:
-                shape = self._values[index].shape
-                labels[index] = _named(taken[len(taken) - len(shape) :], shape)
+            axes = UNBATCHED.get(operation.name)
+            index = operation.refs[0].index if axes and operation.refs else -1
+            if axes and index in inputs and len(self._values[index].shape) == len(axes):
+                labels[index] = _named(axes, self._values[index].shape)
         return labels
 
 
