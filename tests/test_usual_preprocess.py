@@ -66,9 +66,9 @@ def test_a_model_of_grey_images_gets_grey_ones_when_recorded_too() -> None:
 @pytest.mark.parametrize(
     ("preprocess", "words"),
     [
-        (None, "224 x 224, ImageNet's mean and deviation"),
+        (None, "224 x 224, ImageNet mean"),
         (Preprocess(64, (0.0,) * 3, (1.0,) * 3), "64 x 64, in 0..1"),
-        (Preprocess((32, 48), (0.5,) * 3, (0.25,) * 3), "32 x 48, mean 0.5 0.5 0.5, deviation 0.25 0.25 0.25"),
+        (Preprocess((32, 48), (0.5,) * 3, (0.25,) * 3), "32 x 48, mean 0.5, std 0.25"),
     ],
 )
 def test_a_session_says_how_its_image_was_prepared(preprocess: Preprocess | None, words: str) -> None:

@@ -110,15 +110,15 @@ class Preprocess:
         """What it does, in a few words: the size, and what is taken off and divided by."""
         height, width = self.size
         if (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
-            colours = say("ImageNet's mean and deviation")
+            colours = say("ImageNet mean")
         elif not any(self.mean) and set(self.std) == {1.0}:
             colours = say("in 0..1")
         else:
-            colours = say(
-                "mean {mean}, deviation {std}",
-                mean=" ".join(f"{value:.3g}" for value in self.mean),
-                std=" ".join(f"{value:.3g}" for value in self.std),
+            # one number where the channels do not differ
+            mean, std = (
+                " ".join(f"{value:.3g}" for value in dict.fromkeys(values)) for values in (self.mean, self.std)
             )
+            colours = say("mean {mean}, std {std}", mean=mean, std=std)
         return say("{height} x {width}, {colours}", height=height, width=width, colours=colours)
 
     def crop(self, image: Image.Image) -> Image.Image:

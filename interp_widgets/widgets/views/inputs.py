@@ -37,12 +37,12 @@ class InputsView(SessionView):
     def build(self) -> list[widgets.Widget]:
         """Thumbnails, upload and path in one row."""
         self._wanted: list[int] = []  # thumbnails that are in sight
-        self.thumbnails = Thumbnails(layout={"flex": "1 1 0%", "min_width": "0"})
+        self.thumbnails = Thumbnails(layout={"flex": "1 1 160px", "min_width": "0"})
         self.upload = widgets.FileUpload(
             accept="image/*",
             description=say("Image"),
             tooltip=say("look at an image of your own"),
-            layout={"width": "116px", "flex": "0 0 auto"},
+            layout={"width": "112px", "flex": "0 0 auto"},
         )
         self.path = widgets.Text(
             continuous_update=False,
@@ -50,9 +50,11 @@ class InputsView(SessionView):
             placeholder=say("path, then Enter"),
             tooltip=say("path of an image file"),
             style={"description_width": "16px"},
-            layout={"width": "180px", "flex": "0 0 auto"},
+            layout={"width": "126px", "flex": "0 0 auto"},
         )
-        self.preparation = widgets.Label(layout={"flex": "0 0 auto", "margin": "0 4px"})
+        self.preparation = widgets.Label(
+            layout={"flex": "0 1 auto", "min_width": "0", "margin": "0 4px"}, style={"font_size": "12px"}
+        )
         return [self.thumbnails, self.preparation, self.upload, self.path]
 
     def bind(self) -> None:
