@@ -456,7 +456,7 @@ LAYOUT = """() => {
     const name = e => `${e.tagName.toLowerCase()}.${[...e.classList].slice(0, 3).join('.')}`
         + `"${(e.getAttribute('aria-label') ?? e.title ?? e.textContent ?? '').slice(0, 24)}"`;
     const seen = e => e.checkVisibility({ checkOpacity: false, checkVisibilityCSS: true });
-    const within = '.iw-scroll, .iw-thumbs, select, .iw-hidden, svg, .iw-slider, .iw-busy, .iw-cross';
+    const within = '.iw-scroll, .iw-thumbs, select, .iw-hidden, svg, .iw-slider, .iw-busy, .iw-cross, .iw-tile > div';
     for (const e of root.querySelectorAll('*')) {
         if (!seen(e) || e.closest(within) && !e.matches('.iw-scroll, .iw-thumbs, select, .iw-slider')) continue;
         const box = e.getBoundingClientRect();
