@@ -20,7 +20,8 @@ from interp_widgets.trace.passes import Probe
 
 __all__ = ["Joint", "sites_together"]
 
-SEEDS_APART = 2**32  # further than any two seeds that a user can give
+SEEDS_APART = 0x9E3779B1  # far from any small number of samples, also several times
+SEEDS = 2**32  # torch's generator of the CPU takes no more bits of a seed
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ class Joint:
             return self.question.baselines(baseline, seeds)
         pieces = []
         for number, site in enumerate(self.sites):
-            own = [seed + number * SEEDS_APART for seed in seeds]  # noise of one input says nothing of another's
+            own = [
+                (seed + number * SEEDS_APART) % SEEDS for seed in seeds
+            ]  # noise of one input says nothing of another's
             pieces.append(self.question.at(site).baselines(baseline, own).flatten(1))
         return torch.cat(pieces, dim=1)
 

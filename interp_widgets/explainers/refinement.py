@@ -16,7 +16,7 @@ from interp_widgets.trace import TargetLike, Trace
 
 __all__ = ["BUDGET", "finer_than", "refined"]
 
-BUDGET = 256  # evaluations of the model that nobody asked for: about ten seconds for a small network on two cores
+BUDGET = 256  # evaluations of the model that are taken without being asked for
 
 
 def refined(
@@ -42,17 +42,20 @@ def refined(
         As ``Explainer.__call__``.
     """
     spent = 0
-    best: Attribution | None = None
+    best: Attribution | None = None  # the last that was finished
     following: Explainer | None = explainer
     while following is not None:
         current, following = following, None
         for found in current.stream(trace, target, layer, example=example):
+            done, total = spent + found.done, spent + found.total
             if found.done >= found.total:
-                following = _next(current, found, tolerance, budget - spent - found.total)
-            shown = found if best is None or found.done >= found.total else best
-            more = 0 if following is None else 1  # so that nobody takes it for the last
-            yield replace(shown, done=spent + found.done, total=spent + found.total + more)
-        best, spent = shown, spent + found.total
+                best = found
+                following = _next(current, found, tolerance, budget - total)
+                total += 0 if following is None else 1  # so that nobody takes it for the last
+            shown = found if best is None else best
+            is_as_given = (shown.done, shown.total) == (done, total)
+            yield shown if is_as_given else replace(shown, done=done, total=total)
+        spent += 0 if best is None else best.total
 
 
 def finer_than(explainer: Explainer, evaluations: int) -> Explainer | None:

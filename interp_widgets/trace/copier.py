@@ -191,7 +191,8 @@ class Copier:
             copies["forward"] = own._modules["_orig_mod"]
         copies["_compiled_call_impl"] = None
         self.tables.append((path, attributes, copies))
-        for key in _slots(type(module)):
+        kind: Any = type(module)
+        for key in _slots(kind):
             if hasattr(module, key):
                 object.__setattr__(own, key, self.copy(getattr(module, key), f"{path}.{key}" if path else key))
         return own
@@ -289,7 +290,8 @@ def _is_plain_container(value: Any) -> bool:
     )
 
 
-def _slots(kind: type) -> list[str]:
+@functools.lru_cache(maxsize=4096)
+def _slots(kind: Any) -> list[str]:
     """The attributes that a module of this class keeps outside its ``__dict__``."""
     slots = (vars(each).get("__slots__", ()) for each in kind.__mro__)
     names = (name for given in slots for name in ((given,) if isinstance(given, str) else given))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,3 +76,24 @@ def test_twice_as_much_within_what_is_allowed(explainer: Any, effort: int, finer
 def test_going_on_takes_more_than_was_done() -> None:
     assert finer_than(iw.IntegratedGradients(steps=32), 224) == iw.IntegratedGradients(steps=256)
     assert finer_than(iw.RISE(samples=20000), 20000) is None
+
+
+class Silent(iw.Explainer):
+    """Yields no estimate."""
+
+    def estimates(self, question: iw.explainers.Question) -> Any:
+        del question
+        return iter(())
+
+
+def test_a_method_without_an_estimate_gives_none() -> None:
+    assert list(refined(Silent(), kinked(), 1)) == []
+
+
+def test_a_map_that_may_be_far_off_says_so() -> None:
+    found = iw.IntegratedGradients(steps=2)(kinked(), 1)
+    assert replace(found, error=0.2).doubt == ""
+    assert replace(found, error=None).doubt == ""
+    assert replace(found, error=0.37).doubt == "completeness gap 37%: not to be relied on"
+    title = replace(found, error=0.37).figure().get_suptitle()
+    assert title.endswith("completeness gap 37%: not to be relied on")

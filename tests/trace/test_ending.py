@@ -127,6 +127,14 @@ def test_a_softmax_over_the_last_axis_of_several_tells_which_axis_counts_classes
     torch.testing.assert_close(trace.probabilities, model.head(ROWS).softmax(1).float().detach())
 
 
+def test_classes_that_are_left_out_of_the_last_axis_of_several_are_counted_along_it() -> None:
+    model = net(lambda self, x: self.head(x[:, None].expand(-1, 5, -1)).softmax(-1)[..., 1:])
+    trace = iw.record(model, ROWS)
+    assert trace.class_count == 3
+    torch.testing.assert_close(trace.logits[:, :, 0], model.head(ROWS)[:, 1:].detach())
+    torch.testing.assert_close(trace.probabilities, model.head(ROWS).softmax(1)[:, 1:].float().detach())
+
+
 def test_rows_that_are_mixed_behind_the_softmax_are_explained_as_they_are() -> None:
     model = net(lambda self, x: self.head(x).softmax(1).flip(0))
     trace = iw.record(model, ROWS)

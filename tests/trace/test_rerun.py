@@ -473,3 +473,23 @@ def test_values_of_another_precision_become_the_models(*, gradient: bool) -> Non
     expected = trace.probe("conv1", values.double(), TARGET, gradient=gradient)
     assert found.scores.dtype == torch.float64
     assert torch.equal(found.scores, expected.scores)
+
+
+def test_values_at_an_input_and_at_a_layer_stand_together() -> None:
+    torch.manual_seed(0)
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.side, self.a, self.head = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1), nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            side = self.side(x)  # a pass with other values at ``a`` alone need not run it again
+            result: torch.Tensor = self.head((self.a(x).tanh() + side).mean(dim=(2, 3)))
+            return result
+
+    model = Two()
+    trace = iw.record(model, torch.randn(1, 3, 5, 5))
+    x, h = torch.randn(3, 3, 5, 5), torch.randn(3, 4, 5, 5)
+    expected = model.head((h.tanh() + model.side(x)).mean(dim=(2, 3)))[:, 2].detach()
+    torch.testing.assert_close(trace.probe_all({"input": x, "a": h}, 2).scores, expected)

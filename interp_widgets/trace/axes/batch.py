@@ -5,9 +5,10 @@ Sizes alone cannot tell a batch of 20 rows from the 20 nodes of a graph. So, in 
 1. what the user says (``record(..., batch_axis=...)``);
 2. sizes: the class scores and at least one input of two axes or more have equally many rows, else there is no batch.
    Inputs with another number of rows (a time step, a mask) are shared by all examples;
-3. of several rows, what the tape knows: an axis that a convolution or a batch norm took for the batch, and that was
-   followed to the class scores;
-4. where the tape lost it, the gradient: rows of which one changes the score of another are no examples.
+3. of several rows, what the tape knows: an axis that a convolution took for the batch, and that was followed to the
+   class scores;
+4. where the tape lost it, the gradient: rows of which one changes the score of another are no examples. (A batch norm
+   tells nothing: graph networks norm their nodes. In training mode it mixes all rows, then sizes have to do.)
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from interp_widgets.errors import InputError, ParameterError
 from interp_widgets.trace.arguments import shown
 from interp_widgets.trace.axes.dims import Atom
 from interp_widgets.trace.tape import Tape
-from interp_widgets.trace.values import Site, Value
+from interp_widgets.trace.values import Operation, Site, Value
 from interp_widgets.words import say
 
 __all__ = ["Batch", "BatchAxis", "as_batch_axis", "batch_of"]
@@ -89,18 +90,22 @@ def batch_of(tape: Tape, results: Sequence[str], given: BatchAxis) -> Batch:
     by_row = frozenset(name for name, shape in inputs.items() if shape and shape[0] == rows)
     if not any(len(inputs[name]) > 1 for name in by_row):
         return Batch()
-    if rows > 1 and not _is_followed(tape, sites) and _rows_are_mixed(tape, sites, by_row):
-        return Batch()
-    return Batch(by_row, rows)
+    if rows == 1 or _is_followed(tape, sites) or any(map(_norms_the_batch, tape.operations)):
+        return Batch(by_row, rows)
+    return Batch() if _rows_are_mixed(tape, sites, by_row) else Batch(by_row, rows)
 
 
 def _is_followed(tape: Tape, sites: Sequence[Site]) -> bool:
-    """Whether an operation took the first axis for the batch, and the results have it."""
-    if any("batch_norm" in operation.name for operation in tape.operations):
-        return True
+    """Whether a convolution took the first axis for the batch, and the results have it."""
     batches = ((Atom("N", 1, site.shape[0]),) for site in sites)
     labels = [tape.layouts.labels[site.index] for site in sites]
     return all(found is not None and found[0] == batch for found, batch in zip(labels, batches, strict=True))
+
+
+def _norms_the_batch(operation: Operation) -> bool:
+    """Whether it is a batch norm in training mode, which takes mean and deviation of all rows."""
+    training = operation.kwargs.get("training", operation.args[5] if len(operation.args) > 5 else False)
+    return operation.name == "batch_norm" and bool(training)
 
 
 def _rows_are_mixed(tape: Tape, sites: Sequence[Site], inputs: frozenset[str]) -> bool:

@@ -41,6 +41,11 @@ def denoised(self: Any, images: torch.Tensor, step: torch.Tensor) -> torch.Tenso
     return scores
 
 
+def normed(self: Any, nodes: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+    """As graph networks have it: nodes are normed as if they were a batch."""
+    return neighbours(self, self.norm(nodes), edges)
+
+
 def mixed(self: Any, rows: torch.Tensor) -> torch.Tensor:
     """Attention among the rows of a table, as among the words of a sentence without a batch."""
     scores: torch.Tensor = self.head((rows @ rows.T / 5).softmax(dim=-1) @ rows)
@@ -49,7 +54,7 @@ def mixed(self: Any, rows: torch.Tensor) -> torch.Tensor:
 
 def net(function: Callable[..., torch.Tensor]) -> Net:
     torch.manual_seed(0)
-    return Net(function, head=nn.Linear(5, 3), conv=nn.Conv2d(3, 5, 3))
+    return Net(function, head=nn.Linear(5, 3), conv=nn.Conv2d(3, 5, 3), norm=nn.BatchNorm1d(5))
 
 
 def linear() -> nn.Module:
@@ -62,6 +67,7 @@ CASES = {
     "one row of features": (linear, (torch.randn(1, 6),), 1, {"input"}),
     "features without a batch": (linear, (torch.randn(6),), 1, set()),
     "nodes of a graph": (lambda: net(neighbours), (NODES, EDGES), 1, set()),
+    "nodes of a graph that are normed": (lambda: net(normed), (NODES, EDGES), 1, set()),
     "rows that look at each other": (lambda: net(mixed), (NODES,), 1, set()),
     "lengths beside sequences": (lambda: net(last_step), (SEQUENCES, LENGTHS), 4, {"input[0]", "input[1]"}),
     "one time step for all images": (lambda: net(denoised), (IMAGES, STEP), 4, {"input[0]"}),
@@ -77,6 +83,11 @@ def test_the_batch_is_found_from_inputs_and_outputs_together(case: str) -> None:
     assert {name for name in trace.input_sites if trace.has_rows(name)} == by_row
     assert trace.is_batch is bool(by_row)
     assert (f"a batch of {examples}" if by_row else "no batch axis") in repr(trace)
+
+
+def test_a_batch_norm_in_training_mode_does_not_make_one_example_of_a_batch() -> None:
+    model = Net(lambda self, x: self.head(self.norm(x)), norm=nn.BatchNorm1d(6), head=nn.Linear(6, 3))
+    assert iw.record(model.train(), torch.randn(4, 6), evaluation=False).examples == 4
 
 
 def test_an_image_without_a_batch_with_as_many_channels_as_classes_is_one_example() -> None:
@@ -161,3 +172,16 @@ def test_a_layer_with_the_steps_of_a_sequence_first_is_explained_whole() -> None
     trace = iw.record(model, SEQUENCES[:1])
     assert not trace.has_rows("mix")
     assert iw.InputXGradient()(trace, target=1, layer="mix").values.shape == (7, 1, 5)
+
+
+def test_a_layer_with_as_many_channels_in_front_as_there_are_images_is_not_taken_for_a_batch() -> None:
+    torch.manual_seed(0)
+    model = Net(
+        lambda self, x: self.turned(self.conv(x).permute(1, 0, 2, 3)).mean(dim=(2, 3)).T,
+        conv=nn.Conv2d(3, 4, 3),
+        turned=nn.Identity(),
+    )
+    trace = iw.record(model, IMAGES)
+    assert trace.examples == 4
+    assert trace.has_rows("conv")
+    assert not trace.has_rows("turned")
