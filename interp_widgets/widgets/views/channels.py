@@ -238,7 +238,7 @@ class ChannelsView(SessionView):
         pages = max(1, -(-len(ranked.order) // size))
         page = min(state.page, pages - 1)
         chosen = ranked.order[page * size : (page + 1) * size]
-        captions = [_short(float(ranked.scores[channel])) for channel in chosen]
+        captions = [_short(float(ranked.scores[channel]), beside=int(channel)) for channel in chosen]
         place = {"numbers": chosen.tolist(), "captions": captions, "page": page, "pages": pages, "offset": page * size}
         self.tiles.measure = say("contribution") if state.ranking == "contribution" else say("mean")
         self.tiles.alt = say("channels of {layer}, {order}", layer=state.layer, order=_orders()[state.ranking])
@@ -314,6 +314,8 @@ def _orders() -> dict[Ranking, str]:
     }
 
 
-def _short(value: float) -> str:
-    """A value under a small picture: three figures, without a power of ten where the digits need no more room."""
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e5 else f"{value:.3g}"
+def _short(value: float, *, beside: int) -> str:
+    """A value under a small picture: three figures, two beside a long number; no power of ten where digits will do."""
+    if 100 <= abs(value) < 1e5:
+        return f"{value:.0f}"
+    return f"{value:.3g}" if beside < 100 else f"{value:.2g}"

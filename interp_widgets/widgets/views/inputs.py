@@ -50,10 +50,10 @@ class InputsView(SessionView):
             placeholder=say("path, then Enter"),
             tooltip=say("path of an image file"),
             style={"description_width": "16px"},
-            layout={"width": "126px", "flex": "0 0 auto"},
+            layout={"width": "140px", "flex": "0 0 auto"},
         )
         self.preparation = widgets.Label(
-            layout={"flex": "0 1 auto", "min_width": "0", "margin": "0 4px"}, style={"font_size": "12px"}
+            layout={"flex": "0 1 auto", "min_width": "0", "margin": "0 4px"}, style={"font_size": "11px"}
         )
         return [self.thumbnails, self.preparation, self.upload, self.path]
 
