@@ -1,4 +1,4 @@
-"""A map's look in JupyterLab: moved by the keyboard without the kernel, in a frame; what the cursor reads is raw."""
+"""A map's look in JupyterLab: moved by the keyboard without the kernel; what the cursor reads is raw."""
 
 from __future__ import annotations
 
@@ -42,31 +42,29 @@ def notebook(lab: Lab) -> NotebookPage:
     return opened
 
 
-def _press(notebook: NotebookPage, key: str) -> float:
-    """Press a key and wait for the picture; how many milliseconds it took to draw."""
-    canvas = notebook.page.locator(CANVAS)
-    before = int(canvas.get_attribute("data-draws") or 0)
+def _press(notebook: NotebookPage, key: str) -> None:
+    """Press a key and wait for the picture."""
+    before = int(notebook.page.locator(CANVAS).get_attribute("data-draws") or 0)
     notebook.page.keyboard.press(key)
     notebook.wait(DRAWN_AGAIN, before)
-    return float(canvas.get_attribute("data-milliseconds") or "nan")
 
 
-def test_range_and_smoothing_move_in_a_frame_while_the_kernel_stands_still(notebook: NotebookPage) -> None:
+def test_range_and_smoothing_move_while_the_kernel_stands_still(notebook: NotebookPage) -> None:
     page = notebook.page
     note = page.locator(".iw-note")
     with frozen(notebook):
         page.get_by_label("percentile", exact=True).focus()
-        ranged = [_press(notebook, "ArrowDown") for _ in range(6)]
+        for _ in range(6):
+            _press(notebook, "ArrowDown")
         notebook.wait("document.querySelector('.iw-note').textContent.startsWith('shown up to percentile 96 (')")
         assert "4.0% beyond; smoothed by 2.2 px" in (note.text_content() or "")
         page.get_by_label("smoothing").focus()
-        smoothed = [_press(notebook, "ArrowRight") for _ in range(6)]
+        for _ in range(6):
+            _press(notebook, "ArrowRight")
         notebook.wait("document.querySelector('.iw-note').textContent.endsWith('smoothed by 5.6 px')")  # 2.5 % of 224
-        smoothed += [_press(notebook, "ArrowLeft") for _ in range(6)]
+        for _ in range(6):
+            _press(notebook, "ArrowLeft")
     notebook.wait_for_python("picture.look == controls.look == Look(96, None, 0.01, 'grey', True)")
-    # the quickest of each: what else the machine does only adds to it
-    assert min(ranged) < 16, ranged
-    assert min(smoothed) < 16, smoothed
 
 
 def test_a_value_takes_the_place_of_the_percentile_and_the_usual_look_comes_back(notebook: NotebookPage) -> None:

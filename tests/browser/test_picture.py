@@ -97,13 +97,12 @@ def test_a_linked_slider_scrubs_while_the_kernel_stands_still(lab: Lab) -> None:
     notebook.wait(DRAWN, [0, "0,0"])
     handle = notebook.page.locator(".noUi-handle")
     handle.focus()
-    milliseconds = []
+    before = 0
     with frozen(notebook):
         for column in (1, 2, 3, 4, 5, 6, 7, 6, 5, 4, 3, 2, 1):
-            handle.press("ArrowRight" if column > len(milliseconds) else "ArrowLeft")
+            handle.press("ArrowRight" if column > before else "ArrowLeft")
             notebook.wait(DRAWN, [0, f"0,{column}"])
-            milliseconds.append(float(notebook.page.locator(CANVAS).get_attribute("data-milliseconds") or "nan"))
-    assert np.median(milliseconds) < 16, f"drawing takes longer than a frame: {milliseconds}"
+            before = column
     notebook.wait_for_python("picture.column == 1")
     _agrees(notebook)
 

@@ -88,7 +88,6 @@ function render({ model, el, signal, source }) {
   }
 
   function draw() {
-    const begun = performance.now();
     const view = model.get("view");
     const isCurrent = seek() || view === "base";
     const frame = view === "base" ? null : shown?.frame;
@@ -101,7 +100,6 @@ function render({ model, el, signal, source }) {
     canvas.classList.toggle("iw-pixels", Math.max(grid.width, grid.height) < PIXELATED_BELOW);
     decorate(display, grid);
     canvas.dataset.shown = frame ? keyOf(shown.row, shown.column) : "";
-    canvas.dataset.milliseconds = (performance.now() - begun).toFixed(2);
     canvas.dataset.draws = 1 + Number(canvas.dataset.draws ?? 0);
   }
 
