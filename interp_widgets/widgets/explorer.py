@@ -22,9 +22,11 @@ from interp_widgets.trace.arguments import as_names, check_is, check_text, plain
 from interp_widgets.widgets.kit.browser_widget import close_whole
 from interp_widgets.widgets.kit.heading import heading
 from interp_widgets.widgets.kit.links import BrowserLinks
+from interp_widgets.widgets.kit.panels import Panels
 from interp_widgets.widgets.views.attribution import AttributionView
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.widgets.views.channels import ChannelsView
+from interp_widgets.widgets.views.histogram import HistogramView
 from interp_widgets.widgets.views.inputs import InputsView
 from interp_widgets.widgets.views.network import NetworkView
 from interp_widgets.widgets.views.prediction import PredictionView
@@ -32,24 +34,6 @@ from interp_widgets.widgets.views.status_bar import StatusBar
 from interp_widgets.words import say
 
 __all__ = ["Explorer", "explore"]
-
-# Where the parts of the views stand, by the names of their areas.
-AREAS = """
-    "head head head head"
-    "maps prediction prediction channels"
-    "maps parameters parameters parameters"
-    "strip strip tree tree"
-    "depth depth tree tree"
-    "bar bar bar bar"
-"""
-SCREEN = {
-    "display": "grid",
-    "width": "100%",
-    "overflow": "hidden",
-    "grid_template_areas": AREAS,
-    "grid_template_columns": "248px 212px 28px minmax(0, 1fr)",
-    "grid_gap": "2px 12px",
-}
 
 
 class Explorer(widgets.VBox):
@@ -77,7 +61,8 @@ class Explorer(widgets.VBox):
         self._prediction = PredictionView(session, bar=self._bar)
         self._network = NetworkView(session, bar=self._bar)
         self._links = BrowserLinks()
-        super().__init__(self._arrange(), layout=SCREEN)
+        self._more: list[SessionView] = []  # in panels that were opened
+        super().__init__([self._arrange()], layout={"width": "100%"})
         self.add_class("iw-explorer")
         self._closed = False
         self._link()
@@ -109,6 +94,7 @@ class Explorer(widgets.VBox):
                 "method": self._attribution.method,
                 "opacity": self._attribution.opacity,
                 "path": self._inputs.path,
+                "panels": self._panels.tabs,
                 "ranking": self._channels.ranking,
                 "remedy": self._bar.remedy,
                 "stop": self._bar.stop,
@@ -155,7 +141,7 @@ class Explorer(widgets.VBox):
             return
         self._closed = True
         self._links.close()
-        for view in self.views:
+        for view in (*self.views, *self._more):
             view.close()
         if self._owned:
             self.session.close()
@@ -195,30 +181,35 @@ class Explorer(widgets.VBox):
 
     # The screen
 
-    def _arrange(self) -> list[widgets.Widget]:
-        """Each part of a view in its area; the boxes of views with several areas have no place of their own."""
+    def _arrange(self) -> widgets.Widget:
+        """Each part of a view in its area of ``theme.css``, which says for every width where the areas lie."""
         column, parameters = self._attribution.parts
-        strip, depth, tree = self._network.parts
-        title = heading(self._title)
-        head = widgets.HBox([title, self._inputs], layout={"align_items": "center", "overflow": "hidden"})
+        *network, tree = self._network.parts
+        self._network.children = network
+        head = widgets.Box([heading(self._title), self._inputs])
+        head.add_class("iw-top")
+        self._panels = Panels({say("Layers"): lambda: tree, say("Activations"): self._make_histogram}, say("the model"))
         areas = {
             "head": head,
-            "maps": column,
+            "map": column,
             "prediction": self._prediction,
             "channels": self._channels,
             "parameters": parameters,
-            "strip": strip,
-            "depth": depth,
-            "tree": tree,
+            "network": self._network,
+            "panel": self._panels,
             "bar": self._bar,
         }
         for name, widget in areas.items():
-            widget.layout.grid_area = name
-        for view in (self._prediction, self._channels):
-            view.layout.width, view.layout.min_width, view.layout.overflow = "auto", "0", "hidden"
-        for view in (self._inputs, self._attribution, self._network):
-            view.layout.display, view.layout.overflow = "contents", "visible"
-        return [head, self._attribution, self._prediction, self._channels, self._network, self._bar]
+            widget.layout.grid_area, widget.layout.min_width = name, "0"
+        self._attribution.layout.display = "contents"  # its parts have areas of their own
+        shown = [head, self._attribution, self._prediction, self._channels, self._network, self._panels, self._bar]
+        screen = widgets.Box(shown)
+        screen.add_class("iw-screen")
+        return screen
+
+    def _make_histogram(self) -> SessionView:
+        self._more.append(HistogramView(self.session, bar=self._bar))
+        return self._more[-1]
 
     def _link(self) -> None:
         """What follows what across the views, in the browser, without the kernel."""
@@ -226,6 +217,7 @@ class Explorer(widgets.VBox):
         self._links.one_way((self._prediction.classes, "selected"), (shown, "column"))
         self._links.one_way((self._network.depth, "value"), (channel, "row"))
         self._links.both_ways((shown, "cursor"), (channel, "cursor"))
+        shown.on_image(self._inputs.take_file)
         self._link_depth()
         self._attribution.listen(self._attribution, "follows_layer", lambda _change: self._link_depth())
 

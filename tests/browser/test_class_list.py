@@ -50,7 +50,7 @@ def test_a_click_and_the_arrows_choose(notebook: NotebookPage) -> None:
     for key, index in (("ArrowUp", 50), ("Home", 3), ("ArrowDown", 50), ("PageDown", 994)):
         listbox.press(key)
         _selects(notebook, index)
-    assert notebook.page.locator(".iw-foot span").text_content() == "1000 classes, selected: rank 9"
+    assert notebook.page.locator(".iw-above span").text_content() == "1000 classes, selected: rank 9"
 
 
 def test_typing_filters_without_the_kernel_and_enter_chooses(notebook: NotebookPage) -> None:
@@ -59,7 +59,7 @@ def test_typing_filters_without_the_kernel_and_enter_chooses(notebook: NotebookP
         notebook.page.keyboard.type("cat")  # on the list: it lands in the search field
         notebook.wait("document.querySelectorAll('.iw-row').length === 2")
         assert notebook.page.evaluate(NAMES) == ["Persian cat", "tabby cat"]
-        assert notebook.page.locator(".iw-foot span").text_content() == "2 of 1000 classes"
+        assert notebook.page.locator(".iw-above span").text_content() == "2 of 1000 classes"
         notebook.page.keyboard.press("ArrowDown")
         notebook.page.keyboard.press("Enter")
         notebook.wait(SELECTED, 700)
@@ -94,7 +94,7 @@ def test_follow_is_a_labelled_check_box(notebook: NotebookPage) -> None:
     notebook.page.get_by_label("Follow the prediction").check()
     notebook.wait_for_python("classes.follow")
     notebook.execute("classes.follow = False")
-    notebook.wait("!document.querySelector('.iw-foot input').checked")
+    notebook.wait("!document.querySelector('.iw-above input[type=checkbox]').checked")
 
 
 def test_tab_goes_through_search_list_and_check_box_and_leaves(notebook: NotebookPage) -> None:

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { extent, layout, tileSize, wishedWidth } from "../../interp_widgets/widgets/kit/tiles.js";
+import { extent, filling, layout, tileSize, wishedWidth } from "../../interp_widgets/widgets/kit/tiles.js";
 
 test("a tile's longer side has the size asked for", () => {
   assert.deepEqual(tileSize(14, 14, 40), { width: 40, height: 40 });
@@ -22,6 +22,14 @@ test("a narrow page has fewer in a row, and one at least", () => {
   const tile = { width: 40, height: 40 };
   assert.equal(layout(6, tile, 4, 110).across, 2);
   assert.equal(layout(6, tile, 4, 10).across, 1);
+});
+
+test("tiles that fill the room are about as large as wished, and their rows are full where that is possible", () => {
+  assert.deepEqual(filling(18, 48, 400), { columns: 6, side: 52 }); // 7 would fit, 6 divides 18
+  assert.deepEqual(filling(18, 48, 300), { columns: 5, side: 52 }); // neither 5 nor 4 divides it
+  assert.deepEqual(filling(18, 48, 182), { columns: 3, side: 52 });
+  assert.deepEqual(filling(3, 48, 400), { columns: 3, side: 52 }); // and no larger than that
+  assert.equal(filling(18, 48, 10).columns, 1);
 });
 
 test("no tile overlaps another", () => {

@@ -101,9 +101,14 @@ def _submit(explorer: Explorer, path: object) -> None:
 
 
 def _upload(explorer: Explorer, content: bytes, name: str = "mine.png") -> None:
-    file = {"name": name, "type": "image/png", "size": len(content), "last_modified": 0, "content": memoryview(content)}
-    _send(explorer.controls["upload"], value=[file])
+    _bring(explorer.controls["upload"], name, content)
     _settle(explorer)
+
+
+def _bring(child: ipywidgets.Widget, name: str, content: bytes | None) -> None:
+    """What the browser sends when a file was chosen, dropped or pasted."""
+    buffers = [] if content is None else [memoryview(content)]
+    child._handle_custom_msg({"type": "image", "name": name, "size": 1}, buffers)
 
 
 def _png(colour: tuple[int, int, int] = (10, 200, 90), size: tuple[int, int] = (48, 32)) -> bytes:
@@ -633,7 +638,8 @@ def _sent() -> Iterator[list[int]]:
         yield sizes
 
 
-def test_another_layer_begins_with_its_first_page(explorer: Explorer) -> None:
+def test_another_layer_begins_with_its_first_page(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interp_widgets.widgets.views.channels.TILES", 12)
     explorer.session.layer = "3"
     _settle(explorer)
     _send(explorer.controls["tiles"], page=1)
@@ -797,6 +803,33 @@ def test_a_path_is_shown(explorer: Explorer, tmp_path: Path) -> None:
     _submit(explorer, path)
     assert (explorer.session.example, explorer.controls["thumbnails"].names[-1]) == (3, "of mine.png")
     _agrees(explorer)
+
+
+def test_an_image_dropped_on_the_map_is_looked_at(explorer: Explorer) -> None:
+    _bring(explorer.controls["attribution"], "dropped.png", _png())
+    _settle(explorer)
+    assert (explorer.session.example, explorer.controls["thumbnails"].names[-1]) == (3, "dropped.png")
+    _agrees(explorer)
+
+
+def test_a_file_too_large_to_be_sent_is_told_by_its_name(explorer: Explorer) -> None:
+    _bring(explorer.controls["attribution"], "<b>huge</b>.png", None)
+    _settle(explorer)
+    assert explorer.error.startswith("<b>huge</b>.png is larger than 32 MB")
+    assert len(explorer.session.inputs) == 3
+
+
+def test_a_panel_is_made_when_it_is_first_looked_at(explorer: Explorer) -> None:
+    panels = explorer._panels
+    assert [bool(box.children) for box in panels.stack.children] == [True, False]
+    _send(panels.tabs, selected=1)
+    (histogram,) = panels.stack.children[1].children
+    before = histogram.alt
+    assert explorer.session.layer in before
+    explorer.session.layer = "0"
+    assert histogram.alt != before
+    explorer.close()
+    assert histogram.closed
 
 
 @pytest.mark.parametrize(

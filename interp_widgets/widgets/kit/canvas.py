@@ -46,6 +46,12 @@ class Surface:
         self._commands: list[Command] = []
         self.canvas.on_client_ready(self._send)
 
+    def resize(self, width: int) -> None:
+        """Another width in CSS pixels; what was drawn is lost, draw again."""
+        self.width = width
+        self.canvas.width = width * SCALE
+        self.canvas.layout.width = f"{width}px"
+
     def draw(self, commands: list[Command]) -> None:
         """Replace the picture.
 

@@ -1,6 +1,9 @@
-// ipycanvas takes every key of its canvas, Tab too, and gives it no name. This neighbour mends both.
+// ipycanvas takes every key of its canvas, Tab too, gives it no name, and Python draws on it without knowing how much
+// room there is. This neighbour mends all three.
 
-import { onChange } from "./dom.js";
+import { change, onChange } from "./dom.js";
+
+const REST = 150; // ms without a change of size: while a window is dragged, the kernel would draw each frame
 
 function render({ model, el, signal }) {
   el.style.display = "none";
@@ -16,9 +19,17 @@ function render({ model, el, signal }) {
     if (event.key === "Tab") event.stopImmediatePropagation();
   }
 
+  let timer = 0;
+  const sight = new ResizeObserver(([entry]) => {
+    const room = Math.floor(entry.contentRect.width);
+    clearTimeout(timer);
+    if (room > 0 && room !== model.get("room")) timer = setTimeout(() => change(model, "room", room), REST);
+  });
+
   /** The canvas is put into the page by its own view, sooner or later. */
   function find() {
-    canvas = el.closest(".iw-strip")?.querySelector("canvas");
+    const box = el.closest(".iw-strip");
+    canvas = box?.querySelector("canvas");
     if (!canvas) {
       waiting = requestAnimationFrame(find);
       return;
@@ -27,10 +38,15 @@ function render({ model, el, signal }) {
     canvas.setAttribute("data-lm-suppress-shortcuts", "true");
     canvas.parentElement.addEventListener("keydown", keep, { capture: true, signal });
     name();
+    sight.observe(box);
   }
 
   onChange(model, ["label"], name);
-  signal?.addEventListener("abort", () => cancelAnimationFrame(waiting));
+  signal?.addEventListener("abort", () => {
+    cancelAnimationFrame(waiting);
+    clearTimeout(timer);
+    sight.disconnect();
+  });
   find();
 }
 

@@ -1,4 +1,4 @@
-"""``CanvasAid``: what ipycanvas does not give its canvas: a name for screen readers, and the Tab key back."""
+"""``CanvasAid``: what ipycanvas does not give its canvas: a name for screen readers, the Tab key back, its room."""
 
 from __future__ import annotations
 
@@ -16,3 +16,6 @@ class CanvasAid(BrowserWidget):
     _text = module("canvas_aid")
 
     label = t.Unicode(help="what the canvas shows").tag(sync=True)
+    room = t.Int(0, min=0, max=8192, help="CSS pixels of the box's width, said by the browser; 0: not yet").tag(
+        sync=True
+    )

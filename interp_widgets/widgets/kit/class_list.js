@@ -5,7 +5,6 @@ import { ENDS, choose, destination, nothing, reveal, searchField, stand, within,
 import { say } from "./words.js";
 
 const MOST_ROWS = 200; // more would make typing slow; the selected class is shown beyond it
-const ROW = 24; // CSS pixels
 
 /** The probabilities in a binary trait; none while it does not fit the number of classes, which arrives separately. */
 export function probabilities(raw, count) {
@@ -64,8 +63,8 @@ function render({ model, el, signal }) {
   const title = say("Always explain the most probable class");
   const followed = make("label", { title }, follow, say("Follow the prediction"));
   const said = make("span", { class: "iw-ellipsis", "aria-live": "polite" });
-  const foot = make("div", { class: "iw-foot" }, said, followed);
-  el.append(make("div", { class: "iw iw-classes" }, search, list, foot));
+  const head = make("div", { class: "iw-above" }, search, said, followed);
+  el.append(make("div", { class: "iw iw-classes" }, head, list));
 
   let scores = new Float32Array(0);
   let order = []; // all classes, by rank
@@ -96,7 +95,7 @@ function render({ model, el, signal }) {
     const count = model.get("names").length;
     rows = shownClasses(matches, model.get("selected")).map(row);
     list.replaceChildren(...rows);
-    list.style.height = `${ROW * Math.min(model.get("limit"), Math.max(1, count))}px`;
+    list.style.setProperty("--rows", Math.min(model.get("limit"), Math.max(1, count)));
     if (!rows.length) list.append(nothing(count ? say("No class has this name") : say("No classes"), "option"));
     mark();
   }

@@ -85,11 +85,11 @@ function render({ model, el, signal }) {
     ...KEYS,
   });
   const search = searchField(say("Search layers"), say("search layers"), tree.id);
-  const columns = [say("Layer"), say("Type"), say("Output"), say("Params")];
-  const titles = columns.map((text) => make("span", {}, text));
-  const head = make("div", { class: "iw-head", "aria-hidden": "true" }, ...titles);
+  const columns = [say("Type"), say("Output"), say("Params")];
+  const titles = columns.map((text) => make("span", { "aria-hidden": "true" }, text));
+  const head = make("div", { class: "iw-head" }, search, ...titles); // the search field is the title of the layers
   const said = make("span", { class: "iw-hidden", "aria-live": "polite" });
-  el.append(make("div", { class: "iw iw-tree" }, search, head, tree, said));
+  el.append(make("div", { class: "iw iw-tree" }, head, tree, said));
 
   let nodes = [];
   let { children, levels, siblings, byPath } = family(nodes);
@@ -127,7 +127,7 @@ function render({ model, el, signal }) {
     if (!visible.length) {
       tree.append(nothing(nodes.length ? say("No layer has this name or type") : say("No layers"), "treeitem"));
     }
-    tree.style.height = `${model.get("height")}px`;
+    tree.style.setProperty("--height", `${model.get("height")}px`);
     const scrollBar = tree.offsetWidth - tree.clientWidth;
     head.style.paddingRight = `${4 + scrollBar}px`; // the columns stay aligned with their titles
     mark();

@@ -6,15 +6,17 @@ import {
   KEYS, bytes, change, clamp, figures, identity, make, modified, onChange, oncePerFrame, taken,
 } from "./dom.js";
 import { framesOf, keyOf, merge, valueAt } from "./frames.js";
+import { acceptImages } from "./images.js";
 import { displays, noteOf, opacitiesOf } from "./look.js";
 import { say } from "./words.js";
+import { zoomable } from "./zoom.js";
 
 const SMALL = 160; // CSS pixels: at less, a caption has room for a value and a name
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const NOWHERE = [-1, -1]; // the cursor's place when there is none
 const DRAWN = [ // traits that a redraw shows
   "row", "column", "opacity", "look", "table", "signed", "smooth", "view", "size", "base", "base_size", "frames",
-  "label", "alt", "busy", "units", "colormap", "colorbar", "noted",
+  "label", "alt", "busy", "units", "colormap", "colorbar", "noted", "fluid",
 ];
 
 function initialize({ model }) {
@@ -49,16 +51,20 @@ export function reading(value, cell, label, size) {
 function render({ model, el, signal, source }) {
   const help = identity("iw-readout");
   const noteHelp = identity("iw-note");
-  const canvas = make("canvas", { role: "img", "aria-describedby": `${help} ${noteHelp}`, ...KEYS });
+  const described = { "aria-describedby": `${help} ${noteHelp}`, "aria-keyshortcuts": "Enter + - 0" };
+  const canvas = make("canvas", { role: "img", ...described, ...KEYS });
   const cross = make("div", { class: "iw-cross", hidden: true });
   const busy = make("span", { class: "iw-busy", "aria-hidden": "true" }, say("computing…"));
-  const stage = make("div", { class: "iw-stage" }, canvas, cross, busy);
+  const tools = make("div", { class: "iw-tools" });
+  const stage = make("div", { class: "iw-stage" }, canvas, cross, busy, tools);
   const caption = make("div", { class: "iw-caption iw-ellipsis", id: help, "aria-live": "off" });
   const ramp = make("canvas", { width: 256, height: 1, role: "img" });
   const ticks = [make("span"), make("span"), make("span")];
   const scale = make("div", { class: "iw-scale" }, ramp, ...ticks);
   const note = make("div", { class: "iw-note", id: noteHelp });
-  const root = make("div", { class: "iw iw-picture" }, stage, caption, scale, note);
+  const sheet = make("div", { class: "iw-sheet" }, stage, caption, scale, note);
+  const large = make("dialog", { class: "iw iw-large", "aria-label": say("the picture, large") });
+  const root = make("div", { class: "iw iw-picture" }, sheet, large);
   el.append(root);
 
   const context = canvas.getContext("2d");
@@ -128,8 +134,8 @@ function render({ model, el, signal, source }) {
     const photo = display ? display.look.photo : "colour";
     const isSame = enlarged?.value === value && enlarged.factor === factor && enlarged.photo === photo;
     if (!isSame) {
-      const large = enlarge(bytes(value), width, height, factor);
-      enlarged = { value, factor, photo, pixels: photo === "grey" ? lightened(large) : large };
+      const scaled = enlarge(bytes(value), width, height, factor);
+      enlarged = { value, factor, photo, pixels: photo === "grey" ? lightened(scaled) : scaled };
     }
     return enlarged.pixels;
   }
@@ -137,11 +143,13 @@ function render({ model, el, signal, source }) {
   // Around the pixels: size, colour bar, caption, busy sign, crosshair
 
   function decorate(display, { W, H }) {
-    const ratio = model.get("size") / Math.max(W, H);
-    const width = Math.round(W * ratio);
-    stage.style.width = `${width}px`;
-    stage.style.height = `${Math.round(H * ratio)}px`;
-    root.style.width = `${Math.max(width, 120) + 4}px`;
+    const width = Math.round((W * model.get("size")) / Math.max(W, H));
+    const isFluid = model.get("fluid");
+    stage.style.aspectRatio = `${W} / ${H}`;
+    sheet.style.setProperty("--ratio", W / H);
+    root.style.setProperty("--width", `${width}px`);
+    root.style.width = isFluid ? "" : `${Math.max(width, 120) + 4}px`;
+    root.classList.toggle("iw-fluid", isFluid);
     canvas.setAttribute("aria-label", model.get("alt") || model.get("label") || say("picture"));
     showBusy();
     scale.hidden = !display || !model.get("colorbar");
@@ -178,8 +186,9 @@ function render({ model, el, signal, source }) {
   function drawCursor() {
     const [x, y] = model.get("cursor");
     cross.hidden = x < 0 || y < 0;
-    cross.style.setProperty("--x", `${x * 100}%`);
-    cross.style.setProperty("--y", `${y * 100}%`);
+    const [across, down] = zoom.place([x, y]);
+    cross.style.setProperty("--x", `${across * 100}%`);
+    cross.style.setProperty("--y", `${down * 100}%`);
     const label = model.get("label");
     const frame = model.get("view") === "base" ? null : shown?.frame;
     const cell = cellAt(frame, [x, y]);
@@ -219,9 +228,13 @@ function render({ model, el, signal, source }) {
     point(...NOWHERE);
   });
   canvas.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && model.get("cursor")[0] >= 0) {
+    if (event.key === "Escape" && !large.open && model.get("cursor")[0] >= 0) {
       taken(event);
       point(...NOWHERE);
+    }
+    if (event.key === "Enter" && !modified(event)) {
+      taken(event);
+      showLarge();
     }
     const step = STEPS[event.key];
     if (!step || modified(event)) return;
@@ -236,9 +249,61 @@ function render({ model, el, signal, source }) {
     const cell = cellAt(frame, model.get("cursor"));
     const column = cell ? clamp(cell.column + across, 0, frame.w - 1) : Math.floor(frame.w / 2);
     const row = cell ? clamp(cell.row + down, 0, frame.h - 1) : Math.floor(frame.h / 2);
-    point((column + 0.5) / frame.w, (row + 0.5) / frame.h);
+    const place = [(column + 0.5) / frame.w, (row + 0.5) / frame.h];
+    point(...place);
+    zoom.reveal(place);
   }
 
+  // Looking closer: zoomed in its place, or alone on the screen
+
+  const zoom = zoomable(stage, canvas, signal, {
+    moved: () => drawCursor(),
+    clicked: showLarge,
+    isLarge: () => large.open,
+  });
+
+  /** The picture in a dialog, which Escape closes; it is the same canvas, so nothing is drawn anew. */
+  function showLarge() {
+    if (large.open) return;
+    root.style.minHeight = `${root.offsetHeight}px`; // what lies below in the page stays where it is
+    large.append(sheet);
+    large.showModal();
+    canvas.focus();
+  }
+
+  function reduce() {
+    zoom.whole();
+    root.prepend(sheet);
+    root.style.minHeight = "";
+    if (root.isConnected) canvas.focus();
+  }
+
+  large.addEventListener("close", reduce);
+  large.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    taken(event); // JupyterLab would leave the cell
+    large.close();
+  });
+  large.addEventListener("click", (event) => {
+    if (event.target === large) large.close(); // beside the picture
+  });
+  // The keys + - 0 and Enter do the same: for the mouse these are, and for fingers.
+  tools.append(
+    tool("−", say("Smaller (key -)"), zoom.smaller),
+    tool("+", say("Larger (key +, or the wheel with Ctrl)"), zoom.larger),
+    tool("⤢", say("Alone on the screen, and back (a click, Enter, Escape)"), () => {
+      if (large.open) large.close();
+      else showLarge();
+    }),
+  );
+
+  function tool(sign, title, act) {
+    const made = make("button", { class: "iw-tool", type: "button", tabindex: "-1", title, "aria-label": title }, sign);
+    made.addEventListener("click", act);
+    return made;
+  }
+
+  if (model.get("accepts")) acceptImages(canvas, model, signal);
   const redraw = oncePerFrame(draw, signal);
   onChange(model, DRAWN, redraw);
   onChange(model, ["cursor"], drawCursor);

@@ -25,8 +25,8 @@ from interp_widgets.render.blend import enlarge, grid_factor, render_pixels
 from interp_widgets.render.look import Display
 from interp_widgets.session.turn import TURN
 from interp_widgets.widgets.kit.assets import module
-from interp_widgets.widgets.kit.browser_widget import BrowserWidget
 from interp_widgets.widgets.kit.frame import Frame, block, framed
+from interp_widgets.widgets.kit.image_taker import ImageTaker
 from interp_widgets.widgets.kit.look_trait import look_trait
 from interp_widgets.words import say
 
@@ -42,7 +42,7 @@ class _Stack(t.TraitType[dict[str, Any], dict[str, Any]]):
         return obj.stack() if isinstance(obj, Picture) else super().get(obj, cls)
 
 
-class Picture(BrowserWidget):
+class Picture(ImageTaker):
     """A base image with the map ``(row, column)`` over it.
 
     Values are interpolated first and coloured afterwards; ``interp_widgets.render.blend.render_pixels`` says how, and
@@ -68,6 +68,8 @@ class Picture(BrowserWidget):
     smooth = t.Bool(True, help="interpolate between the map's cells; False: show the cells").tag(sync=True)
     view = t.Enum(("overlay", "map", "base"), "overlay", help="what is drawn").tag(sync=True)
     size = t.Int(320, min=16, max=2048, help="CSS pixels of the longer side").tag(sync=True)
+    fluid = t.Bool(False, help="as wide as there is room, no higher than --iw-room; False: ``size``").tag(sync=True)
+    accepts = t.Bool(False, help="an image may be dropped or pasted here: ``on_image``").tag(sync=True)
     label = t.Unicode("", help="caption, plain text").tag(sync=True)
     alt = t.Unicode("", help="text alternative: what the picture shows").tag(sync=True)
     busy = t.Bool(False, help="say 'computing…' after 100 ms").tag(sync=True)

@@ -34,6 +34,8 @@ AT_FIRST = 40  # blocks shown before the user opens or closes anything
 HEAD = 16  # pixels above for the names of opened stages
 FOOT = 14  # pixels below for those of blocks
 LEAST_HEIGHT = 8.0  # pixels of a block without spatial size
+LEAST_WIDTH = 240  # pixels: a narrower page scrolls
+MARGINS = 4  # pixels that ipywidgets keeps around a widget in a box, both sides together
 LETTER = 6.0  # pixels of a letter's width, about
 
 
@@ -200,13 +202,12 @@ class NetworkStrip(widgets.VBox):
         self._surface = Surface(width, height)
         self._about = widgets.Label("", layout={"height": "24px", "margin": "0"}, style={"font_size": "12px"})
         self._aid = CanvasAid()
-        super().__init__(
-            [self._surface.canvas, self._aid, self._about], layout={"overflow": "hidden", "width": f"{width + 4}px"}
-        )
+        super().__init__([self._surface.canvas, self._aid, self._about], layout={"overflow": "hidden", "width": "100%"})
         self.add_class("iw-strip")
         self._surface.on_hover(self._hover)
         self._surface.on_click(self._click)
         self._surface.on_key(self._key)
+        self._aid.observe(lambda change: self._fit(change["new"]), "room")
 
     def show(self, outline: Outline, selected: str) -> None:
         """Draw another network."""
@@ -221,6 +222,13 @@ class NetworkStrip(widgets.VBox):
     def on_leave(self, callback: Callable[[], None]) -> None:
         """What to do when Escape is pressed in the canvas: move the focus on."""
         self._leave = callback
+
+    def _fit(self, room: int) -> None:
+        """Fill the width that the page has."""
+        width = max(LEAST_WIDTH, room - MARGINS)
+        if width != self._surface.width:
+            self._surface.resize(width)
+            self._draw()
 
     @t.observe("opened")
     def _draw(self, _change: object = None) -> None:

@@ -9,9 +9,10 @@ import { say } from "./words.js";
 
 const CAPTION = 18; // CSS pixels under each tile
 const GAP = 8; // CSS pixels between tiles
+const GROWTH = 1.1; // times: larger tiles would show no more
 const BUILT = [ // traits that a rebuilt page shows
   "mode", "data", "shape", "numbers", "captions", "values", "page", "pages", "columns", "alt", "tile_size", "smooth",
-  "limit", "signed", "measure", "offset",
+  "limit", "signed", "measure", "offset", "fluid",
 ];
 
 /** The size of a tile in CSS pixels: the longer side of a map of h x w is `side`. */
@@ -35,6 +36,15 @@ export function layout(count, tile, columns, room) {
 /** The width at which `columns` tiles stand in a row. */
 export function wishedWidth(count, tile, columns) {
   return clamp(columns, 1, Math.max(1, count)) * (tile.width + GAP) - GAP + 4;
+}
+
+/** How many tiles of about `side` stand in a row and how large they are when they fill the room; of a page of
+ * `capacity` tiles every row is full where that is possible. */
+export function filling(capacity, side, room) {
+  const most = clamp(Math.floor((room - 4 + GAP) / (side + GAP)), 1, Math.max(1, capacity));
+  const even = [most, most - 1, most - 2].find((count) => capacity % count === 0 && count >= 0.75 * most);
+  const columns = even ?? most;
+  return { columns, side: Math.floor(Math.min(GROWTH * side, (room - 4 + GAP) / columns - GAP)) };
 }
 
 /** A bar in percent of the axis: where it begins, how long it is, where zero is.
@@ -121,10 +131,8 @@ function render({ model, el, signal }) {
   /** Options at their places, and all tiles on the one canvas. */
   function lay() {
     const [, h, w] = model.get("shape");
-    const tile = tileSize(h, w, model.get("tile_size"));
-    const columns = model.get("columns");
-    const wish = wishedWidth(options.length, tile, columns);
-    root.style.width = `${wish}px`; // the style sheet limits it to the page's room
+    const { columns, side } = model.get("fluid") ? grown() : fixed(h, w);
+    const tile = tileSize(h, w, side);
     const made = layout(options.length, tile, columns, root.clientWidth);
     across = made.across;
     const size = { width: `${made.width}px`, height: `${made.height}px` };
@@ -136,6 +144,22 @@ function render({ model, el, signal }) {
       Object.assign(each.style, { left: `${x}px`, top: `${y}px`, width: `${tile.width}px`, height });
     });
     drawTiles(tile, made);
+  }
+
+  /** Tiles as large as wished; the style sheet limits the width to the page's room. */
+  function fixed(h, w) {
+    const columns = model.get("columns");
+    const side = model.get("tile_size");
+    root.style.width = `${wishedWidth(options.length, tileSize(h, w, side), columns)}px`;
+    return { columns, side };
+  }
+
+  /** Tiles that fill the page's room. */
+  function grown() {
+    root.style.width = "";
+    const page = model.get("page"); // all but the last page are full
+    const capacity = page ? model.get("offset") / page : options.length;
+    return filling(capacity, model.get("tile_size"), root.clientWidth);
   }
 
   function drawTiles(tile, { places, width, height }) {

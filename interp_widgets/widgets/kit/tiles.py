@@ -54,6 +54,7 @@ class Tiles(BrowserWidget):
     limit = t.Float(0.0, min=0.0, help="bars: value of the longest bar on all pages; 0: this page's own").tag(sync=True)
     columns = t.Int(8, min=1, help="tiles in a row").tag(sync=True)
     tile_size = t.Int(56, min=8, max=512, help="CSS pixels of a tile's longer side").tag(sync=True)
+    fluid = t.Bool(False, help="tiles grow to fill the width that there is; columns is not heeded").tag(sync=True)
     alt = t.Unicode("", help="text alternative: whose channels these are").tag(sync=True)
 
     def show_tiles(

@@ -41,6 +41,7 @@ from interp_widgets.words import say
 
 __all__ = ["AttributionView"]
 
+SIZE = 320  # CSS pixels that the map is drawn for; the page shows it as large as there is room
 BASE_SIDE = 448  # pixels of the input's longer side in the browser; more would make every draw slower than a frame
 BYTE_LIMIT = 4_000_000  # of frames; an Explorer that is left alone keeps no more than two of these
 VECTOR = 12  # values shown of an attribution that is no map, the largest first
@@ -68,15 +69,16 @@ class AttributionView(SessionView):
         self.colormap = Menu(
             options=colours, value=colours[0][1], label=say("colours"), layout={**MENU, "flex": "1 1 0%"}
         )
-        self.look = LookControls(layout={"width": "auto"})
-        self.picture = Picture(size=240, byte_limit=BYTE_LIMIT, noted=True, look=self.look.look)
+        self.look = LookControls(layout={"flex": "0 1 auto", "width": "auto"})
+        self.picture = Picture(
+            size=SIZE, fluid=True, accepts=True, byte_limit=BYTE_LIMIT, noted=True, look=self.look.look
+        )
         self._bars: Tiles | None = None
-        self.opacity = Slider(label=say("opacity"), value=0.6, step=0.01, layout={"width": "auto"})
+        self.opacity = Slider(label=say("opacity"), value=0.6, step=0.01, layout={"flex": "1 1 120px", "width": "auto"})
         self.parameters = Parameters()
         choice = widgets.HBox([self.method, self.colormap])
-        self._column = widgets.VBox(
-            [choice, self.picture, self.opacity, self.look], layout={"width": "248px", "overflow": "hidden"}
-        )
+        shades = widgets.HBox([self.opacity, self.look], layout={"flex_flow": "row wrap", "align_items": "center"})
+        self._column = widgets.VBox([choice, self.picture, shades])
         return [self._column, self.parameters.root]
 
     def bind(self) -> None:
@@ -200,7 +202,7 @@ class AttributionView(SessionView):
     def bars(self) -> Tiles:
         """The values of an attribution that is no map; made when there is one."""
         if self._bars is None:
-            self._bars = Tiles(mode="bars", measure=say("value"), layout={"width": "240px"})
+            self._bars = Tiles(mode="bars", measure=say("value"), layout={"width": "100%"})
             self._column.children = [*self._column.children, self._bars]
         return self._bars
 

@@ -36,9 +36,9 @@ from interp_widgets.words import say
 
 __all__ = ["ChannelsState", "ChannelsView"]
 
-TILES = 12  # on a page
+TILES = 18  # on a page
 BARS = 22
-TILE_RESOLUTION = 24  # a page of tiles stays under 7 kB
+TILE_RESOLUTION = 20  # a page of tiles stays under 8 kB
 NEIGHBOURS = 2  # layers up and down whose channel is prefetched
 # Bytes of a layer's channels in the browser; a larger layer is averaged down there, the chosen channel is exact.
 STACK_BYTES = 1_000_000
@@ -50,7 +50,7 @@ GRID = {
     "display": "grid",
     "width": "100%",
     "grid_template_areas": '"name name order" "picture tiles tiles" "slider tiles tiles" ". tiles tiles" "bar bar bar"',
-    "grid_template_columns": "auto minmax(0, 1fr) 124px",
+    "grid_template_columns": "minmax(132px, var(--iw-channel, 28%)) minmax(0, 1fr) auto",
     "grid_template_rows": "auto auto auto 1fr auto",
     "grid_gap": "0 8px",
     "align_items": "flex-start",
@@ -96,20 +96,21 @@ class ChannelsView(SessionView):
         grey = colour_table("gray").tobytes()
         self._page = 0
         self.picture = Picture(
-            size=148,
+            size=160,
+            fluid=True,
             byte_limit=BYTE_LIMIT,
             view="map",
             table=grey,
             colormap="gray",
-            layout={"grid_area": "picture", "width": "156px"},
+            layout={"grid_area": "picture", "width": "auto"},
         )
         self.slider = Slider(
             label=say("channel"),
             max=0.0,
             readout=True,
-            layout={"grid_area": "slider", "width": "156px", "height": "auto"},
+            layout={"grid_area": "slider", "width": "auto", "height": "auto"},
         )
-        self.tiles = Tiles(columns=3, tile_size=44, table=grey, layout={"grid_area": "tiles", "min_width": "0"})
+        self.tiles = Tiles(fluid=True, tile_size=48, table=grey, layout={"grid_area": "tiles", "min_width": "0"})
         self.ranking = Menu(
             options=[(words, ranking) for ranking, words in _orders().items()],
             value="activation",

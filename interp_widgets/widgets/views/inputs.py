@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar, NoReturn
 
 import ipywidgets as widgets
 
-from interp_widgets.errors import InterpError
+from interp_widgets.errors import InputError, InterpError
 from interp_widgets.session.jobs import Rank, Steps
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
+from interp_widgets.widgets.kit.image_source import ImageSource
 from interp_widgets.widgets.kit.thumbnails import Thumbnails
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.words import say
@@ -32,18 +34,13 @@ class InputsView(SessionView):
     """Choose an input: a thumbnail, an uploaded image, a path. Thumbnails are read when they come into sight."""
 
     watches = ("trace", "example")
-    box: ClassVar[dict[str, str]] = {"width": "100%", "flex_flow": "row wrap", "align_items": "center"}
+    box: ClassVar[dict[str, str]] = {"flex": "1 1 0%", "flex_flow": "row wrap", "align_items": "center"}
 
     def build(self) -> list[widgets.Widget]:
         """Thumbnails, upload and path in one row."""
         self._wanted: list[int] = []  # thumbnails that are in sight
-        self.thumbnails = Thumbnails(layout={"flex": "1 1 160px", "min_width": "0"})
-        self.upload = widgets.FileUpload(
-            accept="image/*",
-            description=say("Image"),
-            tooltip=say("look at an image of your own"),
-            layout={"width": "112px", "flex": "0 0 auto"},
-        )
+        self.thumbnails = Thumbnails(layout={"flex": "1 1 200px", "min_width": "0", "width": "auto"})
+        self.upload = ImageSource(layout={"flex": "0 0 auto"})
         self.path = widgets.Text(
             continuous_update=False,
             description=say("or"),
@@ -52,6 +49,7 @@ class InputsView(SessionView):
             style={"description_width": "16px"},
             layout={"width": "140px", "flex": "0 0 auto"},
         )
+        self.path.add_class("iw-path")
         self.preparation = widgets.Label(
             layout={"flex": "0 1 auto", "min_width": "0", "margin": "0 4px"}, style={"font_size": "11px"}
         )
@@ -60,7 +58,7 @@ class InputsView(SessionView):
     def bind(self) -> None:
         """Each has the model run on another input."""
         self.on(self.thumbnails, "selected", self._look_at)
-        self.on(self.upload, "value", self._take_upload)
+        self.upload.on_image(self.take_file)
         self.on(self.path, "value", lambda text: self._take(text.strip()))
         self.thumbnails.on_need(self._read)
 
@@ -117,12 +115,28 @@ class InputsView(SessionView):
         if example != self.session.example or self.runs_first("example"):
             self.run_first(lambda: self.session.look_at(example), kind="example")
 
-    def _take_upload(self, files: Sequence[Any]) -> None:
-        if files:
-            name, content = files[-1]["name"], bytes(files[-1]["content"])
+    def take_file(self, name: str, content: bytes | None) -> None:
+        """Look at an image that was chosen, dropped or pasted in the browser."""
+        if content is None:
+            self.act(partial(refuse_large, name))
+        else:
             self.run_first(lambda: self.session.add(content, name))
 
     def _take(self, path: str) -> None:
         if path:
             name = path.replace("\\", "/").rpartition("/")[2]
             self.run_first(lambda: self.session.add(path, name))
+
+
+def refuse_large(name: str) -> NoReturn:
+    """Say that a file cannot be sent from the browser.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(
+        say(
+            "{name} is larger than 32 MB, too large to be sent from the browser: make it smaller, or give its path",
+            name=name,
+        )
+    )

@@ -35,7 +35,7 @@ class NetworkView(SessionView):
 
     def build(self) -> list[widgets.Widget]:
         """Strip, slider, tree."""
-        self.strip = NetworkStrip(width=464, height=104)
+        self.strip = NetworkStrip(width=464, height=80)
         self.depth = Slider(label=say("depth"), max=0.0, layout={"width": "auto"})
         self.tree = LayerTree(height=108, layout={"width": "auto"})
         return [self.strip, self.depth, self.tree]

@@ -20,6 +20,7 @@ from interp_widgets.words import say
 
 __all__ = ["PredictionState", "PredictionView"]
 
+ROWS = 20  # of the list, where the page has room for so many
 SAID = 3  # classes that the text alternative names
 
 
@@ -52,12 +53,13 @@ class PredictionView(SessionView):
     watches = ("trace", "target", "follow")
 
     def build(self) -> list[widgets.Widget]:
-        """The list of classes and the menu below it."""
-        self.classes = ClassList(limit=10, layout={"width": "100%"})
+        """The menu of what is explained, and the list of classes."""
+        self.classes = ClassList(limit=ROWS, layout={"width": "100%"})
         self.goal = Goal()
         self.scale = widgets.Label(layout={"margin": "0 4px"})
-        title = widgets.HBox([heading(say("Prediction")), self.scale])
-        return [title, self.classes, self.goal.root]
+        self.goal.root.layout.flex, self.goal.root.layout.min_width = "1 1 0%", "0"
+        title = widgets.HBox([heading(say("Prediction")), self.scale, self.goal.root])
+        return [title, self.classes]
 
     def bind(self) -> None:
         """Each sets the target."""

@@ -243,3 +243,14 @@ def test_a_network_of_one_layer_and_a_hostile_name_can_be_drawn() -> None:
     _press(strip, "ArrowRight")
     assert strip.selected == HOSTILE
     strip.close()
+
+
+def test_the_strip_fills_the_width_that_the_page_has(strip: NetworkStrip) -> None:
+    for room in (900, 300):
+        strip._aid.set_state({"room": room})
+        assert strip._surface.canvas.width == (room - 4) * SCALE
+        assert strip._surface.canvas.layout.width == f"{room - 4}px"
+        last = max((block for block in strip._blocks if not block.stage), key=lambda block: block.x)
+        assert room - 12 < last.x + last.width <= room - 4
+        _click(strip, "head")
+        assert strip.selected == "head"

@@ -1,0 +1,49 @@
+// A row of titles, one chosen. Arrow keys walk along it, Tab leaves it.
+
+import { KEYS, change, identity, make, onChange, taken } from "./dom.js";
+import { ENDS, destination } from "./list.js";
+
+const STEPS = { ArrowLeft: -1, ArrowRight: 1, ...ENDS };
+
+function render({ model, el }) {
+  const list = make("div", { class: "iw-tabs", role: "tablist" });
+  el.append(make("div", { class: "iw" }, list));
+  const prefix = identity("iw-tab");
+
+  function build() {
+    list.setAttribute("aria-label", model.get("label"));
+    list.replaceChildren(...model.get("titles").map(tab));
+    mark();
+  }
+
+  function tab(title, i) {
+    const made = make("button", { class: "iw-tab", type: "button", role: "tab", id: `${prefix}-${i}`, ...KEYS }, title);
+    made.addEventListener("click", () => change(model, "selected", i));
+    return made;
+  }
+
+  /** One tab stop: the chosen title. */
+  function mark() {
+    [...list.children].forEach((made, i) => {
+      const isChosen = i === model.get("selected");
+      made.setAttribute("aria-selected", String(isChosen));
+      made.tabIndex = isChosen ? 0 : -1;
+    });
+  }
+
+  list.addEventListener("keydown", (event) => {
+    const count = list.children.length;
+    const to = destination(event, model.get("selected"), count, STEPS);
+    if (to === null) return;
+    taken(event);
+    const next = (to + count) % count; // round and round, as tabs do
+    change(model, "selected", next);
+    list.children[next].focus();
+  });
+
+  onChange(model, ["titles", "label"], build);
+  onChange(model, ["selected"], mark);
+  build();
+}
+
+export default { render };

@@ -1,0 +1,168 @@
+"""The Explorer's screen at several widths: its columns, that all fits, and a picture looked at closely.
+
+The screenshots, ``tests/browser/screenshots/screen-*.png``, are there to be looked at.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.browser.harness import Lab, NotebookPage, Theme
+
+CELL = """import interp_widgets as iw
+explorer = iw.explore('scenes')
+explorer"""
+ROOM = """() => {
+    const explorer = document.querySelector('.iw-explorer');
+    const screen = getComputedStyle(explorer.querySelector('.iw-screen'));
+    const edges = explorer.getBoundingClientRect();
+    const lost = [...explorer.querySelectorAll('canvas, button, select, input, [role=option], .iw-caption, .iw-note')]
+        .filter((each) => each.checkVisibility({ visibilityProperty: true }) && !each.closest('.iw-scroll, .iw-thumbs'))
+        .filter((each) => {
+            const box = each.getBoundingClientRect();
+            return box.width && (box.left < edges.left - 1 || box.right > edges.right + 1);
+        })
+        .map((each) => each.outerHTML.slice(0, 90));
+    const strip = explorer.querySelector('.iw-strip');
+    return {
+        width: edges.width,
+        height: edges.height,
+        columns: screen.gridTemplateColumns.split(' ').length,
+        lost,
+        spare: strip.clientWidth - strip.querySelector('canvas').clientWidth,
+        map: explorer.querySelector('.iw-stage').clientWidth,
+    };
+}"""
+FITTED = """() => {
+    const strip = document.querySelector('.iw-explorer .iw-strip');
+    const spare = strip.clientWidth - strip.querySelector('canvas').clientWidth;
+    return spare >= 0 && spare < 12;
+}"""
+CANVAS = ".iw-explorer .iw-stage canvas >> nth=0"
+LARGE = "document.querySelector('dialog.iw-large[open]')"
+
+
+def _columns(width: float) -> int:
+    return 1 + (width >= 700) + (width >= 1100)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_screen_fits_every_width(lab: Lab, theme: Theme) -> None:
+    notebook = lab.open([CELL], theme=theme)
+    notebook.run_all()
+    notebook.wait_for_python("explorer.wait(1)")
+    notebook.page.keyboard.press("Escape")
+    notebook.page.keyboard.press("Control+b")  # JupyterLab's sidebar
+    seen = set()
+    for width in (700, 1000, 1280, 1600):
+        notebook.page.set_viewport_size({"width": width, "height": 900})
+        notebook.wait(FITTED)
+        notebook.screenshot(f"screen-{width}-{theme}")
+        room = notebook.page.evaluate(ROOM)
+        assert room["lost"] == [], (width, room)
+        assert room["columns"] == _columns(room["width"]), (width, room)
+        assert room["map"] >= 240, (width, room)
+        seen.add(room["columns"])
+    assert seen == {1, 2, 3}
+
+
+def test_all_of_it_is_on_one_screen_beside_the_sidebar(lab: Lab) -> None:
+    notebook = lab.open([CELL], viewport=(1280, 800))
+    notebook.run_all()
+    notebook.wait_for_python("explorer.wait(1)")
+    notebook.wait(FITTED)
+    room = notebook.page.evaluate(ROOM)
+    window = notebook.page.evaluate("document.querySelector('.jp-NotebookPanel-notebook').clientHeight")
+    assert room["columns"] == 2
+    assert room["height"] <= window, room
+
+
+@pytest.fixture
+def notebook(lab: Lab) -> NotebookPage:
+    opened = lab.open([CELL])
+    opened.run_all()
+    opened.wait_for_python("explorer.wait(1)")
+    return opened
+
+
+def test_a_click_shows_the_picture_alone_and_escape_brings_it_back(notebook: NotebookPage) -> None:
+    page = notebook.page
+    small = page.locator(CANVAS).bounding_box()
+    for way in ("mouse", "keyboard"):
+        if way == "mouse":
+            page.locator(CANVAS).click()
+        else:
+            page.locator(CANVAS).press("Enter")
+        notebook.wait(f"{LARGE}?.querySelector('canvas') === document.activeElement")
+        notebook.screenshot("screen-large")
+        large = page.locator(".iw-large[open] .iw-stage canvas").bounding_box()
+        assert small is not None and large is not None
+        assert large["width"] > 1.5 * small["width"]
+        assert large["y"] >= 0 and large["y"] + large["height"] < 800
+        page.keyboard.press("Escape")
+        notebook.wait(f"!{LARGE}")
+        assert page.locator(CANVAS).bounding_box() == small
+        assert page.evaluate("document.activeElement.matches('.iw-stage canvas')")
+
+
+def test_zooming_keeps_the_place_under_the_mouse_and_what_is_read_there(notebook: NotebookPage) -> None:
+    page = notebook.page
+    page.locator(CANVAS).press("Enter")
+    notebook.wait(LARGE)
+    stage = page.locator(".iw-large .iw-stage").bounding_box()
+    assert stage is not None
+    at = (stage["x"] + 0.3 * stage["width"], stage["y"] + 0.6 * stage["height"])
+    page.mouse.move(*at)
+    caption = page.locator(".iw-large .iw-caption")
+    notebook.wait("document.querySelector('.iw-large .iw-caption').textContent.startsWith('value ')")
+    said = caption.text_content()
+    page.mouse.wheel(0, -500)
+    notebook.wait("document.querySelector('.iw-zoomed canvas')?.style.transform.includes('scale')")
+    page.mouse.move(at[0] + 1, at[1])
+    page.mouse.move(*at)
+    notebook.wait("said => document.querySelector('.iw-large .iw-caption').textContent === said", said)
+    page.mouse.down()
+    page.mouse.move(at[0] + 300, at[1] + 300, steps=4)
+    page.mouse.up()
+    assert page.evaluate(f"Boolean({LARGE})")  # a drag is no click
+    page.locator(".iw-large .iw-stage canvas").press("0")
+    notebook.wait("!document.querySelector('.iw-zoomed')")
+
+
+def test_an_image_is_dropped_and_pasted_on_the_map(notebook: NotebookPage) -> None:
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, format="PNG")
+    file = base64.b64encode(buffer.getvalue()).decode()
+    bring = """([canvas, kind, data]) => {
+        const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+        const files = new DataTransfer();
+        files.items.add(new File([bytes], `<i>${kind}</i>.png`, { type: 'image/png' }));
+        const options = { bubbles: true, cancelable: true };
+        canvas.focus();
+        if (kind === 'paste') canvas.dispatchEvent(new ClipboardEvent('paste', { ...options, clipboardData: files }));
+        else for (const type of ['dragover', 'drop'])
+            canvas.dispatchEvent(new DragEvent(type, { ...options, dataTransfer: files }));
+    }"""
+    for count, kind in enumerate(("drop", "paste"), start=1):
+        canvas = notebook.page.locator(CANVAS).element_handle()
+        notebook.page.evaluate(bring, [canvas, kind, file])
+        notebook.wait_for_python(f"explorer.session.name_of(explorer.session.example) == '<i>{kind}</i>.png'")
+        notebook.wait_for_python(f"len(explorer.session.inputs) == iw.zoo.load('scenes').examples.__len__() + {count}")
+    assert notebook.page.locator(".iw-thumbs [aria-selected=true]").get_attribute("title") == "<i>paste</i>.png"
+
+
+def test_tabs_are_walked_with_the_arrow_keys(notebook: NotebookPage) -> None:
+    page = notebook.page
+    page.get_by_role("tab", name="Layers").press("ArrowRight")
+    assert page.get_by_role("tab", name="Activations").get_attribute("aria-selected") == "true"
+    notebook.wait("document.querySelector('.iw-panels .iw-bar')")
+    assert not page.locator(".iw-panels .iw-tree").is_visible()
+    notebook.screenshot("screen-activations")
+    page.keyboard.press("ArrowRight")  # round to the first
+    assert page.locator(".iw-panels .iw-tree").is_visible()
