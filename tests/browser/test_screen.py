@@ -101,9 +101,11 @@ def test_a_click_shows_the_picture_alone_and_escape_brings_it_back(notebook: Not
         notebook.wait(f"{LARGE}?.querySelector('canvas') === document.activeElement")
         notebook.screenshot("screen-large")
         large = page.locator(".iw-large[open] .iw-stage canvas").bounding_box()
-        assert small is not None and large is not None
+        assert small is not None
+        assert large is not None
         assert large["width"] > 1.5 * small["width"]
-        assert large["y"] >= 0 and large["y"] + large["height"] < 800
+        assert large["y"] >= 0
+        assert large["y"] + large["height"] < 800
         page.keyboard.press("Escape")
         notebook.wait(f"!{LARGE}")
         assert page.locator(CANVAS).bounding_box() == small

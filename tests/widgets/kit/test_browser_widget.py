@@ -9,8 +9,8 @@ from ipywidgets.embed import dependency_state
 
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
-from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.image_taker import ImageTaker
+from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.picture import Picture
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.status_line import StatusLine
