@@ -83,6 +83,13 @@ PIXEL = """([selector, index, x, y]) => {
 }"""
 
 
+STRIP_FITS = """() => {
+    const strip = document.querySelector('.iw-explorer .iw-strip');
+    const spare = strip.clientWidth - strip.querySelector('canvas').clientWidth;
+    return spare >= 0 && spare < 12;
+}"""  # the kernel has drawn the strip of blocks for the width that the page reported
+
+
 class BrowserPage:
     """One page of the browser, and the errors it reported."""
 

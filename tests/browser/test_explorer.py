@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator
 
-from tests.browser.harness import BrowserPage, Lab, NotebookPage, Theme, Voila
+from tests.browser.harness import STRIP_FITS, BrowserPage, Lab, NotebookPage, Theme, Voila
 
 TOLERANCE = 1
 SETUP = """
@@ -101,6 +101,7 @@ def notebook(lab: Lab) -> NotebookPage:
     opened = lab.open([SHOW])
     opened.run_all()
     opened.wait("document.querySelectorAll('.iw-explorer .iw-stage canvas').length === 2")
+    opened.wait(STRIP_FITS)
     _agrees(opened)
     return opened
 

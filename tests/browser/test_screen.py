@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.browser.harness import Lab, NotebookPage, Theme
+from tests.browser.harness import STRIP_FITS, Lab, NotebookPage, Theme
 
 CELL = """import interp_widgets as iw
 explorer = iw.explore('scenes')
@@ -38,11 +38,6 @@ ROOM = """() => {
         map: explorer.querySelector('.iw-stage').clientWidth,
     };
 }"""
-FITTED = """() => {
-    const strip = document.querySelector('.iw-explorer .iw-strip');
-    const spare = strip.clientWidth - strip.querySelector('canvas').clientWidth;
-    return spare >= 0 && spare < 12;
-}"""
 CANVAS = ".iw-explorer .iw-stage canvas >> nth=0"
 LARGE = "document.querySelector('dialog.iw-large[open]')"
 
@@ -61,7 +56,7 @@ def test_the_screen_fits_every_width(lab: Lab, theme: Theme) -> None:
     seen = set()
     for width in (700, 1000, 1280, 1600):
         notebook.page.set_viewport_size({"width": width, "height": 900})
-        notebook.wait(FITTED)
+        notebook.wait(STRIP_FITS)
         notebook.screenshot(f"screen-{width}-{theme}")
         room = notebook.page.evaluate(ROOM)
         assert room["lost"] == [], (width, room)
@@ -75,7 +70,7 @@ def test_all_of_it_is_on_one_screen_beside_the_sidebar(lab: Lab) -> None:
     notebook = lab.open([CELL], viewport=(1280, 800))
     notebook.run_all()
     notebook.wait_for_python("explorer.wait(1)")
-    notebook.wait(FITTED)
+    notebook.wait(STRIP_FITS)
     room = notebook.page.evaluate(ROOM)
     window = notebook.page.evaluate("document.querySelector('.jp-NotebookPanel-notebook').clientHeight")
     assert room["columns"] == 2
