@@ -194,20 +194,19 @@ def test_a_trace_recorded_again_meanwhile_does_not_take_the_preprocess_back(
 def test_the_same_preprocess_by_two_threads_is_recorded_by_the_quicker(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = Session._record
+    record, slower = Session._record, []
 
     def interrupted(self: Session, *arguments: Any) -> Any:
         take = record(self, *arguments)
         monkeypatch.setattr(Session, "_record", record)
         self.preprocess = SMALL
+        slower.append(take.trace)
         return take
 
     monkeypatch.setattr(Session, "_record", interrupted)
     session.prepare(SMALL)
     assert session.recordings == 2
-    session.preprocess = START  # nothing of the slower one is left
-    session.example = 1
-    assert given_to_the_model(session).equal(START(PICTURES[1]))
+    assert [trace.closed for trace in slower] == [True]  # nothing of it is kept
 
 
 def test_an_input_that_is_added_is_prepared_in_the_new_way(session: Session, tmp_path: Path) -> None:
