@@ -17,11 +17,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from interp_widgets.errors import InterpError
+from interp_widgets.installation import HOST, any_free_port, report
 from interp_widgets.words import say
 
 __all__ = ["CommandError", "main"]
 
-HOST = "127.0.0.1"
 USUAL_PORT = 8888
 
 # JupyterLab asks the internet for news and updates, and the user whether it may: a demo does neither.
@@ -40,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 0
+    if options.check:
+        text, is_well = report()
+        print(text)
+        return 0 if is_well else 1
     try:
         demo(options.notebook, options.port, server_options, open_browser=not options.no_browser)
     except CommandError as error:
@@ -98,14 +102,6 @@ def choose_port(wanted: int | None) -> int:
         )
         raise CommandError(sentence)
     return wanted
-
-
-def any_free_port() -> int:
-    """A port of this machine that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def server_arguments(notebook: Path, port: int, token: str, *, open_browser: bool) -> list[str]:
@@ -177,6 +173,8 @@ def _parser() -> argparse.ArgumentParser:
         description=say("Start JupyterLab on a copy of the quickstart notebook and print its address."),
         epilog=say("Arguments after -- go to JupyterLab: interp-widgets demo -- --LabApp.expose_app_in_browser=True"),
     )
+    check_help = say("start nothing: print what is installed here, what works, and what mends the rest")
+    demo_parser.add_argument("--check", action="store_true", help=check_help)
     demo_parser.add_argument("--no-browser", action="store_true", help=say("only print the address"))
     port_help = say("the port to use (default: 8888, or a free one)")
     demo_parser.add_argument("--port", type=int, metavar="N", help=port_help)

@@ -25,7 +25,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
     ("widgets.kit",),
     ("widgets.views",),
     ("widgets",),
-    ("_server",),
+    ("_server", "installation"),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

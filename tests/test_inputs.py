@@ -326,7 +326,9 @@ def test_a_long_thin_image_is_refused_instead_of_filling_the_memory() -> None:
         ({"mean": (0.5,)}, "1 or 3 numbers each, one per channel"),
         ({"std": (1.0, 0.0, 1.0)}, "std above 0"),
         ({"mean": (float("nan"),) * 3}, "mean must be finite"),
-        ({"interpolation": "lanczos"}, "must be 'bilinear', 'bicubic' or 'nearest', got 'lanczos'"),
+        ({"resize": (8, 8, 8)}, r"got size=\(224, 224\), resize=\(8, 8, 8\)"),
+        ({"resize": ()}, r"resize=\(\)"),
+        ({"interpolation": "area"}, "must be one of 'nearest', .*'lanczos', got 'area'"),
     ],
 )
 def test_a_preprocessing_that_cannot_be_is_refused(options: dict[str, Any], sentence: str) -> None:

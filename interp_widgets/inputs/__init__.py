@@ -1,19 +1,26 @@
 """From what a user has (a path, an image, an array, a tensor) to what a model takes, and back to what a person sees."""
 
+from interp_widgets.inputs.foreign import Prepare, in_words, of_torchvision, understood
 from interp_widgets.inputs.image import load_image
 from interp_widgets.inputs.load import load_input, record, with_batch_axis
 from interp_widgets.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, to_picture
-from interp_widgets.inputs.usual import first_convolution, usual_preprocess
+from interp_widgets.inputs.usual import Choice, choices, first_convolution, usual_preprocess
 
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "Choice",
+    "Prepare",
     "Preprocess",
+    "choices",
     "first_convolution",
+    "in_words",
     "load_image",
     "load_input",
+    "of_torchvision",
     "record",
     "to_picture",
+    "understood",
     "usual_preprocess",
     "with_batch_axis",
 ]

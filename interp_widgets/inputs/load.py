@@ -10,7 +10,8 @@ from PIL import Image
 from torch import nn
 
 from interp_widgets import trace
-from interp_widgets.errors import InputError, ParameterError
+from interp_widgets.errors import InputError
+from interp_widgets.inputs.foreign import Prepare, understood
 from interp_widgets.inputs.image import load_image
 from interp_widgets.inputs.preprocess import Preprocess
 from interp_widgets.inputs.usual import first_convolution, usual_preprocess
@@ -20,12 +21,13 @@ from interp_widgets.words import say
 __all__ = ["load_input", "record", "with_batch_axis"]
 
 
-def load_input(source: Any, preprocess: Preprocess | None = None) -> Any:
+def load_input(source: Any, preprocess: Prepare | None = None) -> Any:
     """What ``record`` takes, from what a user has.
 
     Tensors, and tuples, dicts and lists that hold tensors, are passed on as they are. A path, the bytes of an image
     file, a PIL image or an array becomes a ``(1, C, H, W)`` tensor by ``preprocess`` (default: 224 x 224, ImageNet's
-    mean and deviation); a list of those becomes one batch.
+    mean and deviation); a list of those becomes one batch. ``preprocess`` may also be torchvision's
+    ``weights.transforms()``, a Hugging Face image processor, or any function from a PIL image to a tensor.
 
     Raises:
         InputError: none of these, see ``load_image``.
@@ -42,7 +44,7 @@ def load_input(source: Any, preprocess: Preprocess | None = None) -> Any:
                 )
             )
         return source
-    chosen = _prepare(preprocess)
+    chosen = Preprocess() if preprocess is None else understood(preprocess)
     if isinstance(source, (list, tuple)):
         if not source:
             raise InputError(
@@ -50,17 +52,6 @@ def load_input(source: Any, preprocess: Preprocess | None = None) -> Any:
             )
         return _one_batch([_tensor(chosen, item) for item in source])
     return _tensor(chosen, source)
-
-
-def _prepare(preprocess: Any) -> Any:
-    """What makes a tensor of an image: a ``Preprocess`` or a function."""
-    if preprocess is None:
-        return Preprocess()
-    if isinstance(preprocess, type) or not callable(preprocess):
-        raise ParameterError(
-            say("preprocess must be a Preprocess or a function of a PIL image, got {given}", given=shown(preprocess))
-        )
-    return preprocess
 
 
 def _tensor(prepare: Any, source: Any) -> Any:
@@ -88,7 +79,7 @@ def _holds_tensor(source: Any) -> bool:
     return any(isinstance(item, torch.Tensor) or _holds_tensor(item) for item in items)
 
 
-def record(model: nn.Module, inputs: Any, *, preprocess: Preprocess | None = None, **options: Any) -> trace.Trace:
+def record(model: nn.Module, inputs: Any, *, preprocess: Prepare | None = None, **options: Any) -> trace.Trace:
     """Run ``model`` once and keep what happened: ``trace.record`` on ``load_input(inputs, preprocess)``.
 
     Without a ``preprocess`` images are prepared as the model says, see ``usual_preprocess``. An image without its

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocess", "to_picture"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Interpolation", "Preprocess", "to_picture"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MAX_SIDE = 5000
+
+Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+"""Pillow's ways to resize."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,10 @@ class Preprocess:
         size: height and width in pixels of the tensor; one number for a square.
         mean: per channel, in 0..1; its length is the number of channels (1 or 3); one number for one channel.
         std: per channel, in 0..1, each above 0.
-        resize: the shorter side is resized to this many pixels and the centre is cropped (torchvision's evaluation
-            transform); ``None`` stretches the whole image to ``size``.
+        resize: before the centre is cropped to ``size``: one number resizes the shorter side to this many pixels
+            (torchvision's evaluation transform), a height and a width stretch the whole image to them. ``None``
+            stretches it to ``size``.
+        interpolation: how pixels are resized, by Pillow's names.
 
     Raises:
         ParameterError: sizes, means or deviations that cannot be.
@@ -49,25 +54,25 @@ class Preprocess:
     size: tuple[int, int] = (224, 224)
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    resize: int | None = None
-    interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    resize: int | tuple[int, int] | None = None
+    interpolation: Interpolation = "bilinear"
 
     def __init__(
         self,
         size: int | Sequence[int] = (224, 224),
         mean: float | Sequence[float] = IMAGENET_MEAN,
         std: float | Sequence[float] = IMAGENET_STD,
-        resize: int | None = None,
-        interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear",
+        resize: int | Sequence[int] | None = None,
+        interpolation: Interpolation = "bilinear",
     ) -> None:
         sides = _numbers(size, "size", whole=True)
         sides = sides * 2 if len(sides) == 1 else sides
-        shorter = () if resize is None else _numbers(resize, "resize", whole=True)
-        fits = len(sides) == 2 and len(shorter) == (resize is not None)
-        if not fits or not all(1 <= side <= MAX_SIDE for side in (*sides, *shorter)):
+        resized = () if resize is None else _numbers(resize, "resize", whole=True)
+        fits = len(sides) == 2 and len(resized) in ((0,) if resize is None else (1, 2))
+        if not fits or not all(1 <= side <= MAX_SIDE for side in (*sides, *resized)):
             raise ParameterError(
                 say(
-                    "size (one number, or height and width) and resize must be in "
+                    "size (one number, or height and width) and resize (the same) must be in "
                     "1..{most} pixels, got size={size}, resize={resize}",
                     most=MAX_SIDE,
                     size=shown(size),
@@ -87,15 +92,19 @@ class Preprocess:
             raise ParameterError(
                 say("mean must be finite and std above 0, got {mean} and {std}", mean=shown(mean), std=shown(std))
             )
-        if not is_name_of(interpolation, ("bilinear", "bicubic", "nearest")):
+        if not is_name_of(interpolation, get_args(Interpolation)):
             raise ParameterError(
-                say("interpolation must be 'bilinear', 'bicubic' or 'nearest', got {given}", given=shown(interpolation))
+                say(
+                    "interpolation must be one of {known}, got {given}",
+                    known=", ".join(map(repr, get_args(Interpolation))),
+                    given=shown(interpolation),
+                )
             )
         for name, value in (
             ("size", (int(sides[0]), int(sides[1]))),
             ("mean", means),
             ("std", stds),
-            ("resize", int(shorter[0]) if shorter else None),
+            ("resize", _resize(resized)),
             ("interpolation", interpolation),
         ):
             object.__setattr__(self, name, value)
@@ -107,19 +116,37 @@ class Preprocess:
 
     @property
     def words(self) -> str:
-        """What it does, in a few words: the size, and what is taken off and divided by."""
+        """What it does, in a few words: how it resizes and crops, and what is taken off and divided by."""
         height, width = self.size
-        if (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
-            colours = say("ImageNet mean")
-        elif not any(self.mean) and set(self.std) == {1.0}:
-            colours = say("in 0..1")
+        colours = self._colours_in_words()
+        if self.resize is None:
+            return say("{height} x {width}, {colours}", height=height, width=width, colours=colours)
+        if isinstance(self.resize, int):
+            resized = say("shorter side {pixels}", pixels=self.resize)
         else:
-            # one number where the channels do not differ
-            mean, std = (
-                " ".join(f"{value:.3g}" for value in dict.fromkeys(values)) for values in (self.mean, self.std)
-            )
-            colours = say("mean {mean}, std {std}", mean=mean, std=std)
-        return say("{height} x {width}, {colours}", height=height, width=width, colours=colours)
+            resized = say("stretched to {height} x {width}", height=self.resize[0], width=self.resize[1])
+        return say(
+            "{resized}, centre {height} x {width}, {colours}",
+            resized=resized,
+            height=height,
+            width=width,
+            colours=colours,
+        )
+
+    def _colours_in_words(self) -> str:
+        if (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
+            return say("ImageNet mean")
+        # one number where the channels do not differ
+        means, stds = tuple(dict.fromkeys(self.mean)), tuple(dict.fromkeys(self.std))
+        ranges: dict[tuple[tuple[float, ...], tuple[float, ...]], str] = {
+            ((0.0,), (1.0,)): say("in 0..1"),
+            ((0.5,), (0.5,)): say("in -1..1"),
+            ((0.0,), (1 / 255,)): say("in 0..255"),
+        }
+        if (means, stds) in ranges:
+            return ranges[means, stds]
+        mean, std = (" ".join(f"{value:.3g}" for value in values) for values in (means, stds))
+        return say("mean {mean}, std {std}", mean=mean, std=std)
 
     def crop(self, image: Image.Image) -> Image.Image:
         """The part of ``image`` the model sees, as an image of ``size``.
@@ -129,10 +156,16 @@ class Preprocess:
         """
         image = to_rgb(image, say("the image"))
         image = image.convert("L") if self.channels == 1 else image
-        method = Image.Resampling[self.interpolation.upper()]
         height, width = self.size
-        if self.resize is None:
-            return image.resize((width, height), method)
+        image = image.resize(self._resized(image), Image.Resampling[self.interpolation.upper()])
+        left, top = round((image.width - width) / 2), round((image.height - height) / 2)  # as torchvision rounds
+        return image.crop((left, top, left + width, top + height))
+
+    def _resized(self, image: Image.Image) -> tuple[int, int]:
+        """Width and height before the crop."""
+        if not isinstance(self.resize, int):
+            height, width = self.resize or self.size
+            return width, height
         shorter = min(image.size)
         scaled = (self.resize * image.width // shorter, self.resize * image.height // shorter)  # as torchvision rounds
         if scaled[0] * scaled[1] > MAX_PIXELS:
@@ -147,9 +180,7 @@ class Preprocess:
                     most=MAX_PIXELS / 1e6,
                 )
             )
-        image = image.resize(scaled, method)
-        left, top = round((image.width - width) / 2), round((image.height - height) / 2)
-        return image.crop((left, top, left + width, top + height))
+        return scaled
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """``(1, C, H, W)`` float32."""
@@ -177,6 +208,13 @@ class Preprocess:
 
     def _statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.tensor(self.mean).reshape(-1, 1, 1), torch.tensor(self.std).reshape(-1, 1, 1)
+
+
+def _resize(resized: tuple[float, ...]) -> int | tuple[int, int] | None:
+    """The field ``resize`` of none, one or two numbers."""
+    if len(resized) == 2:
+        return int(resized[0]), int(resized[1])
+    return int(resized[0]) if resized else None
 
 
 def _numbers(given: Any, name: str, *, whole: bool = False) -> tuple[float, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,15 +15,22 @@ from PIL import Image
 from torch import nn
 
 from interp_widgets.errors import InputError
-from interp_widgets.inputs import Preprocess, first_convolution, load_image, load_input, to_picture, usual_preprocess
+from interp_widgets.inputs import (
+    Prepare,
+    Preprocess,
+    first_convolution,
+    in_words,
+    load_image,
+    load_input,
+    to_picture,
+    usual_preprocess,
+)
 from interp_widgets.words import say
 
 __all__ = ["Inputs"]
 
 IMAGES = (str, Path, bytes, Image.Image, np.ndarray)  # what is prepared; anything else is given as it is
 KEPT = 4  # inputs that were read last are kept as the model takes them
-
-Prepare = Preprocess | Callable[[Any], torch.Tensor]
 
 
 class Inputs:
@@ -31,7 +39,7 @@ class Inputs:
     Args:
         given: one input, a list of them, or a batch.
         model: its first convolution tells whether images are grey.
-        preprocess: how an image becomes the model's input.
+        preprocess: how an image becomes the model's input, as ``understood`` returns it.
         names, labels: of each input, as far as they are known.
 
     Raises:
@@ -52,13 +60,25 @@ class Inputs:
             raise InputError(say("give at least one input, got an empty list"))
         self._names = list(names)
         self._labels = list(labels)
+        self._own = usual_preprocess(model)  # where none is given
         self._preprocess = preprocess
-        self._undo = _known_preprocess(model, preprocess)  # makes pictures of tensors again
         self._takes_images = first_convolution(model) is not None
         self._read: OrderedDict[int, Any] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._sources)
+
+    @property
+    def preprocess(self) -> Prepare | None:
+        """How an image becomes the model's input; ``None`` where that is left to the model."""
+        return self._preprocess
+
+    def prepared_by(self, preprocess: Prepare | None) -> Self:
+        """The same inputs, also those that will be added, prepared in another way; none is read yet."""
+        other = copy(self)
+        other._preprocess = preprocess  # noqa: SLF001 - of its own class
+        other._read = OrderedDict()  # noqa: SLF001 - the same
+        return other
 
     @property
     def sources(self) -> list[Any]:
@@ -115,7 +135,7 @@ class Inputs:
     def _load(self, source: Any) -> Any:
         given = self._preprocess
         if given is None or isinstance(given, Preprocess) or isinstance(source, torch.Tensor):
-            made = load_input(source, self._undo)
+            made = load_input(source, given or self._own)
         else:
             made = given(load_image(source))
         has_no_batch = isinstance(made, torch.Tensor) and made.ndim == 3
@@ -136,14 +156,14 @@ class Inputs:
         """How an input became a tensor, in words."""
         if not isinstance(self._sources[example], IMAGES):
             return say("given as the model takes it")
-        if self._undo is None:
-            return say("prepared by {function}", function=getattr(self._preprocess, "__name__", "preprocess"))
-        return self._undo.words
+        return in_words(self._own if self._preprocess is None else self._preprocess)
 
     def as_picture(self, tensor: torch.Tensor, example: int) -> NDArray[np.uint8]:
         """A tensor ``(C, H, W)`` that stands for an input, such as its baseline, as a person sees it."""
-        was_tensor = isinstance(self._sources[example], torch.Tensor) and self._preprocess is None
-        return to_picture(tensor, None if was_tensor else self._undo)
+        given = self._preprocess
+        if given is None and not isinstance(self._sources[example], torch.Tensor):
+            given = self._own
+        return to_picture(tensor, given if isinstance(given, Preprocess) else None)
 
 
 def _separate(inputs: Any) -> list[Any]:
@@ -153,10 +173,3 @@ def _separate(inputs: Any) -> list[Any]:
     if isinstance(inputs, list) or (isinstance(inputs, tuple) and not any(isinstance(i, torch.Tensor) for i in inputs)):
         return list(inputs)
     return [inputs]
-
-
-def _known_preprocess(model: nn.Module, given: object) -> Preprocess | None:
-    """The one given; else what the model says, or what is usual; ``None`` where a function was given."""
-    if given is not None:
-        return given if isinstance(given, Preprocess) else None
-    return usual_preprocess(model)

@@ -5,22 +5,21 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import isabstract
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import torch
 import traitlets as t
 from numpy.typing import NDArray
 from torch import nn
 
 from interp_widgets import trace as tracing
-from interp_widgets.errors import ClosedError, LayoutError, ParameterError, TargetError
+from interp_widgets.errors import ClosedError, InputError, InterpError, LayoutError, ParameterError, TargetError
 from interp_widgets.explainers import EXPLAINERS, Explainer
 from interp_widgets.explainers.baselines import baseline_of
-from interp_widgets.inputs import Preprocess
+from interp_widgets.inputs import Choice, Prepare, choices, understood
 from interp_widgets.session.answers import Answers
 from interp_widgets.session.inputs import Inputs
 from interp_widgets.session.jobs import Jobs
@@ -44,9 +43,10 @@ class WrongTypeError(ParameterError, t.TraitError):
 
 
 class _Take(NamedTuple):
-    """A recording that is not looked at yet."""
+    """A recording that is not looked at yet, and the inputs it was made of."""
 
     example: int
+    inputs: Inputs
     trace: Trace
     seconds: float
 
@@ -66,8 +66,9 @@ class Session(SessionState):
         inputs: whatever ``load_input`` takes; a list, or a batch, gives several to choose from (a model that takes a
             list as one input is given a list of lists).
         class_names: one per class; numbers by default.
-        preprocess: how an image becomes the model's input: a ``Preprocess``, or any function from a PIL image to a
-            tensor.
+        preprocess: how an image becomes the model's input: a ``Preprocess``; torchvision's ``weights.transforms()`` or
+            a Hugging Face image processor, which become one where they do the same; or any function from a PIL image
+            to a tensor. By default as the model says, see ``usual_preprocess``.
         labels: the true class of each input, ``None`` where unknown.
         names: a name for each input.
         feature_names: names of the features of inputs that are lists of numbers.
@@ -76,7 +77,7 @@ class Session(SessionState):
     refused with a sentence and changes nothing.
     """
 
-    CHECKED = ("example", "layer", "channel", "target", "explainer")
+    CHECKED = ("preprocess", "example", "layer", "channel", "target", "explainer")
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class Session(SessionState):
         inputs: Any,
         *,
         class_names: Iterable[object] | None = None,
-        preprocess: Preprocess | Callable[[Any], torch.Tensor] | None = None,
+        preprocess: Prepare | None = None,
         labels: Sequence[int | None] = (),
         names: Sequence[str] = (),
         feature_names: Iterable[object] | None = None,
@@ -95,7 +96,6 @@ class Session(SessionState):
         self.model = plain_module(model)
         self.class_names = as_names(class_names) or ()
         self.feature_names = as_names(feature_names, "feature_names") or ()
-        self.preprocess = preprocess
         self.memory_limit = as_bytes(memory_limit)
         self.explainers = {}
         self.jobs = Jobs()  # slow work of everything that shows this session
@@ -104,16 +104,18 @@ class Session(SessionState):
         self._inputs = Inputs(
             inputs,
             self.model,
-            preprocess,
+            understood(preprocess),
             names=as_items(names, "names", str),
             labels=as_items(labels, "labels", int),
         )
+        self._given = self._inputs.preprocess
         self._recorded = -1
         self._take: _Take | None = None
         self._closed = False
         self._steady = _Steady()
+        self.preprocess = self._given
         self.last_used = time.monotonic()
-        self._adopt(self._record(0))
+        self._adopt(self._record(0, self._inputs))
         if "explainer" not in traits and not any(self.ready().is_spatial(layer) for layer in self.ready().layers):
             self.explainer = "Gradient"  # Grad-CAM needs maps
         self.follow = traits.get("target") is None
@@ -178,10 +180,30 @@ class Session(SessionState):
         self._inputs.check(example)
         if example == self.example:
             return
-        take = self._record(example)
+        take = self._record(example, self._inputs)
         with TURN:
-            self._take = take
+            if take.inputs is self._inputs and self.example != example:
+                self._take = take
+            else:  # another thread was quicker
+                take.trace.close()
             self.example = example
+
+    def prepare(self, preprocess: Prepare | None) -> None:
+        """The same as setting ``preprocess``, for threads: the others need not wait while the model runs."""
+        wanted = understood(preprocess)
+        if wanted == self.preprocess:
+            return
+        take = self._prepared(wanted, self._inputs)
+        with TURN:
+            if take.example == self.example and self.preprocess != wanted:
+                self._take = take
+            else:  # another thread was quicker
+                take.trace.close()
+            self.preprocess = wanted
+
+    def preprocess_choices(self) -> list[Choice]:
+        """Ways to prepare the inputs to choose from; exactly one has the present ``preprocess``."""
+        return choices(self.model, self._given, self.preprocess)
 
     def picture(self, example: int | None = None) -> NDArray[np.uint8] | None:
         """An input as a person sees it, ``(H, W, 3)`` uint8; ``None`` when it is not an image."""
@@ -203,17 +225,41 @@ class Session(SessionState):
 
     # Recording
 
-    def _record(self, example: int) -> _Take:
+    def _record(self, example: int, inputs: Inputs) -> _Take:
         self._check_open()
         started = time.perf_counter()
         found = tracing.record(
             self.model,
-            self.tensor_of(example),
+            inputs.tensor(example),
             memory_limit=self.memory_limit,
             class_names=self.class_names or None,
             feature_names=self.feature_names or None,
         )
-        return _Take(example, found, time.perf_counter() - started)
+        return _Take(example, inputs, found, time.perf_counter() - started)
+
+    def _prepared(self, preprocess: Prepare | None, inputs: Inputs) -> _Take:
+        """A recording of the present input, prepared in another way.
+
+        Raises:
+            InputError: the model does not take what comes out, or it cannot be shown.
+        """
+        example = self.example
+        inputs.check(example)
+        other = inputs.prepared_by(preprocess)
+        try:
+            take = self._record(example, other)
+        except InterpError:
+            raise
+        except Exception as error:
+            sentence = say(
+                "the model does not take its input prepared like this ({words}): {kind}: {error}",
+                words=other.preparation(example),
+                kind=type(error).__name__,
+                error=error,
+            )
+            raise InputError(sentence) from error
+        other.picture(example)  # refuses what is no picture
+        return take
 
     def _adopt(self, take: _Take) -> None:
         """Look at another trace: keep layer, channel and target where they still make sense."""
@@ -223,6 +269,7 @@ class Session(SessionState):
                 found.close()
                 raise ClosedError(say("this session was closed while it recorded"))
             before = self.trace
+            self._inputs = take.inputs
             self._recorded, self.record_seconds = take.example, take.seconds
             self.recordings += 1
             self._exchange(found)
@@ -245,7 +292,12 @@ class Session(SessionState):
         self._check_open()
         self.last_used = time.monotonic()
         if not self.live:
-            self._adopt(self._record(self.example))
+            take = self._record(self.example, self._inputs)
+            with TURN:
+                if take.inputs is not self._inputs:  # prepared in another way meanwhile
+                    take.trace.close()
+                    return self.ready()
+                self._adopt(take)
             self._steady.looked = self._steady.inside
             _share_memory(self)
         assert self.trace is not None  # noqa: S101 - for the type checker: adopted just above
@@ -384,11 +436,21 @@ class Session(SessionState):
         self._inputs.check(value)
         taken = self._recorded if self._take is None else self._take.example
         if self.trace is not None and value != taken:
-            self._take = self._record(value)  # may be refused, so before the trait changes
+            inputs = self._inputs if self._take is None else self._take.inputs
+            self._take = self._record(value, inputs)  # may be refused, so before the trait changes
         return value
 
-    @t.observe("example")
-    def _adopt_example(self, _change: dict[str, Any]) -> None:
+    @t.validate("preprocess")
+    def _validate_preprocess(self, proposal: dict[str, Any]) -> Prepare | None:
+        self._check_open()
+        value = understood(proposal["value"])
+        inputs = self._inputs if self._take is None else self._take.inputs
+        if self.trace is not None and value != inputs.preprocess:
+            self._take = self._prepared(value, inputs)  # may be refused, so before the trait changes
+        return value
+
+    @t.observe("example", "preprocess")
+    def _adopt_take(self, _change: dict[str, Any]) -> None:
         if self._take is not None:
             take, self._take = self._take, None
             self._adopt(take)

@@ -33,6 +33,10 @@ class SessionState(Steadfast):
     )
     at_layer = t.Bool(False, help="whether a method that can explain input or layer explains the layer")
     example = t.Int(0, help="which of the inputs")
+    # not ``Any``, which lets ``None`` pass unchecked
+    preprocess: t.TraitType[Any, Any] = t.TraitType(
+        None, help="how an image becomes the model's input; None leaves it to the model"
+    )
     tolerance = t.Float(
         0.05, min=0.0, max=1.0, help="go on until a method's error is below this, as far as that can be reached; 0: no"
     )

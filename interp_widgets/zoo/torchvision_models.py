@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import http.client
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 import torch
 
 from interp_widgets.errors import DownloadError, ZooError
-from interp_widgets.inputs import Preprocess
+from interp_widgets.inputs import Preprocess, of_torchvision
 from interp_widgets.words import did_you_mean, say
 from interp_widgets.zoo.entry import ZooEntry
 
@@ -106,14 +106,11 @@ def _preprocess(name: str, preset: Any) -> Preprocess:
             kind=kind,
         )
         raise ZooError(sentence)
-    shorter = preset.resize_size[0]
-    side = getattr(preset, "crop_size", preset.resize_size)[0]
-    modes: dict[str, Literal["bilinear", "bicubic", "nearest"]] = {
-        "bilinear": "bilinear",
-        "bicubic": "bicubic",
-        "nearest": "nearest",
-    }
-    return Preprocess((side, side), tuple(preset.mean), tuple(preset.std), shorter, modes[preset.interpolation.value])
+    classifies = of_torchvision(preset)
+    if classifies is not None:
+        return classifies
+    (side,) = preset.resize_size  # a segmenter takes any size, and gets the central square
+    return Preprocess(side, preset.mean, preset.std, side, preset.interpolation.value)
 
 
 def _card(name: str, weights: Any) -> str:

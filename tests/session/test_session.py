@@ -36,7 +36,7 @@ from interp_widgets.trace import Contrast
 from tests.widgets.models import Picky, cnn, images
 
 NAMES = ("ant", "bee", "cat", "dog", "eel")
-STATE = ("trace", "layer", "channel", "target", "explainer", "at_layer", "example", "follow", "tolerance")
+STATE = ("trace", "layer", "channel", "target", "explainer", "at_layer", "example", "follow", "tolerance", "preprocess")
 
 
 @pytest.fixture
@@ -135,6 +135,7 @@ WRONG: list[tuple[str, object, type[Exception], str]] = [
     ("at_layer", None, TraitError, "at_layer"),
     ("example", None, TraitError, "example"),
     ("follow", "sometimes", TraitError, "follow"),
+    ("preprocess", "imagenet", ParameterError, "preprocess must be a Preprocess or a function .*'imagenet'"),
     ("tolerance", "5 %", TraitError, "tolerance"),
     ("tolerance", -0.1, TraitError, "tolerance"),
     ("tolerance", 1.5, TraitError, "tolerance"),
