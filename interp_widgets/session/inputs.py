@@ -152,9 +152,13 @@ class Inputs:
             return None
         return self.as_picture(tensor, example)
 
+    def prepares(self, example: int) -> bool:
+        """Whether an input is made into what the model takes; a tensor is given as it is."""
+        return isinstance(self._sources[example], IMAGES)
+
     def preparation(self, example: int) -> str:
         """How an input became a tensor, in words."""
-        if not isinstance(self._sources[example], IMAGES):
+        if not self.prepares(example):
             return say("given as the model takes it")
         return in_words(self._own if self._preprocess is None else self._preprocess)
 

@@ -202,7 +202,12 @@ class Session(SessionState):
             self.preprocess = wanted
 
     def preprocess_choices(self) -> list[Choice]:
-        """Ways to prepare the inputs to choose from; exactly one has the present ``preprocess``."""
+        """Ways to prepare the present input to choose from; exactly one has the present ``preprocess``.
+
+        None for what is given as the model takes it.
+        """
+        if not self._inputs.prepares(self.example):
+            return []
         return choices(self.model, self._given, self.preprocess)
 
     def picture(self, example: int | None = None) -> NDArray[np.uint8] | None:

@@ -26,7 +26,7 @@ from PIL import Image
 from torch import nn
 
 import interp_widgets as iw
-from interp_widgets.errors import InputError, InterpError, ParameterError, TargetError, ZooError
+from interp_widgets.errors import InputError
 from interp_widgets.explainers import EXPLAINERS, EigenCAM, GradCAM
 from interp_widgets.inspectors.outline import outline_of
 from interp_widgets.render.blend import render_pixels
@@ -810,6 +810,30 @@ def test_an_image_dropped_on_the_map_is_looked_at(explorer: Explorer) -> None:
     _settle(explorer)
     assert (explorer.session.example, explorer.controls["thumbnails"].names[-1]) == (3, "dropped.png")
     _agrees(explorer)
+
+
+def test_the_preparation_is_shown_and_changed(explorer: Explorer) -> None:
+    menu = explorer._inputs.preparation
+    assert [text for text, _ in menu.options] == ["given as the model takes it"]
+    _upload(explorer, _png())
+    before, choices = explorer.session.trace.activation("input"), [text for text, _ in menu.options]
+    assert choices[0].startswith(explorer.session.preparation())
+    (wanted,) = (at for at, text in enumerate(choices) if text.endswith("(0..255)"))
+    _send(menu, value=str(wanted))
+    _settle(explorer)
+    assert float(explorer.session.trace.activation("input").max()) > 100 > float(before.max())
+    assert menu.value == str(wanted)
+    _agrees(explorer)
+
+
+def test_a_preparation_the_model_cannot_take_is_told_and_the_menu_says_the_old_one(explorer: Explorer) -> None:
+    _upload(explorer, _png())
+    menu, trace = explorer._inputs.preparation, explorer.session.trace
+    before = menu.value
+    with patch.object(type(explorer.session), "prepare", side_effect=InputError("it does not fit")):
+        _send(menu, value="2")
+        _settle(explorer)
+    assert (explorer.error, menu.value, explorer.session.trace) == ("it does not fit", before, trace)
 
 
 def test_a_file_too_large_to_be_sent_is_told_by_its_name(explorer: Explorer) -> None:

@@ -14,26 +14,36 @@ from interp_widgets.session.jobs import Rank, Steps
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
 from interp_widgets.widgets.kit.image_source import ImageSource
+from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.thumbnails import Thumbnails
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.words import say
 
 __all__ = ["InputsState", "InputsView"]
 
+PREPARATION = {"flex": "0 1 210px", "width": "auto", "min_width": "80px", "margin": "0 4px"}
+
 
 @dataclass(frozen=True)
 class InputsState:
-    """What the inputs are called, which of them is looked at, and how it was prepared."""
+    """What the inputs are called, which of them is looked at, and how it was prepared.
+
+    Args:
+        choices: other ways to prepare it, in words; empty for what is given as the model takes it.
+        choice: which of them it is.
+    """
 
     names: tuple[str, ...]
     example: int
     preparation: str
+    choices: tuple[str, ...]
+    choice: int
 
 
 class InputsView(SessionView):
     """Choose an input: a thumbnail, an uploaded image, a path. Thumbnails are read when they come into sight."""
 
-    watches = ("trace", "example")
+    watches = ("trace", "example", "preprocess")
     box: ClassVar[dict[str, str]] = {"flex": "1 1 0%", "flex_flow": "row wrap", "align_items": "center"}
 
     def build(self) -> list[widgets.Widget]:
@@ -50,9 +60,7 @@ class InputsView(SessionView):
             layout={"width": "140px", "flex": "0 0 auto"},
         )
         self.path.add_class("iw-path")
-        self.preparation = widgets.Label(
-            layout={"flex": "0 1 auto", "min_width": "0", "margin": "0 4px"}, style={"font_size": "11px"}
-        )
+        self.preparation = Menu(label=say("how an image becomes what the model takes"), layout=PREPARATION)
         return [self.thumbnails, self.preparation, self.upload, self.path]
 
     def bind(self) -> None:
@@ -60,24 +68,38 @@ class InputsView(SessionView):
         self.on(self.thumbnails, "selected", self._look_at)
         self.upload.on_image(self.take_file)
         self.on(self.path, "value", lambda text: self._take(text.strip()))
+        self.on(self.preparation, "value", self._prepare)
         self.thumbnails.on_need(self._read)
 
     def resolve(self, session: Session) -> InputsState:
         """The names; no input is read."""
         count = len(session.inputs)
         names = tuple(session.name_of(place) for place in range(count))
-        return InputsState(names, session.example, session.preparation())
+        choices = session.preprocess_choices()
+        return InputsState(
+            names,
+            session.example,
+            session.preparation(),
+            choices=tuple(say("{words} ({name})", words=choice.words, name=choice.name) for choice in choices),
+            choice=next((at for at, each in enumerate(choices) if each.preprocess == session.preprocess), 0),
+        )
 
     def draw(self, state: InputsState) -> None:
         """A place for each input; pictures come when they are seen."""
         if self.drawn is None or state.names != self.drawn.names:
             self.thumbnails.expect(state.names)
-        self.preparation.value = state.preparation
+        options = [(words, str(at)) for at, words in enumerate(state.choices)] or [(state.preparation, "0")]
+        if [tuple(option) for option in self.preparation.options] != options:
+            with self.preparation.hold_sync():
+                self.preparation.value = ""
+                self.preparation.options = options
 
     def place(self, state: InputsState, _last: InputsState | None) -> None:
         """What was clicked stays the chosen one while it is on its way."""
         if not self.runs_first("example"):
             self.thumbnails.selected = state.example
+        if not self.runs_first("preparation"):
+            self.preparation.value = str(state.choice)
 
     def describe(self, state: InputsState) -> str:
         """How many there are, and which is looked at."""
@@ -89,7 +111,7 @@ class InputsView(SessionView):
         )
 
     def failed(self, _sentence: str) -> None:
-        """The thumbnail of what is looked at is the chosen one again."""
+        """The thumbnail of what is looked at is the chosen one again, and so is its preparation."""
         self.restore()
 
     def _read(self, places: Sequence[int]) -> None:
@@ -114,6 +136,11 @@ class InputsView(SessionView):
     def _look_at(self, example: int) -> None:
         if example != self.session.example or self.runs_first("example"):
             self.run_first(lambda: self.session.look_at(example), kind="example")
+
+    def _prepare(self, place: str) -> None:
+        if place and self.drawn is not None and (int(place) != self.drawn.choice or self.runs_first("preparation")):
+            choice = self.session.preprocess_choices()[int(place)]
+            self.run_first(lambda: self.session.prepare(choice.preprocess), kind="preparation")
 
     def take_file(self, name: str, content: bytes | None) -> None:
         """Look at an image that was chosen, dropped or pasted in the browser."""
