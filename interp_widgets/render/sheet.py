@@ -24,6 +24,7 @@ __all__ = ["Sheet", "printable", "sheet_of"]
 
 WIDTH = 1024  # pixels of the picture, at least
 MOST_PIXELS = 16_000_000  # of the picture: a tall one is enlarged less
+QUICK = 1  # level of compression: a megapixel is written while somebody waits
 BLACK, GREY = "#1f1f1f", "#616161"
 # What XML 1.0 has no place for (section 2.2), not even escaped.
 UNPRINTABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -78,7 +79,7 @@ class Sheet:
             draw.text((margin + place, below), words, GREY, font_for(words, size), anchor=f"{anchor}a")
         for number, words in enumerate(caption, start=1):
             draw.text((margin, below + number * line + margin / 4), words, GREY, font_for(words, size))
-        return png(np.asarray(sheet))
+        return png(np.asarray(sheet), level=QUICK)
 
 
 def sheet_of(

@@ -9,7 +9,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from interp_widgets.render.sheet import BLACK, GREY
+from interp_widgets.render.sheet import BLACK, GREY, QUICK
 from interp_widgets.render.snapshot import png
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def svg_of(sheet: Sheet) -> str:
     gradient = _gradient(root, sheet)
     _add(root, "rect", width="100%", height="100%", fill="white")
     _write(root, title, "title", MARGIN - 2 + SIZES["title"] * 0.8)
-    picture = "data:image/png;base64," + base64.b64encode(png(sheet.pixels)).decode()
+    picture = "data:image/png;base64," + base64.b64encode(png(sheet.pixels, level=QUICK)).decode()
     _add(root, "image", x=MARGIN, y=y, width=WIDTH, height=height, href=picture)
     _add(root, "rect", x=MARGIN, y=scale, width=WIDTH, height=BAR, fill=f"url(#{gradient})")
     for words, share, anchor in zip(sheet.ticks, (0.0, 0.5, 1.0), ("start", "middle", "end"), strict=True):

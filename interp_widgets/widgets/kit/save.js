@@ -144,6 +144,7 @@ function render({ model, el, signal, source }) {
     code.hidden = false;
     code.focus();
     code.select();
+    code.scrollTop = 0; // its first line is seen
     return say("this page may not write to the clipboard (it takes https, and permission): copy the code from here");
   }
 
