@@ -17,10 +17,12 @@ from PIL import Image
 from interp_widgets import explainers, trace, zoo
 from interp_widgets.explainers import Explainer
 from interp_widgets.inputs import Preprocess
+from interp_widgets.render.colours import colour_table
 from interp_widgets.render.look import Look
 from interp_widgets.session.inputs import Inputs
 from interp_widgets.session.state import SessionState
 from interp_widgets.trace import Target
+from interp_widgets.trace.arguments import check_is
 from interp_widgets.words import say
 
 __all__ = ["code_of"]
@@ -39,7 +41,12 @@ def code_of(session: SessionState, inputs: Inputs, *, colormap: str | None = Non
 
     Raises:
         TargetError, LayoutError: as ``session.attribution()``, where there is nothing to make.
+        ParameterError: no such colour map; no look.
     """
+    if colormap is not None:
+        colour_table(colormap)  # refuses a name that matplotlib does not have
+    if look is not None:
+        check_is(look, Look, say("look must be an iw.Look"))
     session.ready()
     writer = _Writer()
     recording = writer.recording(session, inputs)

@@ -215,6 +215,7 @@ class Session(SessionState):
 
         Raises:
             TargetError, LayoutError: as ``attribution()``, where there is nothing to make.
+            ParameterError: no such colour map; no look.
         """
         with self.steady():
             return code_of(self, self._inputs, colormap=colormap, look=look)

@@ -46,7 +46,7 @@ def load(name: str) -> ZooEntry:
         raise ZooError(
             say("a model of the zoo is loaded by name, such as {known!r}, got {name}", known=NAMES[0], name=shown(name))
         )
-    entry = _found(name)
+    entry = _fresh(name)
     _LOADED[entry.model] = entry.name
     return entry
 
@@ -60,13 +60,13 @@ def loaded_as(model: nn.Module) -> ZooEntry | None:
     if name is None:
         return None
     try:
-        entry = _found(name)
+        entry = _fresh(name)
     except InterpError:  # its weights are not here any more
         return None
     return entry if _is_equal(entry.model, model) else None
 
 
-def _found(name: str) -> ZooEntry:
+def _fresh(name: str) -> ZooEntry:
     if name in SHIPPED:
         return load_shipped(name)
     if name == imagenet.NAME:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 import interp_widgets as iw
-from interp_widgets.errors import TargetError
+from interp_widgets.errors import InterpError, TargetError
 from interp_widgets.explainers import CAM, Explainer
 from interp_widgets.inputs import Preprocess
 from interp_widgets.session import Session
@@ -130,6 +130,15 @@ def test_colours_and_look_are_those_of_the_figure() -> None:
         code = session.code(colormap="magma", look=iw.Look(percentile=95, photo="grey"))
         assert code.endswith("attribution.figure(colormap='magma', look=iw.Look(percentile=95, photo='grey'))\n")
         ran(code)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [({"colormap": "jett"}, "no colour map is named 'jett'"), ({"look": "grey"}, "look must be an iw.Look")],
+)
+def test_colours_and_looks_that_cannot_be_are_refused(options: dict[str, Any], sentence: str) -> None:
+    with Session(cnn(), images(1)) as session, pytest.raises(InterpError, match=sentence):
+        session.code(**options)
 
 
 # What comes from outside
