@@ -230,6 +230,7 @@ def _calls() -> dict[str, Good]:
     }
     for name in ("layer", "channel", "target", "explainer", "at_layer", "example", "follow"):
         calls[f"Session.{name}"] = (_set_trait(name), {"value": nothing})
+    calls["Session.code"] = (lambda **given: _session().code(**given), {"colormap": nothing, "look": nothing})
     calls |= _of_traces()
     for name, kind in iw.EXPLAINERS.items():
         if not kind.missing():
@@ -307,6 +308,10 @@ def _of_explainer(name: str, kind: type[iw.Explainer]) -> dict[str, Good]:
         calls[f"{name}().overlay"] = (
             lambda **given: made()(_trace(), 0).overlay(**given),
             {"colormap": layer, "opacity": lambda: 1.0, "look": iw.Look},
+        )
+        calls[f"{name}().svg"] = (
+            lambda **given: made()(_trace(), 0).svg(**given),
+            {"colormap": layer, "look": iw.Look},
         )
     return calls
 

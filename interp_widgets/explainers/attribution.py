@@ -17,6 +17,8 @@ from interp_widgets.render.blend import enlarge, grid_factor
 from interp_widgets.render.colours import colour_table, default_colormap
 from interp_widgets.render.figure import attribution_figure, bars_figure
 from interp_widgets.render.look import Display, Look, look_for
+from interp_widgets.render.sheet import Sheet, sheet_of
+from interp_widgets.render.svg import svg_of
 from interp_widgets.trace import Target
 from interp_widgets.trace.arguments import check_is
 from interp_widgets.words import say
@@ -192,24 +194,74 @@ class Attribution:
             ParameterError: no such colour map; a look that cannot be.
         """
         if self.values.ndim == 1:
-            title = say(
-                "{method} for {target} (score {score:.3g})", method=self.method, target=self.label, score=self.score
-            )
-            lines = "\n".join(filter(None, (title, self.additivity, self.doubt)))
-            return bars_figure(self.array, self.names, title=lines)
+            title = "\n".join(filter(None, (self._title, self.additivity, self.doubt)))
+            return bars_figure(self.array, self.names, title=title)
         display = self.display(look)
         self._table(colormap)  # refuses a name that matplotlib does not have, with a sentence
-        title = say(
+        title = "\n".join(filter(None, (self._title, self.doubt)))
+        overlay = None if self.background is None else self.overlay(colormap, look=look)
+        chosen = default_colormap(signed=self.signed) if colormap is None else colormap
+        return attribution_figure(display, self.picture, overlay, colormap=chosen, title=title)
+
+    def svg(self, colormap: str | None = None, opacity: float = 0.6, *, look: Look | None = None) -> str:
+        """An SVG file for a paper: the map over the input as an embedded picture, words and colour scale as text.
+
+        Of a list of values it is the bar chart that ``figure()`` draws.
+
+        Args:
+            colormap, opacity, look: as for ``overlay``.
+
+        Raises:
+            LayoutError: the attribution is neither a map nor a list of values.
+            ParameterError: no such colour map; an opacity or a look that cannot be.
+        """
+        if self.values.ndim == 1:
+            return self.figure().svg()
+        table = self._table(colormap)
+        return svg_of(self.sheet(self.display(look), self.picture, table, opacity=opacity))
+
+    def sheet(
+        self,
+        display: Display,
+        picture: NDArray[np.uint8] | None,
+        table: NDArray[np.uint8],
+        *,
+        opacity: float = 0.6,
+        smooth: bool = True,
+    ) -> Sheet:
+        """The map with all that stands around it in a file: title, colour scale, what was done to it, in words.
+
+        Args:
+            display: of this map.
+            picture: what it lies over, ``(H, W, 3)`` uint8, if anything.
+            table: its colours, ``(256, 3)`` uint8.
+        """
+        caption = "\n".join(filter(None, (display.note, self.doubt)))
+        return sheet_of(
+            display,
+            picture,
+            table,
+            opacity=opacity,
+            smooth=smooth,
+            title=self._title,
+            caption=caption,
+            alt=self.describe(),
+        )
+
+    @property
+    def _title(self) -> str:
+        """Method, target and score; of a map also the layer."""
+        if self.values.ndim == 1:
+            return say(
+                "{method} for {target} (score {score:.3g})", method=self.method, target=self.label, score=self.score
+            )
+        return say(
             "{method} for {target}, at {layer} (score {score:.3g})",
             method=self.method,
             target=self.label,
             layer=self.layer,
             score=self.score,
         )
-        title = "\n".join(filter(None, (title, self.doubt)))
-        overlay = None if self.background is None else self.overlay(colormap, look=look)
-        chosen = default_colormap(signed=self.signed) if colormap is None else colormap
-        return attribution_figure(display, self.picture, overlay, colormap=chosen, title=title)
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows; ``None``, so that it shows the text, of values that are neither map nor list."""

@@ -55,7 +55,8 @@ class Inputs:
         names: Sequence[str] = (),
         labels: Sequence[int | None] = (),
     ) -> None:
-        self._sources = _separate(given)
+        self._sources, self._place = _separate(given)
+        self._count_given = len(self._sources)  # those behind them were added
         if not self._sources:
             raise InputError(say("give at least one input, got an empty list"))
         self._names = list(names)
@@ -84,6 +85,12 @@ class Inputs:
     def sources(self) -> list[Any]:
         """The inputs as they were given."""
         return list(self._sources)
+
+    def place(self, example: int) -> str | None:
+        """Where an input lies in what was given, as Python: ``"[2]"`` of a list; ``None`` for one that was added."""
+        if example >= self._count_given:
+            return None
+        return self._place.format(first=example, after=example + 1)
 
     def name(self, example: int) -> str:
         """What an input is called."""
@@ -170,10 +177,13 @@ class Inputs:
         return to_picture(tensor, given if isinstance(given, Preprocess) else None)
 
 
-def _separate(inputs: Any) -> list[Any]:
-    """Several inputs when a list or tuple of images was given, or a batch; otherwise one."""
+def _separate(inputs: Any) -> tuple[list[Any], str]:
+    """Several inputs when a list or tuple of images was given, or a batch; otherwise one.
+
+    With them how one is taken from what was given, as Python with the gaps ``{first}`` and ``{after}``.
+    """
     if isinstance(inputs, torch.Tensor) and inputs.ndim == 4:
-        return [inputs[i : i + 1] for i in range(len(inputs))]
+        return [inputs[i : i + 1] for i in range(len(inputs))], "[{first}:{after}]"
     if isinstance(inputs, list) or (isinstance(inputs, tuple) and not any(isinstance(i, torch.Tensor) for i in inputs)):
-        return list(inputs)
-    return [inputs]
+        return list(inputs), "[{first}]"
+    return [inputs], ""

@@ -20,7 +20,9 @@ from interp_widgets.errors import ClosedError, InputError, InterpError, LayoutEr
 from interp_widgets.explainers import EXPLAINERS, Explainer
 from interp_widgets.explainers.baselines import baseline_of
 from interp_widgets.inputs import Choice, Prepare, choices, understood
+from interp_widgets.render.look import Look
 from interp_widgets.session.answers import Answers
+from interp_widgets.session.code import code_of
 from interp_widgets.session.inputs import Inputs
 from interp_widgets.session.jobs import Jobs
 from interp_widgets.session.state import SessionState
@@ -227,6 +229,23 @@ class Session(SessionState):
         value = trace.activation(name).float()
         tensor = baseline_of(value[0] if trace.has_rows(name) else value, method.baseline, getattr(method, "seed", 0))
         return self._inputs.as_picture(tensor, self.example)
+
+    def code(self, *, colormap: str | None = None, look: Look | None = None) -> str:
+        """Python that makes what is shown and ends in its figure, for a script or a paper.
+
+        A model of the zoo or torchvision's that was loaded by name, and is still as it was loaded, is loaded by that
+        name; your own model, tensors and functions are variables that a comment explains. Of a method that is still
+        refining it makes the last estimate.
+
+        Args:
+            colormap, look: of the figure; ``None`` for the usual ones.
+
+        Raises:
+            TargetError, LayoutError: as ``attribution()``, where there is nothing to make.
+            ParameterError: no such colour map; no look.
+        """
+        with self.steady():
+            return code_of(self, self._inputs, colormap=colormap, look=look)
 
     # Recording
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import traitlets as t
 from numpy.typing import NDArray
+from torch import nn
 
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
 from interp_widgets.session.answers import Answers, Question
@@ -42,6 +43,9 @@ class SessionState(Steadfast):
     )
     follow = t.Bool(False, help="whether the target follows the prediction when the input changes")
 
+    model: nn.Module
+    feature_names: tuple[str, ...]
+    memory_limit: int | None  # bytes
     explainers: dict[str, Explainer]  # by class name: those that were given, beside ``EXPLAINERS``
     class_names: tuple[str, ...]
     answers: Answers  # about the present recording

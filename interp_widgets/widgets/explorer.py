@@ -30,6 +30,7 @@ from interp_widgets.widgets.views.histogram import HistogramView
 from interp_widgets.widgets.views.inputs import InputsView
 from interp_widgets.widgets.views.network import NetworkView
 from interp_widgets.widgets.views.prediction import PredictionView
+from interp_widgets.widgets.views.saving import saving
 from interp_widgets.widgets.views.status_bar import StatusBar
 from interp_widgets.words import say
 
@@ -97,6 +98,7 @@ class Explorer(widgets.VBox):
                 "panels": self._panels.tabs,
                 "ranking": self._channels.ranking,
                 "remedy": self._bar.remedy,
+                "save": self._save,
                 "stop": self._bar.stop,
                 "strip": self._network.strip,
                 "thumbnails": self._inputs.thumbnails,
@@ -186,7 +188,9 @@ class Explorer(widgets.VBox):
         column, parameters = self._attribution.parts
         *network, tree = self._network.parts
         self._network.children = network
-        head = widgets.Box([heading(self._title), self._inputs])
+        self._save = saving(self._attribution, self._title)
+        self._save.layout.flex = "none"
+        head = widgets.Box([heading(self._title), self._inputs, self._save])
         head.add_class("iw-top")
         self._panels = Panels({say("Layers"): lambda: tree, say("Activations"): self._make_histogram}, say("the model"))
         areas = {

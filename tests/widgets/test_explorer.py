@@ -26,7 +26,7 @@ from PIL import Image
 from torch import nn
 
 import interp_widgets as iw
-from interp_widgets.errors import InputError
+from interp_widgets.errors import InputError, InterpError, ParameterError, TargetError, ZooError
 from interp_widgets.explainers import EXPLAINERS, EigenCAM, GradCAM
 from interp_widgets.inspectors.outline import outline_of
 from interp_widgets.render.blend import render_pixels
