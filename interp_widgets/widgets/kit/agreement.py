@@ -73,8 +73,24 @@ class Agreement(widgets.HBox):
         self.disagreement.alt = say(
             "standard deviation of the ranks over {count} maps, mean {mean:.2f}", count=len(maps), mean=apart.mean()
         )
-        self.matrix.value = _table([self._titles[place] for place in maps], correlations)
+        rows, columns = apart.shape
+        caption = say(
+            "rank correlation of each two maps: {evidence}, mean of each of {rows} by {columns} cells",
+            evidence=self.evidence.words,
+            rows=rows,
+            columns=columns,
+        )
+        titles = [self._titles[place] for place in maps]
+        constant = [(title, cells) for title, cells in zip(titles, arrays, strict=True) if np.ptp(cells) == 0]
+        reasons = [self._why_none(title, cells) for title, cells in constant]
+        self.matrix.value = _table(titles, correlations, caption, reasons)
         self._subtract()
+
+    def _why_none(self, title: str, cells: NDArray[np.float64]) -> str:
+        """Why a map whose cells are all the same has no correlations."""
+        if self.evidence is Evidence.POSITIVE and not cells.any():
+            return say("none: {title} has no evidence for the target", title=title)
+        return say("none: {title} is the same everywhere, so its cells have no order", title=title)
 
     def _subtract(self) -> None:
         first, second = (int(menu.value or 0) for menu in (self.first, self.second))
@@ -84,11 +100,11 @@ class Agreement(widgets.HBox):
         a, b = ranks(chosen[first]), ranks(chosen[second])
         self.difference.put(0, 0, a - b)
         self.difference.alt = say(
-            "{first} less {second}, by rank: {low:.2f} to {high:.2f}",
+            "{first} less {second}, by rank: {low} to {high}",
             first=self._titles[first],
             second=self._titles[second],
-            low=(a - b).min(),
-            high=(a - b).max(),
+            low=_signed((a - b).min()),
+            high=_signed((a - b).max()),
         )
 
 
@@ -105,22 +121,26 @@ def _picture(size: int, colours: str, label: str, *, signed: bool = False) -> Pi
     )
 
 
-def _table(titles: Sequence[str], correlations: NDArray[np.float64]) -> str:
-    """The matrix as an HTML table: numbers, and a shade for how large they are."""
+def _table(titles: Sequence[str], correlations: NDArray[np.float64], caption: str, reasons: Sequence[str]) -> str:
+    """The matrix as an HTML table: numbers, and a shade for how large they are; below it why some are none."""
     head = "".join(f"<th scope='col'>{number + 1}</th>" for number in range(len(titles)))
     rows = [
-        f"<tr><th scope='row' style='text-align:left;white-space:nowrap'>{number + 1} {html.escape(title)}</th>"
-        f"{''.join(map(_cell, row.tolist()))}</tr>"
+        f"<tr><th scope='row'>{number + 1} {html.escape(title)}</th>{''.join(map(_cell, row.tolist()))}</tr>"
         for number, (title, row) in enumerate(zip(titles, correlations, strict=True))
     ]
-    title = html.escape(say("rank correlation of each two maps"))
-    caption = f"<caption style='text-align:left'>{title}</caption>"
-    style = "line-height:1.4;border-spacing:2px;border-collapse:separate"
-    return f"<table style='{style}'>{caption}<tr><td></td>{head}</tr>{''.join(rows)}</table>"
+    table = f"<table class='iw iw-correlations'><caption>{html.escape(caption)}</caption><tr><td></td>{head}</tr>"
+    below = "".join(f"<p class='iw iw-muted'>{html.escape(reason)}</p>" for reason in reasons)
+    return f"{table}{''.join(rows)}</table>{below}"
 
 
 def _cell(correlation: float) -> str:
     if np.isnan(correlation):
-        return f"<td style='text-align:right'>{say('none')}</td>"
+        return f"<td>{html.escape(say('none'))}</td>"
     shade = max(0.0, correlation) / 2
-    return f"<td style='text-align:right;background:rgba(33,113,181,{shade:.2f})'>{correlation:.2f}</td>"
+    return f"<td style='background:rgba(33,113,181,{shade:.2f})'>{_signed(correlation)}</td>"
+
+
+def _signed(value: float) -> str:
+    """Two decimals, with a minus as wide as a plus, and none before a zero."""
+    rounded = round(value, 2) or 0.0  # a negative zero is no number of its own
+    return f"{rounded:.2f}".replace("-", "\N{MINUS SIGN}")
