@@ -131,7 +131,8 @@ class Comparison(widgets.VBox):
     @property
     def error(self) -> str:
         """The sentences shown for what went wrong."""
-        return self._bar.error
+        refused = [view.error for view in self.views if view.refusal]
+        return " · ".join(filter(None, (*refused, self._bar.error)))
 
     def wait(self, timeout: float | None = 120.0) -> bool:
         """Block until nothing is being computed; whether that was reached in ``timeout`` seconds."""
@@ -228,35 +229,46 @@ class Comparison(widgets.VBox):
     # What is compared
 
     def _question_changed(self, _change: object) -> None:
+        """Another class, layer or input: the maps are computed anew."""
+        self._stopped, self._started = False, time.perf_counter()
         self._later("title", self._name_question, Rank.ASKED)
+        self._agree()
 
     def _name_question(self) -> None:
         """Write the title."""
         inputs = [session.name_of(session.example) for session in self._sessions]
-        classes = [cell.session.name_of_target(cell.target) for cell in self.cells if _explains_something(cell)]
+        label = _common([cell.session.name_of_target(cell.target) for cell in self.cells if _has_target(cell)])
         parts = [
             self._models,
             _common(inputs),
-            say("for “{label}”", label=_common(classes)) if _common(classes) else "",
-            say("at {layer}", layer=_common(_layers(self.cells))) if _common(_layers(self.cells)) else "",
+            say("for “{label}”", label=label) if label else "",
+            _place(self.cells),
         ]
         self._title.value = " · ".join(part for part in parts if part)
 
     def _agree(self) -> None:
-        """Show the maps that are there alike, and compare them as soon as the worker has nothing else to do."""
+        """Show the maps that are there alike, and compare them before a slow one is gone on with."""
         if self._closed:  # while it is made, some maps may be known already
             return
         self._shared.dress()
-        self._later("agreement", self._compare_maps, Rank.LATER)
+        self._later("agreement", self._compare_maps, Rank.ASKED)
+        self._later("status", self._say_how_many, Rank.LATER)
 
     def _compare_maps(self) -> None:
-        self._shared.dress()
-        self.agreement.show({place: found.array for place, found in self._maps().items()})
+        maps = {place: found for place, found in self._maps().items() if found.done >= found.total or self._stopped}
+        self.agreement.show({place: found.array for place, found in maps.items()})
+
+    def _say_how_many(self) -> None:
+        """Say which maps there are, once nothing is computed any more."""
         if self._bar.at_work() or self._stopped:
             return
         seconds = time.perf_counter() - self._started
         count, of_all = len(self._maps()), len(self.cells)
-        self._bar.say(say("{count} of {all} maps in {seconds:.1f} s", count=count, all=of_all, seconds=seconds))
+        words = [say("{count} of {all} maps in {seconds:.1f} s", count=count, all=of_all, seconds=seconds)]
+        refused = [cell.title for cell, view in zip(self.cells, self.views, strict=True) if view.refusal]
+        if refused:
+            words.append(say("no map of {titles}", titles=", ".join(refused)))
+        self._bar.say("; ".join(words))
 
     def _later(self, kind: str, action: Callable[[], object], rank: Rank) -> None:
         """Do something on the worker's thread, unless it is closed by then; of one kind only the newest."""
@@ -270,7 +282,9 @@ class Comparison(widgets.VBox):
         self._jobs.submit((self, kind), steps, on_error=self._fail, rank=rank)
 
     def _give_up(self) -> None:
+        """Compare the estimates that are there."""
         self._stopped = True
+        self._agree()
 
     def _fail(self, error: BaseException) -> None:
         with TURN:
@@ -283,15 +297,20 @@ def _common(values: Sequence[str]) -> str:
     return values[0] if len(set(values)) == 1 else ""
 
 
-def _explains_something(cell: Cell) -> bool:
+def _has_target(cell: Cell) -> bool:
     return cell.target is not None or cell.session.target is not None
 
 
-def _layers(cells: Sequence[Cell]) -> list[str]:
-    """The layers that are explained, one for each cell whose method explains a layer and has one to explain."""
-    found = []
-    for cell in cells:
-        if cell.session.explains_layer(cell.explainer):
-            with suppress(InterpError):  # no layer has maps: the cell says so
-                found.append(cell.session.place(cell.layer, cell.explainer))
-    return found
+def _place(cells: Sequence[Cell]) -> str:
+    """Where the methods look, in words; empty where their layers differ, or none explains a layer."""
+    explaining = [cell for cell in cells if cell.session.explains_layer(cell.explainer)]
+    layers = []
+    for cell in explaining:
+        with suppress(InterpError):  # no layer has maps: the cell says so
+            layers.append(cell.session.place(cell.layer, cell.explainer))
+    layer = _common(layers)
+    if not layer:
+        return ""
+    if len(explaining) < len(cells):
+        return say("at {layer} and at the input", layer=layer)
+    return say("at {layer}", layer=layer)

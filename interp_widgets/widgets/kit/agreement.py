@@ -31,8 +31,8 @@ class Agreement(widgets.HBox):
     def __init__(self, titles: Sequence[str], size: int) -> None:
         self._titles = list(titles)
         self._maps: dict[int, Map] = {}
-        self.difference = _picture(size, "RdBu_r", say("first less second"), signed=True)
-        self.disagreement = _picture(size, "cividis", say("disagreement of all"))
+        self.difference = _picture(size, "RdBu_r", signed=True)
+        self.disagreement = _picture(size, "cividis")
         self.matrix = widgets.HTML(layout={"min_width": "0", "flex": "1 1 0%", "overflow": "auto"})
         names = [(title, str(place)) for place, title in enumerate(titles)]
         growing = {"flex": "1 1 0%", "min_width": "0", "width": "auto"}
@@ -46,8 +46,15 @@ class Agreement(widgets.HBox):
         less = widgets.Label(say("less"), layout={"flex": "0 0 auto"})
         chosen = widgets.HBox([self.first, less, self.second], layout={"width": f"{2 * size + 8}px"})
         beside = widgets.HBox([self.difference, self.disagreement], layout={"grid_gap": "8px"})
-        wrapped = {"width": "100%", "flex_flow": "row wrap", "grid_gap": "8px", "align_items": "flex-start"}
+        wrapped = {
+            "width": "100%",
+            "margin": "8px 0 0",
+            "flex_flow": "row wrap",
+            "grid_gap": "8px",
+            "align_items": "flex-start",
+        }
         super().__init__([widgets.VBox([self.kind, chosen, beside]), self.matrix], layout=wrapped)
+        self._show_none()
         self.kind.observe(lambda _change: self.show(self._maps), "value")
         for menu in (self.first, self.second):
             menu.observe(lambda _change: self._subtract(), "value")
@@ -62,14 +69,16 @@ class Agreement(widgets.HBox):
         return on_shared_cells(maps, self.evidence)
 
     def show(self, maps: Mapping[int, Map]) -> None:
-        """Show how these maps agree, by their place among the titles; fewer than two leave everything as it is."""
-        if len(maps) < 2:
-            return
+        """Show how these maps agree, by their place among the titles; nothing as long as there are fewer than two."""
         self._maps = dict(maps)
+        if len(maps) < 2:
+            self._show_none()
+            return
         arrays = list(self.cells(list(maps.values())))
         apart = disagreement(arrays)
         correlations = rank_correlations(arrays)
         self.disagreement.put(0, 0, apart, lo=0.0)
+        self.disagreement.label = say("disagreement of {count} maps", count=len(maps))
         self.disagreement.alt = say(
             "standard deviation of the ranks over {count} maps, mean {mean:.2f}", count=len(maps), mean=apart.mean()
         )
@@ -86,6 +95,11 @@ class Agreement(widgets.HBox):
         self.matrix.value = _table(titles, correlations, caption, reasons)
         self._subtract()
 
+    def _show_none(self) -> None:
+        _empty(self.difference, say("first less second"))
+        _empty(self.disagreement, say("disagreement of all"))
+        self.matrix.value = ""
+
     def _why_none(self, title: str, cells: NDArray[np.float64]) -> str:
         """Why a map whose cells are all the same has no correlations."""
         if self.evidence is Evidence.POSITIVE and not cells.any():
@@ -95,10 +109,12 @@ class Agreement(widgets.HBox):
     def _subtract(self) -> None:
         first, second = (int(menu.value or 0) for menu in (self.first, self.second))
         if first not in self._maps or second not in self._maps:
+            _empty(self.difference, say("first less second"))
             return
         chosen = dict(zip(self._maps, self.cells(list(self._maps.values())), strict=True))
         a, b = ranks(chosen[first]), ranks(chosen[second])
         self.difference.put(0, 0, a - b)
+        self.difference.label = say("first less second")
         self.difference.alt = say(
             "{first} less {second}, by rank: {low} to {high}",
             first=self._titles[first],
@@ -108,13 +124,17 @@ class Agreement(widgets.HBox):
         )
 
 
-def _picture(size: int, colours: str, label: str, *, signed: bool = False) -> Picture:
+def _empty(picture: Picture, label: str) -> None:
+    """Say that there is nothing to compare yet."""
+    picture.clear()
+    picture.label = picture.alt = say("{label}: it takes two maps", label=label)
+
+
+def _picture(size: int, colours: str, *, signed: bool = False) -> Picture:
     return Picture(
         size=size,
         view="map",
         units=say("ranks"),
-        label=label,
-        alt=say("{label}: not computed yet", label=label),
         signed=signed,
         colormap=colours,
         table=colour_table(colours).tobytes(),

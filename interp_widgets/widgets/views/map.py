@@ -139,6 +139,11 @@ class MapView(SessionView):
         self.picture.busy = busy and self.found is None
 
     @property
+    def error(self) -> str:
+        """Why there is no map; empty when nothing went wrong."""
+        return self.complaint(self.refusal) if self.refusal else super().error
+
+    @property
     def note(self) -> str:
         """What was done to the map to show it, or why there is none."""
         return self.refusal or self.picture.note
@@ -150,6 +155,7 @@ class MapView(SessionView):
     def failed(self, sentence: str) -> None:
         """The input alone, and why there is no map over it; an estimate that was there when it was stopped stays."""
         if sentence:
+            self.bar.forgive(self)  # told here, it need not hide how far the others are
             self.refuse(sentence)
         elif self.found is None and self.drawn is not None:
             self.picture.label = self.picture.alt = say("{title}: stopped, no map yet", title=self._title(self.drawn))
@@ -176,12 +182,12 @@ class MapView(SessionView):
         """The title, and how far an estimate is that gets better."""
         if found.done >= found.total:
             return self._title(state)
-        return say("{title}, {share:.0%} computed", title=self._title(state), share=found.done / found.total)
+        return say("{share:.0%} of {title}", title=self._title(state), share=found.done / found.total)
 
     def _explain(self, reason: str) -> None:
         """Say below the picture why there is no map."""
         self.refusal = reason
-        self._reason.value = f"<div class='iw iw-reason'>{html.escape(reason)}</div>" if reason else ""
+        self._reason.value = f"<div class='iw iw-reason' role='alert'>{html.escape(reason)}</div>" if reason else ""
         self._reason.layout.display = "" if reason else "none"
 
     def _begin(self, state: MapState) -> None:
@@ -201,7 +207,6 @@ class MapView(SessionView):
     def _show(self, state: MapState, found: Attribution) -> None:
         if found.values.ndim != 2:
             reason = say("values of shape {shape} and no map: see iw.explore", shape=tuple(found.values.shape))
-            self.bar.complain(self, self.complaint(reason))
             self.refuse(reason)
             return
         self.found = found
