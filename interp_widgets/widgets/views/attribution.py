@@ -63,6 +63,7 @@ class AttributionView(SessionView):
 
     watches = ("trace", "layer", "target", "explainer", "at_layer", "tolerance")
     follows_layer = t.Bool(False)
+    _doing = ""  # what is being computed, in words
 
     def build(self) -> list[widgets.Widget]:
         """A column with the picture, and the row of parameters."""
@@ -77,7 +78,6 @@ class AttributionView(SessionView):
         self.look = LookControls(layout={"width": "auto"})
         self.picture = Picture(size=240, byte_limit=BYTE_LIMIT, noted=True, look=self.look.look)
         self._bars: Tiles | None = None
-        self._doing = ""  # what is being computed, in words
         self.opacity = Slider(label=say("opacity"), value=0.6, step=0.01, layout={"width": "auto"})
         self.parameters = Parameters()
         choice = widgets.HBox([self.method, self.colormap])
