@@ -31,7 +31,8 @@ def test_one_cursor_reads_every_map_and_the_matrix_is_a_table(lab: Lab) -> None:
     table = notebook.page.locator(".iw-explorer table")
     assert table.locator("td:not(:empty)").count() == 9
     said = table.locator("caption").inner_text()
-    assert said == "rank correlation of each two maps: evidence for the target, mean of each of 16 by 16 cells"
+    cells = notebook.execute("'{} by {} cells'.format(*comparison.disagreement.shape)").strip("'")
+    assert said == f"rank correlation of each two maps: evidence for the target, mean of each of {cells}"
     notebook.page.locator(".iw-explorer").first.screenshot(path=SCREENSHOTS / "compare.png")
 
     scale = notebook.page.locator(".iw-explorer select").first
@@ -88,7 +89,8 @@ def test_each_cell_says_what_is_computed_what_waits_and_what_failed(lab: Lab) ->
     assert reason.count() == 1
     assert "<b>this method</b> was written for pictures of stars" in reason.inner_text()
     told, cell = reason.bounding_box(), page.locator(CELLS).first.bounding_box()
-    assert told and cell
+    assert told
+    assert cell
     assert told["height"] > 3 * 16  # several lines, within the cell
     assert cell["x"] <= told["x"]
     assert told["x"] + told["width"] <= cell["x"] + cell["width"] + 1  # rounded

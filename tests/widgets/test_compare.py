@@ -287,6 +287,19 @@ class Failing(iw.Gradient):
         raise self.error("by its author")
 
 
+def test_what_failed_is_not_tried_again_because_a_browser_shows_it() -> None:
+    tried: list[str] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Failing, "estimates", lambda *_: tried.append("once") or 1 // 0)
+        with iw.compare(SmallNet(), IMAGE, methods=[Failing(), "GradCAM"]) as found:
+            assert found.wait()
+            picture = _pictures(found)[0]
+            picture._receive(picture, {"type": "need", "row": 0, "column": 0}, [])
+            assert not picture.busy
+            assert found.wait()
+    assert tried == ["once"]
+
+
 @dataclass(frozen=True)
 class Hostile(iw.Gradient):
     """A method for the first class only, with markup in what it says."""
@@ -412,7 +425,7 @@ def test_one_map_is_compared_with_nothing() -> None:
     assert shown.matrix.value == ""
     assert shown.difference.label == shown.difference.alt == "first less second: it takes two maps"
     assert shown.disagreement.label == "disagreement of all: it takes two maps"
-    assert not (shown.difference.has(0, 0) or shown.disagreement.has(0, 0))
+    assert not any(picture.has(0, 0) for picture in (shown.difference, shown.disagreement))
     close_whole(shown)
 
 

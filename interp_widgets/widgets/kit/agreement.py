@@ -33,7 +33,7 @@ class Agreement(widgets.HBox):
         self._maps: dict[int, Map] = {}
         self.difference = _picture(size, "RdBu_r", signed=True)
         self.disagreement = _picture(size, "cividis")
-        self.matrix = widgets.HTML(layout={"min_width": "0", "flex": "1 1 0%", "overflow": "auto"})
+        self.matrix = widgets.HTML(layout={"min_width": "0", "flex": "1 1 300px", "overflow": "auto"})
         names = [(title, str(place)) for place, title in enumerate(titles)]
         growing = {"flex": "1 1 0%", "min_width": "0", "width": "auto"}
         last = str(min(1, len(titles) - 1))

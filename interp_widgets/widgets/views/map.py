@@ -25,7 +25,7 @@ from interp_widgets.words import say
 
 __all__ = ["MapState", "MapView"]
 
-SIDE = 176  # CSS pixels, at least
+SIDE = 156  # CSS pixels, at least; small, so that a caption keeps its title beside a value
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class MapView(SessionView):
 
     def bind(self) -> None:
         """The browser asks again for what it has dropped."""
-        self.picture.on_need(lambda _row, _column: self.draw_again())
+        self.picture.on_need(lambda _row, _column: self._send_again())
 
     def resolve(self, session: Session) -> MapState:
         """The question, with its answer when that is known."""
@@ -183,6 +183,11 @@ class MapView(SessionView):
         if found.done >= found.total:
             return self._title(state)
         return say("{share:.0%} of {title}", title=self._title(state), share=found.done / found.total)
+
+    def _send_again(self) -> None:
+        """The map, where there is one: a browser that shows a method that failed is no reason to try it again."""
+        if self.found is not None:
+            self.draw_again()
 
     def _explain(self, reason: str) -> None:
         """Say below the picture why there is no map."""
