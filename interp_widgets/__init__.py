@@ -26,8 +26,8 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from interp_widgets.trace import Site as Site
     from interp_widgets.trace import SiteScore as SiteScore
     from interp_widgets.trace import Trace as Trace
-    from interp_widgets.widgets.compare import Comparison as Comparison
     from interp_widgets.widgets.compare import compare as compare
+    from interp_widgets.widgets.comparison import Comparison as Comparison
     from interp_widgets.widgets.explorer import Explorer as Explorer
     from interp_widgets.widgets.explorer import explore as explore
 
@@ -43,7 +43,8 @@ _HOME = {
         ("Against", "ClassScore", "ClassSum", "Contrast", "Layout", "OutputScore", "Site", "SiteScore", "Trace"),
         "trace",
     ),
-    **dict.fromkeys(("Comparison", "compare"), "widgets.compare"),
+    "Comparison": "widgets.comparison",
+    "compare": "widgets.compare",
     **dict.fromkeys(("Explorer", "explore"), "widgets.explorer"),
 }
 

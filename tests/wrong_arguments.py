@@ -16,7 +16,7 @@ from torch import nn
 
 import interp_widgets as iw
 from interp_widgets.errors import ClosedError, InterpError
-from interp_widgets.widgets.compare import Cell
+from interp_widgets.widgets.comparison import Cell
 
 __all__ = ["WRONG", "Attempt", "attempts", "complaint"]
 
@@ -214,7 +214,7 @@ def _calls() -> dict[str, Good]:
         "Explorer": (iw.Explorer, {"session": _session, "title": str}),
         "Comparison": (
             iw.Comparison,
-            {"cells": lambda: [Cell(_session(), iw.Gradient(), None, None, "a")]},
+            {"cells": lambda: [Cell(_session(), iw.Gradient(), None, None, "a")], "title": str},
         ),
         "check": (iw.check, {"model": model, "inputs": image, "target": nothing, "methods": lambda: ["Gradient"]}),
         "zoo.load": (iw.zoo.load, {"name": lambda: "digits"}),

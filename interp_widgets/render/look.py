@@ -24,9 +24,11 @@ from interp_widgets.trace.arguments import check_is, check_number, is_name_of, s
 from interp_widgets.words import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-__all__ = ["Display", "Look", "ends_of", "look_for"]
+__all__ = ["Display", "Look", "ends_of", "look_for", "look_of_all"]
 
 PHOTOS = ("colour", "grey")
 REACH = 3.0  # standard deviations after which the kernel ends
@@ -191,6 +193,21 @@ def look_for(*, signed: bool, values_size: tuple[int, ...], picture_size: tuple[
         return Look()
     is_smoothed = is_fine and max(picture_size) >= PIXELATED_BELOW
     return Look(smoothing=SMOOTHING if is_smoothed else 0.0, photo="grey", by_strength=True)
+
+
+def look_of_all(looks: Iterable[Look]) -> Look:
+    """One look for maps that are compared, so that what differs on the screen is the maps.
+
+    Its colours end at the highest percentile of theirs; it is smoothed, over grey, and by strength, as soon as one is.
+    Smoothing is a share of each map's own side: it leaves a coarse map as it is.
+    """
+    given = list(looks)
+    return Look(
+        percentile=max(look.percentile for look in given),
+        smoothing=max(look.smoothing for look in given),
+        photo="grey" if any(look.photo == "grey" for look in given) else "colour",
+        by_strength=any(look.by_strength for look in given),
+    )
 
 
 def ends_of(values: NDArray[Any]) -> tuple[float, float]:

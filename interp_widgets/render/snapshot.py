@@ -1,4 +1,4 @@
-"""A still picture of what an Explorer shows, for places without a kernel."""
+"""A still picture of what an Explorer or a comparison shows, for places without a kernel."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from interp_widgets.render.fonts import font_for
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["png", "reduced", "snapshot_png"]
+__all__ = ["maps_png", "png", "reduced", "snapshot_png"]
 
 SIDE = 256
 MARGIN = 16
 LINE = 20
+LEAD = 15  # from one line of a caption to the next
 BLACK, GREY = "#1f1f1f", "#616161"
+SIDES = (224, 176, 144, 112, 88, 64)  # of the pictures of a sheet: the first whose file is small enough
+MOST_BYTES = 200_000  # of a sheet: it is saved with the notebook
+ACROSS = 900  # pixels that a sheet is wide, about
 
 
 def snapshot_png(
@@ -49,10 +53,63 @@ def snapshot_png(
     return png(np.asarray(sheet))
 
 
+def maps_png(pictures: Sequence[tuple[str, str, NDArray[np.uint8]]], title: str, status: str) -> bytes:
+    """A PNG file of at most about 200 kB: pictures ``(H, W, 3)`` in rows, each with its caption, and words below that.
+
+    It has 256 colours; the more pictures, the smaller they are.
+    """
+    data = b""
+    for side in SIDES:
+        sheet = _sheet(pictures, title, status, side)
+        data = _file(sheet.quantize(256, dither=Image.Dither.NONE))
+        if len(data) <= MOST_BYTES:
+            break
+    return data
+
+
+def _sheet(pictures: Sequence[tuple[str, str, NDArray[np.uint8]]], title: str, status: str, side: int) -> Image.Image:
+    columns = min(len(pictures), max(1, ACROSS // (side + MARGIN)))
+    scaled = [_scaled(pixels, side) for _, _, pixels in pictures]
+    words = [[*_lines(name, side, 2, BLACK), *_lines(note, side, 4, GREY)] for name, note, _ in pictures]
+    rows = [slice(first, first + columns) for first in range(0, len(pictures), columns)]
+    heights = [max(each.height for each in scaled[row]) + LEAD * max(map(len, words[row])) + MARGIN for row in rows]
+    width = max(MARGIN + columns * (side + MARGIN), 480)
+    sheet = Image.new("RGB", (width, 40 + sum(heights) + 28), "white")
+    draw = ImageDraw.Draw(sheet)
+    _write(draw, (MARGIN, 10), title, size=15, width=width - 2 * MARGIN)
+    y = 40
+    for row, height in zip(rows, heights, strict=True):
+        for place, (picture, lines) in enumerate(zip(scaled[row], words[row], strict=True)):
+            x = MARGIN + place * (side + MARGIN)
+            sheet.paste(picture, (x, y))
+            for line, (text, colour) in enumerate(lines):
+                _write(draw, (x, y + picture.height + 4 + line * LEAD), text, colour=colour, width=side)
+        y += height
+    _write(draw, (MARGIN, y + 4), status, colour=GREY, width=width - 2 * MARGIN)
+    return sheet
+
+
+def _lines(text: str, width: int, most: int, colour: str) -> list[tuple[str, str]]:
+    """Words in at most so many lines of this colour; the last one is cut when it is drawn."""
+    font = font_for(text, 12)
+    words, lines = text.split(), [""]
+    for word in words:
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width and len(lines) < most:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [(line, colour) for line in lines if line]
+
+
 def png(pixels: NDArray[np.uint8], *, level: int = 6) -> bytes:
     """``(H, W, 3)`` uint8 as a PNG file, compressed by a ``level`` in 0..9: 1 is several times as quick as 6."""
+    return _file(Image.fromarray(pixels), level)
+
+
+def _file(image: Image.Image, level: int = 6) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=level)
+    image.save(buffer, format="PNG", compress_level=level)
     return buffer.getvalue()
 
 

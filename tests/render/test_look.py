@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from interp_widgets.errors import ParameterError
 from interp_widgets.render.blend import lightened, render_pixels
 from interp_widgets.render.colours import colour_table
-from interp_widgets.render.look import Look, look_for, percentile_of, smoothed
+from interp_widgets.render.look import Look, look_for, look_of_all, percentile_of, smoothed
 
 GREY = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 
@@ -191,3 +191,13 @@ def test_the_usual_look_follows_sign_and_resolution(
 def test_a_look_that_cannot_be_is_refused_in_words(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ParameterError, match=sentence):
         Look(**options)
+
+
+def test_maps_that_are_compared_have_one_look_of_all_that_any_of_them_asks_for() -> None:
+    coarse = look_for(signed=False, values_size=(7, 7), picture_size=(224, 224))
+    fine = look_for(signed=True, values_size=(224, 224), picture_size=(224, 224))
+    assert coarse != fine
+    assert look_of_all([coarse, coarse]) == coarse
+    assert look_of_all([coarse, fine]) == look_of_all([fine, coarse]) == fine
+    shown = fine.applied_to(_map(7, 7), signed=True)
+    assert shown.sigma == 0  # a share of 7 cells is no cell: a coarse map stays as it is

@@ -120,6 +120,62 @@ def test_the_first_estimate_is_painted_while_the_others_are_computed(explorer: E
     assert panel.stop.layout.visibility == "hidden"
 
 
+def test_what_is_being_computed_is_named_before_there_is_an_estimate(explorer: Explorer) -> None:
+    panel = panel_of(explorer)
+    explorer.session.explainer = Slow()
+    assert panel.attribution.busy
+    assert panel.attribution.doing == explorer.status == "computing Slow for “ant”…"
+    assert panel.attribution.label == "Slow · ant"
+    explorer.session.target = 3  # the same method: until there is an estimate, the map before it is shown, dimmed
+    assert panel.attribution.doing == explorer.status == "computing Slow for “dog”…"
+    assert panel.attribution.label == "Slow · dog"
+    explorer.session.at_layer = True
+    assert panel.attribution.doing == f"computing Slow for “dog” at {explorer.session.layer}…"
+    VALVE.let(9)
+    assert explorer.wait(PATIENCE)
+    assert panel.attribution.label.startswith("Slow · dog · standard error ")
+    assert explorer.status.startswith("Slow for “dog”")
+
+
+def test_no_older_map_stays_under_the_name_of_what_was_stopped(explorer: Explorer) -> None:
+    picture = panel_of(explorer).attribution
+    explorer.session.explainer = Slow()
+    VALVE.let(4)
+    assert explorer.wait(PATIENCE)
+    explorer.session.target = 3
+    explorer.controls["stop"].click()
+    assert (picture.busy, picture.view) == (False, "base")
+    assert picture.label == picture.alt == "stopped: no map yet"
+    explorer.session.target = 0  # known
+    assert picture.view == "overlay"
+    assert picture.label.startswith("Slow · ant")
+    VALVE.let(1)  # the estimate that was being computed
+
+
+def test_an_estimate_that_is_there_stays_when_it_is_stopped(explorer: Explorer) -> None:
+    picture = panel_of(explorer).attribution
+    explorer.session.explainer = Slow()
+    VALVE.let(1)
+    until(lambda: "1 of 4" in explorer.status)
+    explorer.controls["stop"].click()
+    assert (picture.busy, picture.view) == (False, "overlay")
+    assert picture.label.startswith("Slow · ant")
+    VALVE.let(1)
+
+
+def test_no_older_map_stays_under_the_name_of_what_failed(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = panel_of(explorer).attribution
+    explorer.session.explainer = Slow()
+    VALVE.let(4)
+    assert explorer.wait(PATIENCE)
+    monkeypatch.setattr(Slow, "estimates", lambda *_: 1 // 0)
+    explorer.session.target = 3
+    assert explorer.wait(PATIENCE)
+    assert "ZeroDivisionError" in explorer.error
+    assert (picture.busy, picture.view) == (False, "base")
+    assert picture.label == picture.alt == "no map: the line below says why"
+
+
 def test_another_channel_does_not_begin_it_anew(explorer: Explorer) -> None:
     explorer.session.explainer = Slow()
     VALVE.let(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Any
 
 import traitlets as t
@@ -45,6 +46,26 @@ class LookControls(BrowserWidget):
             self.usual = usual
             self.look = self._chosen.get(usual, usual)
             self.reach = reach
+
+    def offer_anew(self, usual: Look, reach: float) -> None:
+        """Show the controls for more maps, with another usual look; what was chosen, other than usual, stays.
+
+        >>> controls = LookControls()
+        >>> controls.offer(Look(), 0.5)
+        >>> controls.look = Look(smoothing=0.02)
+        >>> controls.offer_anew(Look(photo="grey"), 0.5)
+        >>> controls.look
+        Look(percentile=99.0, limit=None, smoothing=0.02, photo='grey', by_strength=False)
+        """
+        names = [field.name for field in fields(Look)]
+        chosen = {name: getattr(self.look, name) for name in names if self._differs(name)}
+        with self.hold_sync():
+            self.usual = usual
+            self.look = replace(usual, **chosen)
+            self.reach = reach
+
+    def _differs(self, name: str) -> bool:
+        return bool(getattr(self.look, name) != getattr(self.usual, name))
 
     @t.observe("look")
     def _remember(self, change: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
 const NOWHERE = [-1, -1]; // the cursor's place when there is none
 const DRAWN = [ // traits that a redraw shows
   "row", "column", "opacity", "look", "table", "signed", "smooth", "view", "size", "base", "base_size", "frames",
-  "label", "alt", "busy", "units", "colormap", "colorbar", "noted", "fluid",
+  "label", "alt", "busy", "doing", "units", "colormap", "colorbar", "noted", "fluid",
 ];
 
 function initialize({ model }) {
@@ -150,7 +150,6 @@ function render({ model, el, signal, source }) {
     root.style.setProperty("--width", `${width}px`);
     root.style.width = isFluid ? "" : `${Math.max(width, 120) + 4}px`;
     root.classList.toggle("iw-fluid", isFluid);
-    canvas.setAttribute("aria-label", model.get("alt") || model.get("label") || say("picture"));
     showBusy();
     scale.hidden = !display || !model.get("colorbar");
     if (!scale.hidden) drawScale(display.low, display.high);
@@ -162,9 +161,13 @@ function render({ model, el, signal, source }) {
   /** Nothing is on its way when there is no kernel, whatever the traits said last. */
   function showBusy() {
     const isStale = root.classList.contains("iw-stale");
-    root.classList.toggle("iw-working", connected && model.get("busy"));
+    const isWorking = connected && model.get("busy");
+    const doing = isWorking ? model.get("doing") : "";
+    busy.textContent = doing || say("computing…");
+    canvas.setAttribute("aria-label", doing || model.get("alt") || model.get("label") || say("picture"));
+    root.classList.toggle("iw-working", isWorking);
     root.classList.toggle("iw-lost", !connected);
-    canvas.setAttribute("aria-busy", String(connected && (model.get("busy") || isStale)));
+    canvas.setAttribute("aria-busy", String(isWorking || (connected && isStale)));
   }
 
   function drawScale(lo, hi) {

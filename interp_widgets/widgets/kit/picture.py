@@ -73,6 +73,7 @@ class Picture(ImageTaker):
     label = t.Unicode("", help="caption, plain text").tag(sync=True)
     alt = t.Unicode("", help="text alternative: what the picture shows").tag(sync=True)
     busy = t.Bool(False, help="say 'computing…' after 100 ms").tag(sync=True)
+    doing = t.Unicode("", help="said in place of 'computing…', and in place of ``alt``: what it is").tag(sync=True)
     units = t.Unicode("", help="unit at the colour bar").tag(sync=True)
     colorbar = t.Bool(True, help="show the colour bar").tag(sync=True)
     noted = t.Bool(False, help="say below the colour bar what the look does").tag(sync=True)

@@ -35,7 +35,13 @@ from interp_widgets.widgets.kit.parameters import Parameters
 from interp_widgets.widgets.kit.picture import Picture
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.tiles import Tiles
-from interp_widgets.widgets.views.attribution_state import AttributionState, refusal_of, sentence, way_on
+from interp_widgets.widgets.views.attribution_state import (
+    AttributionState,
+    being_computed,
+    refusal_of,
+    sentence,
+    way_on,
+)
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.words import say
 
@@ -58,6 +64,7 @@ class AttributionView(SessionView):
 
     watches = ("trace", "layer", "target", "explainer", "at_layer", "tolerance")
     follows_layer = t.Bool(False)
+    _doing = ""  # what is being computed, in words
 
     def build(self) -> list[widgets.Widget]:
         """A column with the picture, and the row of parameters."""
@@ -181,6 +188,8 @@ class AttributionView(SessionView):
             self._refuse(state.refusal)
         elif state.found is not None:
             self._show_map(state, state.found)
+        else:
+            self._announce(state)
 
     def place(self, state: AttributionState, last: AttributionState | None) -> None:
         """The key of the map in the browser; menu and parameters."""
@@ -209,7 +218,17 @@ class AttributionView(SessionView):
     def show_busy(self, *, busy: bool) -> None:
         """Not over an estimate: that is there to be looked at."""
         has_estimate = self.drawn is not None and self.drawn.found is not None and self.drawn == self._asked
-        self.picture.busy = self.bar.waiting or (busy and not has_estimate)
+        is_busy = self.bar.waiting or (busy and not has_estimate)
+        self.picture.doing = say("running the model…") if self.bar.waiting else self._doing
+        self.picture.busy = is_busy
+
+    def failed(self, sentence: str) -> None:
+        """The input alone, where nothing was computed of what was asked for: an older map would pass for it."""
+        state = self.drawn
+        is_on_its_way = self._asked is not None and not self._stopped
+        if is_on_its_way or state is None or state.refusal or state.found is not None:
+            return
+        self._show_no_map(say("no map: the line below says why") if sentence else say("stopped: no map yet"))
 
     def late(self, state: AttributionState) -> None:
         """What was scrubbed over is shown on the way."""
@@ -241,6 +260,14 @@ class AttributionView(SessionView):
                 self.colormap.options = [(name, name) for name in options]
                 self.colormap.value = default_colormap(signed=method.signed)
         self._colour()
+
+    def _announce(self, state: AttributionState) -> None:
+        """Name what is being computed, over and below the map before it."""
+        self._doing = being_computed(state, self.session)
+        self.picture.label = " · ".join((state.explainer.title, self.session.name_of_target(state.target)))
+        if state.explainer.refines:
+            self.bar.offer_nothing()
+            self.bar.say(self._doing)
 
     def _show_map(self, state: AttributionState, found: Attribution) -> None:
         is_map = found.values.ndim == 2
@@ -284,8 +311,11 @@ class AttributionView(SessionView):
         """The input alone, and why there is no map over it."""
         self.bar.offer_nothing()
         self.bar.say(reason)
+        self._show_no_map(say("no map: the line below says why"))
+
+    def _show_no_map(self, words: str) -> None:
         self.picture.view = "base"
-        self.picture.label = self.picture.alt = say("no map: the line below says why")
+        self.picture.label = self.picture.alt = words
 
     def _advise(self, finding: Finding | None) -> None:
         """Offer the way out of a map that says nothing."""

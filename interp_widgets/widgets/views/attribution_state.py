@@ -12,7 +12,7 @@ from interp_widgets.explainers.refinement import finer_than
 from interp_widgets.session.session import Session
 from interp_widgets.words import say
 
-__all__ = ["AttributionState", "progress", "refusal_of", "sentence", "way_on"]
+__all__ = ["AttributionState", "being_computed", "progress", "refusal_of", "sentence", "way_on"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,14 @@ def refusal_of(session: Session) -> str:
         return say("this model's output has no class scores to explain; its layers and channels are shown")
     session.place()  # refuses a method that needs maps where there are none
     return ""
+
+
+def being_computed(state: AttributionState, session: Session) -> str:
+    """What is on its way: the method, what it explains, and the layer where it explains one."""
+    method, label = state.explainer.title, session.name_of_target(state.target)
+    if not state.explains_layer:
+        return say("computing {method} for “{label}”…", method=method, label=label)
+    return say("computing {method} for “{label}” at {layer}…", method=method, label=label, layer=state.layer)
 
 
 def sentence(state: AttributionState, found: Attribution, session: Session) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,12 @@ import ipywidgets as widgets
 
 from interp_widgets.explainers import Attribution, Explainer
 from interp_widgets.render.colours import colour_table, default_colormap
-from interp_widgets.render.look import ends_of
+from interp_widgets.render.look import Look, ends_of
 from interp_widgets.render.snapshot import reduced
 from interp_widgets.session.jobs import Jobs
 from interp_widgets.session.session import Session
+from interp_widgets.session.turn import TURN
+from interp_widgets.widgets.kit.links import mirror
 from interp_widgets.widgets.kit.picture import Picture
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.widgets.views.status_bar import StatusBar
@@ -22,7 +25,7 @@ from interp_widgets.words import say
 
 __all__ = ["MapState", "MapView"]
 
-SIDE = 152  # CSS pixels
+SIDE = 156  # CSS pixels, at least; small, so that a caption keeps its title beside a value
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,20 @@ class MapView(SessionView):
         self._question = (explainer, layer, target)
         self._name = name
         self._on_change = on_change
+        self._dress: tuple[Look, bool] | None = None
+        self.refusal = ""  # why there is no map
         self.found: Attribution | None = None
         super().__init__(session, bar=bar, jobs=jobs)
 
     def build(self) -> list[widgets.Widget]:
-        """The picture."""
-        self.picture = Picture(size=SIDE, noted=True)
-        return [self.picture]
+        """The picture, and why there is no map over it."""
+        self.picture = Picture(size=SIDE, fluid=True, noted=True)
+        self._reason = widgets.HTML(layout={"display": "none", "width": "auto"})
+        return [self.picture, self._reason]
 
     def bind(self) -> None:
         """The browser asks again for what it has dropped."""
-        self.picture.on_need(lambda _row, _column: self.draw_again())
+        self.picture.on_need(lambda _row, _column: self._send_again())
 
     def resolve(self, session: Session) -> MapState:
         """The question, with its answer when that is known."""
@@ -99,6 +105,8 @@ class MapView(SessionView):
     def work(self, state: MapState) -> Iterator[MapState | None]:
         """One estimate after another."""
         started = time.perf_counter()
+        with TURN:
+            self._begin(state)
         stream = self.session.stream(state.layer, state.target, state.explainer)
         for found in self.jobs.refine(stream):
             yield None if found is None else replace(state, found=found, seconds=time.perf_counter() - started)
@@ -115,6 +123,8 @@ class MapView(SessionView):
             self.picture.view = "overlay"
             self.picture.label = self._title(state)
             self.picture.alt = say("{title}, not computed yet", title=self._title(state))
+            self.picture.doing = say("{title} waits for its turn", title=self._title(state))
+            self._explain("")
         if state.found is not None and state is not self.drawn:
             self._show(state, state.found)
 
@@ -128,14 +138,27 @@ class MapView(SessionView):
         """Not over an estimate."""
         self.picture.busy = busy and self.found is None
 
+    @property
+    def error(self) -> str:
+        """Why there is no map; empty when nothing went wrong."""
+        return self.complaint(self.refusal) if self.refusal else super().error
+
+    @property
+    def note(self) -> str:
+        """What was done to the map to show it, or why there is none."""
+        return self.refusal or self.picture.note
+
     def complaint(self, sentence: str) -> str:
         """Which map it is that cannot be had."""
         return f"{self._name}: {sentence}" if self._name else sentence
 
     def failed(self, sentence: str) -> None:
-        """The input alone, and why there is no map over it."""
+        """The input alone, and why there is no map over it; an estimate that was there when it was stopped stays."""
         if sentence:
+            self.bar.forgive(self)  # told here, it need not hide how far the others are
             self.refuse(sentence)
+        elif self.found is None and self.drawn is not None:
+            self.picture.label = self.picture.alt = say("{title}: stopped, no map yet", title=self._title(self.drawn))
 
     def refuse(self, reason: str) -> None:
         """Show the input alone, and say why."""
@@ -143,23 +166,59 @@ class MapView(SessionView):
         self.picture.view = "base"
         self.picture.label = say("{name}: no map", name=self._name or say("map"))
         self.picture.alt = say("no map: {reason}", reason=reason)
+        self._explain(reason)
         self._on_change()
+
+    def dress(self, look: Look, *, signed: bool) -> None:
+        """Show this map, and those after it, in a look other than its own; ``signed``: with colours around zero."""
+        self._dress = (look, signed)
+        if self.found is not None:
+            self._show_look(self.found)
 
     def _title(self, state: MapState) -> str:
         return self._name or state.explainer.title
 
+    def _caption(self, state: MapState, found: Attribution) -> str:
+        """The title, and how far an estimate is that gets better."""
+        if found.done >= found.total:
+            return self._title(state)
+        return say("{share:.0%} of {title}", title=self._title(state), share=found.done / found.total)
+
+    def _send_again(self) -> None:
+        """The map, where there is one: a browser that shows a method that failed is no reason to try it again."""
+        if self.found is not None:
+            self.draw_again()
+
+    def _explain(self, reason: str) -> None:
+        """Say below the picture why there is no map."""
+        self.refusal = reason
+        self._reason.value = f"<div class='iw iw-reason' role='alert'>{html.escape(reason)}</div>" if reason else ""
+        self._reason.layout.display = "" if reason else "none"
+
+    def _begin(self, state: MapState) -> None:
+        """Say that the worker has come to this map."""
+        if state == self._asked and not (self.closed or self._stopped):
+            self.picture.doing = say("computing {title}…", title=self._title(state))
+            self.bar.say(self.picture.doing)
+
+    def _show_look(self, found: Attribution) -> None:
+        look, signed = (found.look, found.signed) if self._dress is None else self._dress
+        colours = default_colormap(signed=signed)
+        with self.picture.hold_sync():
+            self.picture.signed, self.picture.colormap = signed, colours
+            self.picture.table = colour_table(colours).tobytes()
+            mirror(self.picture, "look", look)
+
     def _show(self, state: MapState, found: Attribution) -> None:
         if found.values.ndim != 2:
             reason = say("values of shape {shape} and no map: see iw.explore", shape=tuple(found.values.shape))
-            self.bar.complain(self, self.complaint(reason))
             self.refuse(reason)
             return
         self.found = found
-        colours = default_colormap(signed=found.signed)
-        self.picture.signed, self.picture.colormap, self.picture.look = found.signed, colours, found.look
-        self.picture.table = colour_table(colours).tobytes()
+        self._show_look(found)
         low, high = ends_of(found.array)
         self.picture.put(0, 0, found.array, lo=low, hi=high, exact=True)
+        self.picture.label = self._caption(state, found)
         self.picture.alt = found.describe()
         self.picture.busy = False
         self.bar.say(", ".join(filter(None, (self._title(state), found.progress(state.seconds)))))
