@@ -1,7 +1,9 @@
 // A native drop-down list; JupyterLab leaves its keys alone because of the attribute in KEYS.
 
-import { KEYS, change, make, onChange } from "./dom.js";
+import { KEYS, change, explain, make, middle, onChange } from "./dom.js";
 import { say } from "./words.js";
+
+const MOST_LETTERS = 48; // of an option; the list that opens is as wide as the longest
 
 /** The options in runs that stand under one heading; those without a heading are runs of their own, under "". */
 export function grouped(options, groups) {
@@ -24,10 +26,14 @@ function render({ model, el, signal }) {
   const select = make("select", { class: "iw-menu", ...KEYS });
   el.append(make("div", { class: "iw" }, select));
 
+  /** An option; a long one is shortened, and has its whole text as its name. */
   function entry({ text, value }) {
     const reason = model.get("unavailable")[value];
-    if (reason === undefined) return make("option", { value }, text);
-    return make("option", { value, disabled: true }, say("{text} ({reason})", { text, reason }));
+    const disabled = reason !== undefined;
+    const whole = disabled ? say("{text} ({reason})", { text, reason }) : text;
+    const shown = middle(whole, MOST_LETTERS);
+    const name = shown === whole ? null : whole;
+    return make("option", { value, disabled, dir: "auto", title: name, "aria-label": name }, shown);
   }
 
   function build() {
@@ -38,18 +44,24 @@ function render({ model, el, signal }) {
       else select.append(...entries);
     }
     select.setAttribute("aria-label", model.get("label"));
-    select.title = model.get("label");
     mark();
   }
 
   function mark() {
     const value = model.get("value");
     select.selectedIndex = [...select.options].findIndex((option) => option.value === value);
+    const chosen = model.get("options").find((option) => option[1] === value);
+    tell(chosen?.[0], model.get("meanings")[value] || model.get("help"));
+  }
+
+  /** The tooltip has the chosen option whole, which may be wider than the menu; then what it means. */
+  function tell(chosen, help) {
+    explain(select, help, [chosen, model.get("label")].filter(Boolean).join("\n"));
   }
 
   select.addEventListener("change", () => change(model, "value", select.value), { signal });
   onChange(model, ["options", "groups", "unavailable", "label"], build);
-  onChange(model, ["value"], mark);
+  onChange(model, ["value", "help", "meanings"], mark);
   build();
 }
 

@@ -41,7 +41,12 @@ class Parameters:
             indent=False,
             layout={"width": "auto", "flex": "0 0 auto"},
         )
-        self.baseline = Thumbnails(size=28, names=[say("the baseline")], layout={"display": "none", "flex": "0 0 auto"})
+        self.baseline = Thumbnails(
+            size=28,
+            names=[say("the baseline")],
+            help=say("what the input is compared with"),
+            layout={"display": "none", "flex": "0 0 auto"},
+        )
         self.root = widgets.HBox(
             layout={
                 "width": "100%",
@@ -100,17 +105,18 @@ class Parameters:
         control: widgets.Widget
         if meta["options"]:
             options = [(f"{name}: {option}", str(option)) for option in meta["options"]]
-            control = Menu(options=options, value=str(field.default), label=help_text, layout=layout)
+            control = Menu(options=options, value=str(field.default), label=name, help=help_text, layout=layout)
         elif isinstance(field.default, bool):
             control = widgets.Checkbox(
                 value=field.default, description=name, indent=False, tooltip=help_text, layout=layout
             )
         else:
-            control = self._slider(field, meta, name, layout)
+            control = self._slider(field, meta, layout)
+            control.label, control.help = name, help_text
         control.observe(lambda change: self._changed(field, change["new"]), "value")
         return control
 
-    def _slider(self, field: dataclasses.Field[Any], meta: dict[str, Any], name: str, layout: dict[str, str]) -> Slider:
+    def _slider(self, field: dataclasses.Field[Any], meta: dict[str, Any], layout: dict[str, str]) -> Slider:
         default: Any = field.default
         is_whole = isinstance(default, int)
         low = float(meta["low"] or 0)
@@ -118,7 +124,7 @@ class Parameters:
         span = 4 * default or (SLIDER_STEPS if is_whole else 1)
         end = min(high, low + span)
         step = 1.0 if is_whole else (end - low) / SLIDER_STEPS
-        return Slider(label=name, value=float(default), min=low, max=end, step=step, readout=True, layout=layout)
+        return Slider(value=float(default), min=low, max=end, step=step, readout=True, layout=layout)
 
     def _changed(self, field: dataclasses.Field[Any], value: Any) -> None:
         if self._showing or value == "":

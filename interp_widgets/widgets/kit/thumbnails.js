@@ -1,6 +1,6 @@
 // Pictures in a row, one chosen: a list of options with one tab stop. A picture is asked for when it comes into sight.
 
-import { KEYS, bytes, change, identity, make, onChange, taken } from "./dom.js";
+import { KEYS, bytes, change, explain, identity, make, onChange, taken } from "./dom.js";
 import { ENDS, choose, destination, reveal, stand, within } from "./list.js";
 import { say } from "./words.js";
 
@@ -44,6 +44,7 @@ function render({ model, el, signal }) {
   }
 
   function build() {
+    explain(row, model.get("help"));
     sight.disconnect();
     asked.clear();
     row.replaceChildren(...model.get("images").map(option));
@@ -82,7 +83,7 @@ function render({ model, el, signal }) {
   }
 
   row.addEventListener("keydown", pressed, { signal });
-  onChange(model, ["images", "names", "size"], build);
+  onChange(model, ["images", "names", "size", "help"], build);
   onChange(model, ["selected"], mark);
   model.on("msg:custom", receive);
   signal?.addEventListener("abort", () => {

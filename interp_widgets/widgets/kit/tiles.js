@@ -2,7 +2,7 @@
 
 import { colours } from "./blend.js";
 import {
-  KEYS, bytes, change, clamp, figures, identity, make, modified, onChange, oncePerFrame, taken,
+  KEYS, bytes, change, clamp, explain, figures, identity, make, modified, onChange, oncePerFrame, shortened, taken,
 } from "./dom.js";
 import { ENDS, choose, destination, stand } from "./list.js";
 import { say } from "./words.js";
@@ -11,7 +11,7 @@ const CAPTION = 18; // CSS pixels under each tile
 const GAP = 8; // CSS pixels between tiles
 const BUILT = [ // traits that a rebuilt page shows
   "mode", "data", "shape", "numbers", "captions", "values", "page", "pages", "columns", "alt", "tile_size", "smooth",
-  "limit", "signed", "measure", "offset",
+  "limit", "signed", "measure", "offset", "help",
 ];
 
 /** The size of a tile in CSS pixels: the longer side of a map of h x w is `side`. */
@@ -77,6 +77,7 @@ function render({ model, el, signal }) {
     grid.classList.toggle("iw-bars", !tiled());
     grid.classList.toggle("iw-named", isNamed);
     grid.setAttribute("aria-label", model.get("alt") || say("channels"));
+    explain(grid, model.get("help"));
     options = model.get("numbers").map(option);
     if (tiled()) {
       grid.replaceChildren(canvas, ...options);
@@ -114,8 +115,9 @@ function render({ model, el, signal }) {
     const axis = make("div", { class: "iw-axis" }, filled);
     axis.style.setProperty("--zero", `${zero}%`);
     Object.assign(filled.style, { left: `${start}%`, width: `${length}%` });
-    const name = model.get("names")[i] ?? `${number}`;
-    return [make("b", {}, name), axis, make("span", {}, caption ?? figures(value))];
+    const name = model.get("names")[i];
+    const called = make("b", {}, name === undefined ? `${number}` : shortened(name));
+    return [called, axis, make("span", {}, caption ?? figures(value))];
   }
 
   /** Options at their places, and all tiles on the one canvas. */

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from interp_widgets.errors import InputError
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
+from interp_widgets.widgets.kit.help_trait import help_trait
 from interp_widgets.words import say
 
 __all__ = ["Tiles"]
@@ -55,6 +56,7 @@ class Tiles(BrowserWidget):
     columns = t.Int(8, min=1, help="tiles in a row").tag(sync=True)
     tile_size = t.Int(56, min=8, max=512, help="CSS pixels of a tile's longer side").tag(sync=True)
     alt = t.Unicode("", help="text alternative: whose channels these are").tag(sync=True)
+    help = help_trait()
 
     def show_tiles(
         self,

@@ -53,7 +53,11 @@ class PredictionView(SessionView):
 
     def build(self) -> list[widgets.Widget]:
         """The list of classes and the menu below it."""
-        self.classes = ClassList(limit=10, layout={"width": "100%"})
+        self.classes = ClassList(
+            limit=10,
+            help=say("the class chosen here is explained; type to search, arrow keys choose"),
+            layout={"width": "100%"},
+        )
         self.goal = Goal()
         self.scale = widgets.Label(layout={"margin": "0 4px"})
         title = widgets.HBox([heading(say("Prediction")), self.scale])
