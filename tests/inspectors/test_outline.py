@@ -94,6 +94,6 @@ def test_tokens_and_attention_have_rows_too() -> None:
 
 def test_a_long_path_loses_its_middle_and_keeps_its_end() -> None:
     assert shortened("layer4.2.relu", 20) == "layer4.2.relu"
-    assert shortened("backbone.layer4.2.relu", 18) == "backb…yer4.2.relu"
+    assert shortened("backbone.layer4.2.relu", 18) == "backb…ayer4.2.relu"
     assert shortened("backbone.layer4.2.relu", 10) == "…r4.2.relu"
     assert len(shortened("backbone.layer4.2.relu", 18)) == 18

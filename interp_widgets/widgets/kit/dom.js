@@ -53,7 +53,7 @@ function cutOf(all) {
   const isBackward = all.map((each) => RIGHT_TO_LEFT.test(each));
   if (!isBackward.includes(true)) return cut;
   const isMixed = all.some((each, i) => LETTER.test(each) && !isBackward[i]);
-  return isMixed ? 0 : all.lastIndexOf(" ", cut);
+  return isMixed ? 0 : all.indexOf(" ", cut);
 }
 
 /** A name in two parts, of which the second stays in sight where there is little room; empty for a short name. */

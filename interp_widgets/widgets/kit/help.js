@@ -1,6 +1,6 @@
 // A button that opens a panel of topics; the browser gives the focus back when the panel is closed.
 
-import { KEYS, identity, make, onChange } from "./dom.js";
+import { KEYS, explain, identity, make, onChange } from "./dom.js";
 import { say } from "./words.js";
 
 function render({ model, el, signal }) {
@@ -17,7 +17,7 @@ function render({ model, el, signal }) {
     const label = model.get("label");
     heading.textContent = label;
     button.setAttribute("aria-label", label);
-    button.title = label;
+    explain(button, say("what is where, the keys, the colours, the words"), label);
     const entries = model.get("topics").map(([title, words]) => [make("dt", {}, title), make("dd", {}, words)]);
     topics.replaceChildren(...entries.flat());
   }

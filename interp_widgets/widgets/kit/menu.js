@@ -43,7 +43,6 @@ function render({ model, el, signal }) {
       if (heading) select.append(make("optgroup", { label: heading }, ...entries));
       else select.append(...entries);
     }
-    select.setAttribute("aria-label", model.get("label"));
     mark();
   }
 
@@ -54,9 +53,12 @@ function render({ model, el, signal }) {
     tell(chosen?.[0], model.get("meanings")[value] || model.get("help"));
   }
 
-  /** The tooltip has the chosen option whole, which may be wider than the menu; then what it means. */
+  /** The tooltip is the name, unless it says more: the chosen option whole, which may be wider than the menu, too. */
   function tell(chosen, help) {
-    explain(select, help, [chosen, model.get("label")].filter(Boolean).join("\n"));
+    const label = model.get("label");
+    if (help) select.setAttribute("aria-label", label);
+    else select.removeAttribute("aria-label");
+    explain(select, help, help && chosen ? `${chosen}\n${label}` : label);
   }
 
   select.addEventListener("change", () => change(model, "value", select.value), { signal });

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from interp_widgets.explainers import Explainer
 from interp_widgets.explainers.hyper_parameters import limits
 from interp_widgets.widgets.kit.browser_widget import close_whole
+from interp_widgets.widgets.kit.check_box import CheckBox
 from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.thumbnails import Thumbnails
@@ -35,10 +36,9 @@ class Parameters:
         self._made: dict[type[Explainer], dict[str, widgets.Widget]] = {}
         self._controls: dict[str, widgets.Widget] = {}  # those shown, by hyper-parameter
         self._showing = False
-        self.at_layer = widgets.Checkbox(
-            description=say("at the layer"),
-            tooltip=say("explain the layer looked at instead of the input"),
-            indent=False,
+        self.at_layer = CheckBox(
+            label=say("at the layer"),
+            help=say("explain the layer looked at instead of the input"),
             layout={"width": "auto", "flex": "0 0 auto"},
         )
         self.baseline = Thumbnails(
@@ -107,9 +107,7 @@ class Parameters:
             options = [(f"{name}: {option}", str(option)) for option in meta["options"]]
             control = Menu(options=options, value=str(field.default), label=name, help=help_text, layout=layout)
         elif isinstance(field.default, bool):
-            control = widgets.Checkbox(
-                value=field.default, description=name, indent=False, tooltip=help_text, layout=layout
-            )
+            control = CheckBox(value=field.default, label=name, help=help_text, layout=layout)
         else:
             control = self._slider(field, meta, layout)
             control.label, control.help = name, help_text

@@ -28,13 +28,13 @@ function render({ model, el, signal }) {
     return image;
   }
 
-  /** The picture, or its number where there is none. */
-  const content = (data, i) => (data.length ? picture(data) : make("span", {}, `${i + 1}`));
+  /** The picture, or its number where there is none; a screen reader says the tooltip, which is the name. */
+  const content = (data, i) => (data.length ? picture(data) : make("span", { "aria-hidden": "true" }, `${i + 1}`));
 
   function option(image, i) {
     const name = model.get("names")[i] ?? "";
     const data = bytes(image);
-    const attributes = { role: "option", id: `${prefix}-${i}`, "aria-label": name, title: name };
+    const attributes = { role: "option", id: `${prefix}-${i}`, title: name };
     const made = make("div", attributes, content(data, i));
     made.style.width = `${model.get("size")}px`;
     made.style.height = `${model.get("size")}px`;

@@ -51,8 +51,8 @@ export function extent(value, values, limit, signed) {
 function render({ model, el, signal }) {
   const canvas = make("canvas", { "aria-hidden": "true" });
   const grid = make("div", { class: "iw-grid", role: "listbox", "aria-orientation": "horizontal", ...KEYS });
-  const back = button("‹", say("previous page"), say("Previous page (Page Up)"));
-  const next = button("›", say("next page"), say("Next page (Page Down)"));
+  const back = button("‹", say("previous page"), say("key: Page Up"));
+  const next = button("›", say("next page"), say("key: Page Down"));
   const where = make("span", { "aria-live": "polite" });
   const pager = make("div", { class: "iw-pager" }, back, where, next);
   const root = make("div", { class: "iw iw-tiles" }, grid, pager);
@@ -67,8 +67,10 @@ function render({ model, el, signal }) {
   const tiled = () => model.get("mode") === "tiles";
   const selectedIndex = () => model.get("numbers").indexOf(model.get("selected"));
 
-  function button(sign, name, title) {
-    return make("button", { class: "iw-button", type: "button", "aria-label": name, title, ...KEYS }, sign);
+  function button(sign, name, key) {
+    const made = make("button", { class: "iw-button", type: "button", "aria-label": name, ...KEYS }, sign);
+    explain(made, key, name);
+    return made;
   }
 
   /** Everything: new page, new layer, other mode. */
@@ -97,13 +99,17 @@ function render({ model, el, signal }) {
     const name = model.get("names")[i] ?? say("channel {number}", { number });
     const rank = 1 + i + model.get("offset");
     const measure = model.get("measure");
-    const title = caption
-      ? say("{name}, rank {rank}, {measure} {caption}", { name, rank, measure, caption })
-      : say("{name}, rank {rank}", { name, rank });
-    const attributes = { role: "option", id: `${prefix}-${i}`, "aria-label": title, title, "data-number": number };
-    if (!tiled()) return make("div", { class: "iw-bar", ...attributes }, ...bar(number, caption, i));
-    const under = make("div", {}, make("b", {}, `${number}`), make("span", {}, caption ?? ""));
-    return make("div", { class: "iw-tile", ...attributes }, under);
+    const words = caption ? say("{name}, {measure} {caption}", { name, measure, caption }) : name;
+    const attributes = { role: "option", id: `${prefix}-${i}`, "aria-label": words, "data-number": number };
+    const made = tiled()
+      ? make("div", { class: "iw-tile", ...attributes }, under(number, caption))
+      : make("div", { class: "iw-bar", ...attributes }, ...bar(number, caption, i));
+    explain(made, say("rank {rank}", { rank }), words);
+    return made;
+  }
+
+  function under(number, caption) {
+    return make("div", {}, make("b", {}, `${number}`), make("span", {}, caption ?? ""));
   }
 
   /** Number or name, bar from the zero line, value. */
