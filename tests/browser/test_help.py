@@ -94,7 +94,8 @@ def test_the_tooltip_of_the_method_follows_the_choice_without_the_kernel(explore
     menu = explorer.page.get_by_role("combobox", name="method")
     with frozen(explorer):
         menu.select_option("Occlusion")
-        assert menu.get_attribute("title") == (
+        assert menu.get_attribute("aria-description") == "what the score loses when a square of the image is covered"
+        assert menu.locator("..").get_attribute("title") == (
             "Occlusion\nmethod\nwhat the score loses when a square of the image is covered"
         )
 

@@ -1,6 +1,6 @@
 // A native drop-down list; JupyterLab leaves its keys alone because of the attribute in KEYS.
 
-import { KEYS, change, explain, make, middle, onChange } from "./dom.js";
+import { KEYS, change, make, middle, onChange } from "./dom.js";
 import { say } from "./words.js";
 
 const MOST_LETTERS = 48; // of an option; the list that opens is as wide as the longest
@@ -24,7 +24,8 @@ export function grouped(options, groups) {
 
 function render({ model, el, signal }) {
   const select = make("select", { class: "iw-menu", ...KEYS });
-  el.append(make("div", { class: "iw" }, select));
+  const box = make("div", { class: "iw" }, select);
+  el.append(box);
 
   /** An option; a long one is shortened, and has its whole text as its name. */
   function entry({ text, value }) {
@@ -53,12 +54,14 @@ function render({ model, el, signal }) {
     tell(chosen?.[0], model.get("meanings")[value] || model.get("help"));
   }
 
-  /** The tooltip is the name, unless it says more: the chosen option whole, which may be wider than the menu, too. */
+  /** The tooltip has the chosen option whole, which may be wider than the menu. It belongs to the box around the menu:
+   * a menu that has name and tooltip would be read as both. */
   function tell(chosen, help) {
     const label = model.get("label");
-    if (help) select.setAttribute("aria-label", label);
-    else select.removeAttribute("aria-label");
-    explain(select, help, help && chosen ? `${chosen}\n${label}` : label);
+    select.setAttribute("aria-label", label);
+    if (help) select.setAttribute("aria-description", help);
+    else select.removeAttribute("aria-description");
+    box.title = [chosen, label, help].filter(Boolean).join("\n");
   }
 
   select.addEventListener("change", () => change(model, "value", select.value), { signal });

@@ -272,6 +272,7 @@ class AttributionView(SessionView):
             self._show_values(found)
         self.picture.label = " · ".join(filter(None, (found.method, found.label, found.doubt)))
         self.picture.alt = found.describe()
+        self.picture.units = say("relevance") if found.change is None else say("score")  # what adds up is score
         self.picture.busy = self.bar.waiting
         words = sentence(state, found, self.session)
         finding = state.finding or way_on(state, found)
