@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from tests.browser.frozen import frozen
 from tests.browser.harness import Lab, NotebookPage
@@ -109,4 +110,5 @@ def test_the_help_of_the_explorer_fits_and_is_read(explorer: NotebookPage) -> No
     assert box["x"] >= 0
     assert box["y"] >= 0
     assert box["height"] <= 1400
+    assert Axe().run(explorer.page, context={"include": [[".iw-help"]]}).response["violations"] == []
     assert explorer.page.locator("dialog dt").count() == explorer.page.locator("dialog dd").count() >= 8
