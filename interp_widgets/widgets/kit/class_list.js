@@ -104,7 +104,7 @@ function render({ model, el, signal }) {
   }
 
   function row(index) {
-    const name = model.get("names")[index];
+    const name = model.get("names")[index] ?? ""; // fewer classes have come, and are sorted at the next frame
     const isLabel = model.get("markers").includes(index);
     const cells = [shortened(name, "iw-name"), isLabel ? trueLabel() : make("span")];
     if (scores.length) cells.push(...bar(scores[index]));
