@@ -84,6 +84,12 @@ class Explainer(ABC):
         field = self._effort
         return 0 if field is None else int(getattr(self, field.name))
 
+    @property
+    def effort_name(self) -> str:
+        """The hyper-parameter that says how much it does, ``"steps"`` or ``"samples"``; empty for other methods."""
+        field = self._effort
+        return "" if field is None else field.name
+
     def finer(self) -> Self | None:
         """The same method with twice as much to do, at most as much as is allowed; ``None`` where that is no more."""
         field = self._effort

@@ -11,9 +11,11 @@ from torch import nn
 from interp_widgets.trace import Trace
 from interp_widgets.words import say
 
-__all__ = ["Kind", "Module", "Outline", "outline_of", "row_of", "tail", "times"]
+__all__ = ["Kind", "Module", "Outline", "outline_of", "row_of", "shortened", "times"]
 
 Kind = Literal["convolution", "linear", "attention", "normalisation", "activation", "pooling", "block", "other"]
+
+END = 12  # letters at the end of a shortened path
 
 _KINDS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("attention", ("attention", "attn")),
@@ -49,7 +51,7 @@ class Module:
         """The module in words: path, type, output, parameters."""
         size = times(self.shape[1:])
         parts = [
-            tail(self.path, 36),
+            shortened(self.path, 36),
             self.type,
             say("output {size}", size=size) if size else "",
             say("{count:,} parameters", count=self.parameters) if self.parameters else "",
@@ -62,9 +64,12 @@ def times(shape: tuple[int, ...]) -> str:
     return "\N{MULTIPLICATION SIGN}".join(str(size) for size in shape)
 
 
-def tail(path: str, letters: int) -> str:
-    """The end of a long path, which tells most."""
-    return path if len(path) <= letters else "…" + path[-letters + 1 :]
+def shortened(path: str, letters: int) -> str:
+    """A path of at most so many letters: a longer one loses its middle, and keeps its end, which tells most."""
+    if len(path) <= letters:
+        return path
+    end = min(END, letters - 1)
+    return path[: letters - 1 - end] + "…" + path[-end:]
 
 
 class Outline:

@@ -26,6 +26,7 @@ from interp_widgets.widgets.kit.panels import Panels
 from interp_widgets.widgets.views.attribution import AttributionView
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.widgets.views.channels import ChannelsView
+from interp_widgets.widgets.views.help import explorer_help
 from interp_widgets.widgets.views.histogram import HistogramView
 from interp_widgets.widgets.views.inputs import InputsView
 from interp_widgets.widgets.views.network import NetworkView
@@ -91,6 +92,7 @@ class Explorer(widgets.VBox):
                 "colormap": self._attribution.colormap,
                 "depth": self._network.depth,
                 "goal": self._prediction.goal.menu,
+                "help": self._help,
                 "look": self._attribution.look,
                 "method": self._attribution.method,
                 "opacity": self._attribution.opacity,
@@ -190,7 +192,8 @@ class Explorer(widgets.VBox):
         self._network.children = network
         self._save = saving(self._attribution, self._title)
         self._save.layout.flex = "none"
-        head = widgets.Box([heading(self._title), self._inputs, self._save])
+        self._help = explorer_help()
+        head = widgets.Box([heading(self._title), self._inputs, self._save, self._help])
         head.add_class("iw-top")
         self._panels = Panels({say("Layers"): lambda: tree, say("Activations"): self._make_histogram}, say("the model"))
         areas = {

@@ -47,7 +47,7 @@ def test_each_tile_has_its_colour_at_its_place(notebook: NotebookPage) -> None:
 
 def test_a_click_and_the_arrows_select_and_pages_turn_at_the_edge(notebook: NotebookPage) -> None:
     grid = notebook.page.get_by_role("listbox", name="channels of layer1")
-    notebook.page.get_by_role("option", name="channel 98, rank 3, mean 0.98").click()
+    notebook.page.get_by_role("option", name="channel 98, mean 0.98").click()
     _select(notebook, 98)
     for key, number in (("ArrowRight", 97), ("ArrowDown", 93), ("Home", 100), ("End", 93)):
         grid.press(key)
@@ -55,7 +55,7 @@ def test_a_click_and_the_arrows_select_and_pages_turn_at_the_edge(notebook: Note
     grid.press("ArrowRight")  # over the edge: the first of the next page, as soon as Python has sent it
     _select(notebook, 92)
     assert notebook.page.locator(".iw-pager span").text_content() == "page 2 of 3"
-    assert notebook.page.get_by_role("option", name="channel 92, rank 9, mean 0.92").count() == 1
+    assert notebook.page.get_by_role("option", name="channel 92, mean 0.92").count() == 1
     grid.press("ArrowLeft")
     _select(notebook, 93)
     grid.press("PageDown")

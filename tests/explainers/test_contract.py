@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,8 @@ from interp_widgets.explainers.base import limits
 from tests.explainers.subjects import SmallNet, image_for, subject
 
 KINDS = list(iw.EXPLAINERS.values())
+README = Path(__file__).parents[2] / "README.md"
+LONGEST_LINE = 110  # letters of a tooltip
 BEYOND_ROUNDING = 1e-8  # as a share of the largest value, in double precision
 BATCH = torch.randn(3, 3, 10, 14, generator=torch.Generator().manual_seed(3))
 
@@ -225,10 +228,25 @@ def test_an_explainer_is_a_value_that_can_be_a_key(explainer: iw.Explainer) -> N
 
 def test_every_hyper_parameter_says_what_is_allowed_and_what_it_does(explainer: iw.Explainer) -> None:
     assert type(explainer).title
-    assert type(explainer).summary
     for field in dataclasses.fields(explainer):
         assert set(field.metadata) == {"low", "high", "options", "help", "convert", "only_with"}
-        assert field.metadata["help"]
+        assert _is_one_line(field.metadata["help"])
+
+
+def test_every_method_says_in_one_line_of_its_own_what_it_shows(explainer: iw.Explainer) -> None:
+    assert _is_one_line(type(explainer).summary)
+    assert [kind.summary for kind in KINDS].count(type(explainer).summary) == 1
+
+
+def _is_one_line(words: str) -> bool:
+    """Short enough for a tooltip, and not the end of a sentence: what follows it depends on where it stands."""
+    return 0 < len(words) <= LONGEST_LINE and "\n" not in words and not words.endswith(".")
+
+
+def test_the_readme_says_of_every_method_what_the_method_says_of_itself() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \|$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    told = {name: what for name, what, _source in rows if name in iw.EXPLAINERS}
+    assert told == {name: kind.summary for name, kind in iw.EXPLAINERS.items()}
 
 
 def values_to_try(field: dataclasses.Field[Any]) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import interp_widgets as iw
-from interp_widgets.inspectors.outline import Outline, tail
+from interp_widgets.inspectors.outline import Outline, shortened
 from tests.widgets.models import Residual, TokenModel, images
 
 
@@ -92,7 +92,8 @@ def test_tokens_and_attention_have_rows_too() -> None:
     assert outline.modules[outline.index["embedding"]].channels == 16
 
 
-def test_a_long_path_keeps_its_end() -> None:
-    assert tail("layer4.2.relu", 20) == "layer4.2.relu"
-    assert tail("backbone.layer4.2.relu", 10) == "…r4.2.relu"
-    assert len(tail("backbone.layer4.2.relu", 10)) == 10
+def test_a_long_path_loses_its_middle_and_keeps_its_end() -> None:
+    assert shortened("layer4.2.relu", 20) == "layer4.2.relu"
+    assert shortened("backbone.layer4.2.relu", 18) == "backb…ayer4.2.relu"
+    assert shortened("backbone.layer4.2.relu", 10) == "…r4.2.relu"
+    assert len(shortened("backbone.layer4.2.relu", 18)) == 18

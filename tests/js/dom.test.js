@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { bytes, clamp, figures, identity } from "../../interp_widgets/widgets/kit/dom.js";
+import { bytes, clamp, figures, halves, identity, middle } from "../../interp_widgets/widgets/kit/dom.js";
 import { statusOf } from "../../interp_widgets/widgets/kit/status_line.js";
 import { grouped } from "../../interp_widgets/widgets/kit/menu.js";
+import { say } from "../../interp_widgets/widgets/kit/words.js";
 
 test("numbers have three figures, a real minus sign, and powers of ten only when they help", () => {
   const words = [0, 1.23456, -0.5, 123456.5, 0.00012, -Infinity, NaN].map(figures);
@@ -46,4 +47,37 @@ test("options under one heading stand together, where the first of them stood", 
     ["", ["2"]],
     ["", ["4"]],
   ]);
+});
+
+test("a long name is cut before its last eight letters, a short one not at all", () => {
+  assert.deepEqual(halves("layer4.2.relu"), ["layer4.2.relu", ""]);
+  assert.deepEqual(halves("features.denseblock3.denselayer12.conv2"), ["features.denseblock3.denselayer", "12.conv2"]);
+  assert.deepEqual(halves("一二三四五六七八九十一二三四五六七八"), ["一二三四五六七八九十", "一二三四五六七八"]);
+});
+
+test("an accent stays with its letter, a family of signs in one piece", () => {
+  const accented = "e\u0301"; // two code points, one letter
+  assert.deepEqual(halves(accented.repeat(20)), [accented.repeat(12), accented.repeat(8)]);
+  const family = "\u{1F468}\u200d\u{1F469}\u200d\u{1F467}";
+  assert.deepEqual(halves(family.repeat(20)), [family.repeat(12), family.repeat(8)]);
+});
+
+test("names from right to left are cut between words, and not at all where directions mix", () => {
+  const words = ["قطة", "منزلية", "صغيرة", "جدا", "جميلة"];
+  const [start, end] = halves(words.join(" "));
+  assert.equal(start + end, words.join(" "));
+  assert.equal(end, " جميلة");
+  assert.deepEqual(halves("ابجدهوزحطيكلمنسعفصقرشت"), ["ابجدهوزحطيكلمنسعفصقرشت", ""]);
+  const mixed = "the class called חתול ביתי of the street";
+  assert.deepEqual(halves(mixed), [mixed, ""]);
+});
+
+test("a text of too many letters loses its middle", () => {
+  assert.equal(middle("layer4.2.relu", 13), "layer4.2.relu");
+  assert.equal(middle("features.denseblock3.denselayer12.conv2", 20), "features.de…12.conv2");
+});
+
+test("a name from right to left is isolated in a sentence, any other stays as it is", () => {
+  assert.equal(say("{name}, rank {rank}", { name: "قطة", rank: 3 }), "\u2068قطة\u2069, rank 3");
+  assert.equal(say("{name}, rank {rank}", { name: "cat", rank: 3 }), "cat, rank 3");
 });

@@ -45,6 +45,12 @@ test("what was searched for is cut out as it is written", () => {
   assert.deepEqual(pieces("Conv2d", ""), ["Conv2d"]);
 });
 
+test("a match is marked in each part of a name that was cut in two", () => {
+  assert.deepEqual(pieces("BasicBlock", "block", 0, 7), ["Basic", "Bl", ""]);
+  assert.deepEqual(pieces("BasicBlock", "block", 7, 10), ["", "ock", ""]);
+  assert.deepEqual(pieces("BasicBlock", "block", 0, 4), ["Basi"]);
+});
+
 test("numbers of parameters are short", () => {
   assert.deepEqual([0, 999, 9408, 147968, 25_600_000, 7e9].map(short), ["", "999", "9.4k", "148k", "25.6M", "7.0B"]);
 });

@@ -330,6 +330,21 @@ def test_a_map_that_is_not_sure_enough_says_so_and_offers_to_go_on(explorer: Exp
     assert session.explainer == SmoothGrad(samples=8, noise=1.0)
 
 
+def test_the_line_below_says_what_to_do_about_a_large_error(explorer: Explorer) -> None:
+    session, button = explorer.session, explorer._bar.remedy
+    session.explainer = SmoothGrad(samples=4, noise=1.0)
+    assert explorer.wait(PATIENCE)
+    error = session.attribution().error
+    assert error is not None
+    assert error > 0.2  # large, whether or not somebody asked for less
+    miss = f"another seed would change the map by about {error:.0%}"
+    assert explorer.status.startswith(f"{miss}: raise samples. SmoothGrad for ")
+    session.tolerance = 0.001
+    assert explorer.wait(PATIENCE)
+    assert explorer.status.startswith(f"{miss}: go on, or raise samples. SmoothGrad for ")
+    assert button.tooltip == f"{miss}: go on, or raise samples"
+
+
 def test_a_method_goes_on_by_itself_until_it_is_as_sure_as_asked(explorer: Explorer) -> None:
     session = explorer.session
     session.tolerance = 0.05

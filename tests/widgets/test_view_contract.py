@@ -20,6 +20,7 @@ from interp_widgets.explainers import IntegratedGradients
 from interp_widgets.session.session import Session
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
 from interp_widgets.widgets.kit.canvas_aid import CanvasAid
+from interp_widgets.widgets.kit.check_box import CheckBox
 from interp_widgets.widgets.kit.class_list import ClassList
 from interp_widgets.widgets.kit.layer_tree import LayerTree
 from interp_widgets.widgets.kit.menu import Menu
@@ -162,6 +163,8 @@ def test_every_picture_has_a_text_and_the_view_says_what_it_shows(view: SessionV
                 assert len(widget.alt) > 10, widget
             if isinstance(widget, (Slider, Menu, CanvasAid)):
                 assert widget.label, widget
+            if isinstance(widget, (CheckBox, ClassList, LayerTree, Menu, Slider, Tiles)):
+                assert _is_explained(widget), widget
             if isinstance(widget, Thumbnails) and widget.layout.display != "none":
                 assert all(widget.names)
 
@@ -172,6 +175,13 @@ def test_every_picture_has_a_text_and_the_view_says_what_it_shows(view: SessionV
     assert view.wait(60)
     check()
     assert view.alt != said
+
+
+def _is_explained(control: ipywidgets.Widget) -> bool:
+    """Whether a control says what it is for, in one line; a menu may say so of each of its options instead."""
+    meanings = control.meanings if isinstance(control, Menu) else {}
+    said = [control.help] if control.help else [meanings.get(value, "") for _, value in control.options]
+    return all(words and "\n" not in words for words in said)
 
 
 def test_whatever_the_mouse_can_do_the_keyboard_can(view: SessionView) -> None:
@@ -236,7 +246,7 @@ def _touch(widget: ipywidgets.Widget) -> Iterator[Callable[[], object]]:
         states = [{"value": widget.max}, {"value": widget.min}]
     elif isinstance(widget, Menu):
         states = [{"value": value} for _, value in widget.options[1:3]]
-    elif isinstance(widget, ipywidgets.Checkbox):
+    elif isinstance(widget, CheckBox):
         states = [{"value": not widget.value}]
     elif isinstance(widget, (Tiles, ClassList, Thumbnails)):
         states = [{"selected": 1}, {"selected": 2}]

@@ -1,6 +1,8 @@
 // Class names with probability bars. Sorting and searching happen here: a thousand classes need no kernel.
 
-import { KEYS, bytes, change, clamp, identity, make, onChange, oncePerFrame, onceSeen, taken } from "./dom.js";
+import {
+  KEYS, bytes, change, clamp, explain, identity, make, onChange, oncePerFrame, onceSeen, shortened, taken,
+} from "./dom.js";
 import { ENDS, choose, destination, nothing, reveal, searchField, stand, within, writes } from "./list.js";
 import { say } from "./words.js";
 
@@ -101,13 +103,26 @@ function render({ model, el, signal }) {
   }
 
   function row(index) {
-    const name = model.get("names")[index];
+    const name = model.get("names")[index] ?? ""; // fewer classes have come, and are sorted at the next frame
     const isLabel = model.get("markers").includes(index);
-    const cells = [make("span", { class: "iw-name iw-ellipsis" }, name), isLabel ? trueLabel() : make("span")];
+    const cells = [shortened(name, "iw-name"), isLabel ? trueLabel() : make("span")];
     if (scores.length) cells.push(...bar(scores[index]));
-    const words = say("{name} (class {index})", { name, index });
-    const id = `${list.id}-${index}`;
-    return make("div", { class: "iw-row", role: "option", id, "data-index": index, title: words }, ...cells);
+    const element = make("div", {
+      class: "iw-row",
+      role: "option",
+      id: `${list.id}-${index}`,
+      "data-index": index,
+      "aria-label": spoken(name, isLabel, scores[index]),
+    }, ...cells);
+    const place = say("class {index}", { index });
+    explain(element, place, name);
+    return element;
+  }
+
+  /** A row in words. */
+  function spoken(name, isLabel, score) {
+    const share = score === undefined ? "" : percent(score);
+    return [name, isLabel ? say("the true label") : "", share].filter(Boolean).join(", ");
   }
 
   function trueLabel() {
@@ -126,6 +141,10 @@ function render({ model, el, signal }) {
     point(at);
     said.textContent = summary();
     follow.checked = model.get("follow");
+  }
+
+  function describe() {
+    explain(list, model.get("help"));
   }
 
   /** How many classes there are, or were found, and the rank of the selected one when it is out of sight. */
@@ -205,6 +224,8 @@ function render({ model, el, signal }) {
     else mark();
   });
   onChange(model, ["follow"], mark);
+  onChange(model, ["help"], describe);
+  describe();
   sort();
   onceSeen(list, mark, signal);
 }

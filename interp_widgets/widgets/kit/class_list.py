@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from interp_widgets.errors import InputError
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
+from interp_widgets.widgets.kit.help_trait import help_trait
 from interp_widgets.words import say
 
 __all__ = ["ClassList"]
@@ -40,6 +41,7 @@ class ClassList(BrowserWidget):
     query = t.Unicode("", help="what is typed into the search field").tag(sync=True)
     limit = t.Int(8, min=1, max=100, help="rows seen without scrolling").tag(sync=True)
     markers = t.List(t.Int(min=0), help="classes tagged as the true label").tag(sync=True)
+    help = help_trait()
 
     def set_scores(self, probabilities: ArrayLike | None) -> None:
         """Show these probabilities, one per class; ``None`` takes the bars away.

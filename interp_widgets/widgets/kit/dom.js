@@ -1,5 +1,11 @@
 // What every widget needs of the page: elements, traits, frames, words for numbers.
 
+import { RIGHT_TO_LEFT } from "./words.js";
+
+const END = 8; // letters at the end of a long name that are always seen: layers and files differ there
+const LETTER = /\p{L}/u;
+const segmenter = new Intl.Segmenter();
+
 /** An element with attributes and children; strings become text nodes, never markup. */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -11,8 +17,62 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Say what a control is for: a tooltip, and a description for screen readers, which then do not read the tooltip too.
+ *
+ * `seen` opens the tooltip: what a screen reader has from elsewhere, such as the control's name. */
+export function explain(element, help, seen = "") {
+  const title = [seen, help].filter(Boolean).join("\n");
+  for (const [name, value] of [["title", title], ["aria-description", help]]) {
+    if (value) element.setAttribute(name, value);
+    else element.removeAttribute(name);
+  }
+}
+
 /** Attributes of an element that takes the keyboard; JupyterLab looks for the second on the focused element itself. */
 export const KEYS = { tabindex: "0", "data-lm-suppress-shortcuts": "true" };
+
+/** A text letter by letter, as people count them: accents and joined signs are no letters of their own. */
+function letters(text) {
+  return [...segmenter.segment(text)].map(({ segment }) => segment);
+}
+
+/** A text of at most `most` letters: of a longer one the middle is left out. */
+export function middle(text, most) {
+  const all = letters(text);
+  if (all.length <= most) return text;
+  return `${all.slice(0, most - END - 1).join("")}…${all.slice(-END).join("")}`;
+}
+
+/** Where a name is cut so that its end stays in sight; 0 or less: nowhere.
+ *
+ * Letters from right to left may be joined, and change their order beside others: there it is cut between words only,
+ * and not at all among letters of both directions. */
+function cutOf(all) {
+  const cut = all.length - END;
+  if (all.length <= 2 * END) return 0;
+  const isBackward = all.map((each) => RIGHT_TO_LEFT.test(each));
+  if (!isBackward.includes(true)) return cut;
+  const isMixed = all.some((each, i) => LETTER.test(each) && !isBackward[i]);
+  return isMixed ? 0 : all.indexOf(" ", cut);
+}
+
+/** A name in two parts, of which the second stays in sight where there is little room; empty for a short name. */
+export function halves(text) {
+  const all = letters(text);
+  const cut = cutOf(all);
+  if (cut <= 0) return [text, ""];
+  return [all.slice(0, cut).join(""), all.slice(cut).join("")];
+}
+
+/** A name that is shortened in its middle to the room there is, and reads in its own direction.
+ *
+ * `shown(from, to)` makes the children for that part of the text. Not for the name of a role: the parts are boxes. */
+export function shortened(text, className = "", shown = (from, to) => [text.slice(from, to)]) {
+  const [start, end] = halves(text);
+  const parts = [make("span", { class: "iw-ellipsis" }, ...shown(0, start.length))];
+  if (end) parts.push(make("span", {}, ...shown(start.length, text.length)));
+  return make("bdi", { class: `iw-short ${className}`.trim() }, ...parts);
+}
 
 let identities = 0;
 

@@ -34,10 +34,12 @@ class Goal:
             options=[(say("the chosen class"), CLASS)],
             value=CLASS,
             label=say("what is explained"),
+            help=say("the score that the map explains"),
             layout={"flex": "1.4 1 0%", "min_width": "0", "width": "auto"},
         )
         self.dial = Slider(
             label=say("by"),
+            help=say("how much of the other class's score is taken off: 0 none of it, 1 all"),
             value=1.0,
             step=0.05,
             readout=True,
@@ -62,12 +64,18 @@ class Goal:
         options += [(say("the {count} likeliest classes", count=count), f"top {count}") for count in counts]
         options += [(say("the channel looked at"), UNIT)]
         groups = {value: say("the chosen class ...") for _, value in options if value.startswith("rather")}
+        meanings = {
+            CLASS: say("what makes the score of the class chosen in the list"),
+            AGAINST: say("what lowers the score of the class chosen in the list"),
+            UNIT: say("what makes the sum over the channel chosen among the channels"),
+        }
         self._showing = True
         try:
             with self.menu.hold_sync():
                 self.menu.value = ""
                 self.menu.options = options
                 self.menu.groups = groups
+                self.menu.meanings = {**meanings, **_meanings(options)}
                 self.menu.value = CLASS if names else ""
         finally:
             self._showing = False
@@ -118,3 +126,11 @@ class Goal:
             self._callback(SiteScore(*self._here()))
         else:
             self._callback(self._class)
+
+
+def _meanings(options: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """What the contrasts and the sums of classes mean, by value."""
+    contrast = say("what tells the chosen class from that one: the difference of their scores")
+    together = say("what makes the sum of their scores")
+    found = {value: contrast for _, value in options if value.startswith("rather")}
+    return found | {value: together for _, value in options if value.startswith("top")}

@@ -1,6 +1,8 @@
 // The model's modules as a tree that can be searched: the precise companion of the drawn network.
 
-import { KEYS, change, identity, make, modified, onChange, oncePerFrame, onceSeen, taken } from "./dom.js";
+import {
+  KEYS, change, clamp, explain, identity, make, modified, onChange, oncePerFrame, onceSeen, shortened, taken,
+} from "./dom.js";
 import { ENDS, choose, destination, nothing, reveal, searchField, stand, within, writes } from "./list.js";
 import { say } from "./words.js";
 
@@ -52,11 +54,14 @@ export function searched(nodes, query) {
   return { found, visible: nodes.map((_, i) => i).filter((i) => kept.has(i)) };
 }
 
-/** A text in three pieces: before, in and after the place where the query is; one piece where it is not. */
-export function pieces(text, query) {
+/** The part of a text from `start` to `end` in three pieces: before, in and after the place where the query is in the
+ * text; one piece where it is not. */
+export function pieces(text, query, start = 0, end = text.length) {
   const at = query ? text.toLowerCase().indexOf(query) : -1;
-  if (at < 0) return [text];
-  return [text.slice(0, at), text.slice(at, at + query.length), text.slice(at + query.length)];
+  const from = clamp(at, start, end);
+  const to = at < 0 ? from : clamp(at + query.length, start, end);
+  if (from === to) return [text.slice(start, end)];
+  return [text.slice(start, from), text.slice(from, to), text.slice(to, end)];
 }
 
 /** A number of parameters as 25.6M; nothing for 0. */
@@ -100,6 +105,11 @@ function render({ model, el, signal }) {
 
   const query = () => model.get("query").trim().toLowerCase();
 
+  function describe() {
+    explain(tree, model.get("help"));
+    head.title = model.get("help");
+  }
+
   function load() {
     nodes = model.get("nodes");
     ({ children, levels, siblings, byPath } = family(nodes));
@@ -136,8 +146,8 @@ function render({ model, el, signal }) {
   function row(i, isOpen, wanted) {
     const node = nodes[i];
     const hasChildren = children[i].length > 0;
-    const name = make("span", { class: "iw-name iw-ellipsis" }, ...highlighted(node.name, wanted));
-    const first = make("span", { class: "iw-node" }, twist(hasChildren), name);
+    const name = shortened(node.name, "iw-name", (from, to) => highlighted(node.name, wanted, from, to));
+    const first = make("span", { class: "iw-node", title: node.path }, twist(hasChildren), name);
     first.style.paddingLeft = `${(levels[i] - 1) * INDENT}px`;
     const cell = (value, ...parts) => make("span", { class: "iw-ellipsis", title: value }, ...parts);
     const parameters = short(node.parameters);
@@ -145,13 +155,13 @@ function render({ model, el, signal }) {
       class: node.layer < 0 ? "iw-row iw-dead" : "iw-row",
       role: "treeitem",
       id: `${tree.id}-${i}`,
-      title: node.path || node.name,
       "data-path": node.path,
       "aria-level": levels[i],
       "aria-setsize": siblings[i].length,
       "aria-posinset": siblings[i].indexOf(i) + 1,
       "aria-expanded": hasChildren ? String(isOpen) : null,
       "aria-label": described(node),
+      "aria-description": node.path === node.name ? null : node.path,
     };
     return make(
       "div",
@@ -177,8 +187,8 @@ function render({ model, el, signal }) {
     return room;
   }
 
-  function highlighted(text, wanted) {
-    const [before, match, after] = pieces(text, wanted);
+  function highlighted(text, wanted, from, to) {
+    const [before, match, after] = pieces(text, wanted, from, to);
     return match === undefined ? [before] : [before, make("mark", {}, match), after];
   }
 
@@ -310,6 +320,8 @@ function render({ model, el, signal }) {
   onChange(model, ["nodes"], oncePerFrame(load, signal));
   onChange(model, ["open_paths", "query", "height"], list);
   onChange(model, ["selected"], show);
+  onChange(model, ["help"], describe);
+  describe();
   load();
   onceSeen(tree, () => {
     marked = undefined;

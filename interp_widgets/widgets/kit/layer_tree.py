@@ -8,6 +8,7 @@ import traitlets as t
 
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
+from interp_widgets.widgets.kit.help_trait import help_trait
 from interp_widgets.words import say
 
 __all__ = ["LayerTree"]
@@ -50,6 +51,7 @@ class LayerTree(BrowserWidget):
     query = t.Unicode("", help="what is typed into the search field").tag(sync=True)
     open_paths = t.List(t.Unicode(), help="paths of the open modules").tag(sync=True)
     height = t.Int(220, min=44, max=4000, help="CSS pixels of the list, which scrolls inside").tag(sync=True)
+    help = help_trait()
 
     @t.validate("nodes")
     def _validate_nodes(self, proposal: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,7 +1,9 @@
 // A native drop-down list; JupyterLab leaves its keys alone because of the attribute in KEYS.
 
-import { KEYS, change, make, onChange } from "./dom.js";
+import { KEYS, change, make, middle, onChange } from "./dom.js";
 import { say } from "./words.js";
+
+const MOST_LETTERS = 48; // of an option; the list that opens is as wide as the longest
 
 /** The options in runs that stand under one heading; those without a heading are runs of their own, under "". */
 export function grouped(options, groups) {
@@ -22,12 +24,17 @@ export function grouped(options, groups) {
 
 function render({ model, el, signal }) {
   const select = make("select", { class: "iw-menu", ...KEYS });
-  el.append(make("div", { class: "iw" }, select));
+  const box = make("div", { class: "iw" }, select);
+  el.append(box);
 
+  /** An option; a long one is shortened, and has its whole text as its name. */
   function entry({ text, value }) {
     const reason = model.get("unavailable")[value];
-    if (reason === undefined) return make("option", { value }, text);
-    return make("option", { value, disabled: true }, say("{text} ({reason})", { text, reason }));
+    const disabled = reason !== undefined;
+    const whole = disabled ? say("{text} ({reason})", { text, reason }) : text;
+    const shown = middle(whole, MOST_LETTERS);
+    const name = shown === whole ? null : whole;
+    return make("option", { value, disabled, dir: "auto", title: name, "aria-label": name }, shown);
   }
 
   function build() {
@@ -37,19 +44,29 @@ function render({ model, el, signal }) {
       if (heading) select.append(make("optgroup", { label: heading }, ...entries));
       else select.append(...entries);
     }
-    select.setAttribute("aria-label", model.get("label"));
-    select.title = model.get("label");
     mark();
   }
 
   function mark() {
     const value = model.get("value");
     select.selectedIndex = [...select.options].findIndex((option) => option.value === value);
+    const chosen = model.get("options").find((option) => option[1] === value);
+    tell(chosen?.[0], model.get("meanings")[value] || model.get("help"));
+  }
+
+  /** The tooltip has the chosen option whole, which may be wider than the menu. It belongs to the box around the menu:
+   * a menu that has name and tooltip would be read as both. */
+  function tell(chosen, help) {
+    const label = model.get("label");
+    select.setAttribute("aria-label", label);
+    if (help) select.setAttribute("aria-description", help);
+    else select.removeAttribute("aria-description");
+    box.title = [chosen, label, help].filter(Boolean).join("\n");
   }
 
   select.addEventListener("change", () => change(model, "value", select.value), { signal });
   onChange(model, ["options", "groups", "unavailable", "label"], build);
-  onChange(model, ["value"], mark);
+  onChange(model, ["value", "help", "meanings"], mark);
   build();
 }
 

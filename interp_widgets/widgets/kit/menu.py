@@ -8,6 +8,7 @@ import traitlets as t
 
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
+from interp_widgets.widgets.kit.help_trait import help_trait
 from interp_widgets.words import say
 
 __all__ = ["Menu"]
@@ -28,6 +29,8 @@ class Menu(BrowserWidget):
     groups = t.Dict(t.Unicode(), help="the heading of options that stand under one, by value").tag(sync=True)
     unavailable = t.Dict(t.Unicode(), help="why an option cannot be chosen, by value: it is greyed").tag(sync=True)
     label = t.Unicode(help="what is chosen here, for tooltip and screen readers").tag(sync=True)
+    help = help_trait()
+    meanings = t.Dict(t.Unicode(), help="what an option is, by value: said in place of help").tag(sync=True)
 
     @t.validate("value")
     def _validate_value(self, proposal: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from interp_widgets.explainers import Explainer
 from interp_widgets.explainers.hyper_parameters import limits
 from interp_widgets.widgets.kit.browser_widget import close_whole
+from interp_widgets.widgets.kit.check_box import CheckBox
 from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.thumbnails import Thumbnails
@@ -35,13 +36,17 @@ class Parameters:
         self._made: dict[type[Explainer], dict[str, widgets.Widget]] = {}
         self._controls: dict[str, widgets.Widget] = {}  # those shown, by hyper-parameter
         self._showing = False
-        self.at_layer = widgets.Checkbox(
-            description=say("at the layer"),
-            tooltip=say("explain the layer looked at instead of the input"),
-            indent=False,
+        self.at_layer = CheckBox(
+            label=say("at the layer"),
+            help=say("explain the layer looked at instead of the input"),
             layout={"width": "auto", "flex": "0 0 auto"},
         )
-        self.baseline = Thumbnails(size=28, names=[say("the baseline")], layout={"display": "none", "flex": "0 0 auto"})
+        self.baseline = Thumbnails(
+            size=28,
+            names=[say("the baseline")],
+            help=say("what the input is compared with"),
+            layout={"display": "none", "flex": "0 0 auto"},
+        )
         self.root = widgets.HBox(
             layout={
                 "width": "100%",
@@ -100,17 +105,16 @@ class Parameters:
         control: widgets.Widget
         if meta["options"]:
             options = [(f"{name}: {option}", str(option)) for option in meta["options"]]
-            control = Menu(options=options, value=str(field.default), label=help_text, layout=layout)
+            control = Menu(options=options, value=str(field.default), label=name, help=help_text, layout=layout)
         elif isinstance(field.default, bool):
-            control = widgets.Checkbox(
-                value=field.default, description=name, indent=False, tooltip=help_text, layout=layout
-            )
+            control = CheckBox(value=field.default, label=name, help=help_text, layout=layout)
         else:
-            control = self._slider(field, meta, name, layout)
+            control = self._slider(field, meta, layout)
+            control.label, control.help = name, help_text
         control.observe(lambda change: self._changed(field, change["new"]), "value")
         return control
 
-    def _slider(self, field: dataclasses.Field[Any], meta: dict[str, Any], name: str, layout: dict[str, str]) -> Slider:
+    def _slider(self, field: dataclasses.Field[Any], meta: dict[str, Any], layout: dict[str, str]) -> Slider:
         default: Any = field.default
         is_whole = isinstance(default, int)
         low = float(meta["low"] or 0)
@@ -118,7 +122,7 @@ class Parameters:
         span = 4 * default or (SLIDER_STEPS if is_whole else 1)
         end = min(high, low + span)
         step = 1.0 if is_whole else (end - low) / SLIDER_STEPS
-        return Slider(label=name, value=float(default), min=low, max=end, step=step, readout=True, layout=layout)
+        return Slider(value=float(default), min=low, max=end, step=step, readout=True, layout=layout)
 
     def _changed(self, field: dataclasses.Field[Any], value: Any) -> None:
         if self._showing or value == "":

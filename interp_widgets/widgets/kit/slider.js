@@ -1,7 +1,7 @@
 // A native range input; JupyterLab leaves its keys alone because of the attribute in KEYS.
 // Whole numbers can be typed too.
 
-import { KEYS, change, figures, identity, make, onChange } from "./dom.js";
+import { KEYS, change, explain, figures, identity, make, onChange } from "./dom.js";
 
 function render({ model, el, signal }) {
   const id = identity("iw-slider");
@@ -15,6 +15,8 @@ function render({ model, el, signal }) {
     for (const trait of ["min", "max", "step"]) input[trait] = box[trait] = model.get(trait);
     label.textContent = model.get("label");
     box.setAttribute("aria-label", model.get("label"));
+    label.title = model.get("help");
+    for (const control of [input, box]) explain(control, model.get("help"));
     const isTyped = Number.isInteger(model.get("step"));
     number.hidden = isTyped || !model.get("readout");
     box.hidden = !isTyped || !model.get("readout");
@@ -42,7 +44,7 @@ function render({ model, el, signal }) {
 
   input.addEventListener("input", moved, { signal });
   box.addEventListener("change", typed, { signal });
-  onChange(model, ["min", "max", "step", "label", "readout"], build);
+  onChange(model, ["min", "max", "step", "label", "readout", "help"], build);
   onChange(model, ["value"], place);
   model.on("msg:custom", (message) => {
     if (message.type === "focus") input.focus();

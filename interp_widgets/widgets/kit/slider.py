@@ -6,6 +6,7 @@ import traitlets as t
 
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
+from interp_widgets.widgets.kit.help_trait import help_trait
 
 __all__ = ["Slider"]
 
@@ -24,6 +25,7 @@ class Slider(BrowserWidget):
     max = t.Float(1.0, help="the largest").tag(sync=True)
     step = t.Float(1.0, min=1e-6, help="how far one arrow key goes").tag(sync=True)
     label = t.Unicode(help="what is chosen here; shown, and said by screen readers").tag(sync=True)
+    help = help_trait()
     readout = t.Bool(False, help="show the number too").tag(sync=True)
 
     def take_focus(self) -> None:

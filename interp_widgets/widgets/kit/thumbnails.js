@@ -1,6 +1,6 @@
 // Pictures in a row, one chosen: a list of options with one tab stop. A picture is asked for when it comes into sight.
 
-import { KEYS, bytes, change, identity, make, onChange, taken } from "./dom.js";
+import { KEYS, bytes, change, explain, identity, make, onChange, taken } from "./dom.js";
 import { ENDS, choose, destination, reveal, stand, within } from "./list.js";
 import { say } from "./words.js";
 
@@ -28,13 +28,13 @@ function render({ model, el, signal }) {
     return image;
   }
 
-  /** The picture, or its number where there is none. */
-  const content = (data, i) => (data.length ? picture(data) : make("span", {}, `${i + 1}`));
+  /** The picture, or its number where there is none; a screen reader says the tooltip, which is the name. */
+  const content = (data, i) => (data.length ? picture(data) : make("span", { "aria-hidden": "true" }, `${i + 1}`));
 
   function option(image, i) {
     const name = model.get("names")[i] ?? "";
     const data = bytes(image);
-    const attributes = { role: "option", id: `${prefix}-${i}`, "aria-label": name, title: name };
+    const attributes = { role: "option", id: `${prefix}-${i}`, title: name };
     const made = make("div", attributes, content(data, i));
     made.style.width = `${model.get("size")}px`;
     made.style.height = `${model.get("size")}px`;
@@ -44,6 +44,7 @@ function render({ model, el, signal }) {
   }
 
   function build() {
+    explain(row, model.get("help"));
     sight.disconnect();
     asked.clear();
     row.replaceChildren(...model.get("images").map(option));
@@ -82,7 +83,7 @@ function render({ model, el, signal }) {
   }
 
   row.addEventListener("keydown", pressed, { signal });
-  onChange(model, ["images", "names", "size"], build);
+  onChange(model, ["images", "names", "size", "help"], build);
   onChange(model, ["selected"], mark);
   model.on("msg:custom", receive);
   signal?.addEventListener("abort", () => {

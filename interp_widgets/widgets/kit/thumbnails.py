@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from interp_widgets.render.snapshot import png, reduced
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
+from interp_widgets.widgets.kit.help_trait import help_trait
 
 __all__ = ["Thumbnails"]
 
@@ -34,6 +35,7 @@ class Thumbnails(BrowserWidget):
     names = t.List(t.Unicode(), help="what each shows, as plain text").tag(sync=True)
     selected = t.Int(0, help="index of the chosen picture").tag(sync=True)
     size = t.Int(40, min=16, max=256, help="CSS pixels of the longer side").tag(sync=True)
+    help = help_trait()
 
     def __init__(self, **traits: Any) -> None:
         self._need_callbacks: list[Callable[[list[int]], object]] = []

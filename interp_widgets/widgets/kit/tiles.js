@@ -2,7 +2,7 @@
 
 import { colours } from "./blend.js";
 import {
-  KEYS, bytes, change, clamp, figures, identity, make, modified, onChange, oncePerFrame, taken,
+  KEYS, bytes, change, clamp, explain, figures, identity, make, modified, onChange, oncePerFrame, shortened, taken,
 } from "./dom.js";
 import { ENDS, choose, destination, stand } from "./list.js";
 import { say } from "./words.js";
@@ -12,7 +12,7 @@ const GAP = 8; // CSS pixels between tiles
 const GROWTH = 1.1; // times: larger tiles would show no more
 const BUILT = [ // traits that a rebuilt page shows
   "mode", "data", "shape", "numbers", "captions", "values", "page", "pages", "columns", "alt", "tile_size", "smooth",
-  "limit", "signed", "measure", "offset", "fluid",
+  "limit", "signed", "measure", "offset", "fluid", "help",
 ];
 
 /** The size of a tile in CSS pixels: the longer side of a map of h x w is `side`. */
@@ -61,8 +61,8 @@ export function extent(value, values, limit, signed) {
 function render({ model, el, signal }) {
   const canvas = make("canvas", { "aria-hidden": "true" });
   const grid = make("div", { class: "iw-grid", role: "listbox", "aria-orientation": "horizontal", ...KEYS });
-  const back = button("‹", say("previous page"), say("Previous page (Page Up)"));
-  const next = button("›", say("next page"), say("Next page (Page Down)"));
+  const back = button("‹", say("previous page"), say("key: Page Up"));
+  const next = button("›", say("next page"), say("key: Page Down"));
   const where = make("span", { "aria-live": "polite" });
   const pager = make("div", { class: "iw-pager" }, back, where, next);
   const root = make("div", { class: "iw iw-tiles" }, grid, pager);
@@ -77,8 +77,10 @@ function render({ model, el, signal }) {
   const tiled = () => model.get("mode") === "tiles";
   const selectedIndex = () => model.get("numbers").indexOf(model.get("selected"));
 
-  function button(sign, name, title) {
-    return make("button", { class: "iw-button", type: "button", "aria-label": name, title, ...KEYS }, sign);
+  function button(sign, name, key) {
+    const made = make("button", { class: "iw-button", type: "button", "aria-label": name, ...KEYS }, sign);
+    explain(made, key, name);
+    return made;
   }
 
   /** Everything: new page, new layer, other mode. */
@@ -87,6 +89,7 @@ function render({ model, el, signal }) {
     grid.classList.toggle("iw-bars", !tiled());
     grid.classList.toggle("iw-named", isNamed);
     grid.setAttribute("aria-label", model.get("alt") || say("channels"));
+    explain(grid, model.get("help"));
     options = model.get("numbers").map(option);
     if (tiled()) {
       grid.replaceChildren(canvas, ...options);
@@ -106,13 +109,17 @@ function render({ model, el, signal }) {
     const name = model.get("names")[i] ?? say("channel {number}", { number });
     const rank = 1 + i + model.get("offset");
     const measure = model.get("measure");
-    const title = caption
-      ? say("{name}, rank {rank}, {measure} {caption}", { name, rank, measure, caption })
-      : say("{name}, rank {rank}", { name, rank });
-    const attributes = { role: "option", id: `${prefix}-${i}`, "aria-label": title, title, "data-number": number };
-    if (!tiled()) return make("div", { class: "iw-bar", ...attributes }, ...bar(number, caption, i));
-    const under = make("div", {}, make("b", {}, `${number}`), make("span", {}, caption ?? ""));
-    return make("div", { class: "iw-tile", ...attributes }, under);
+    const words = caption ? say("{name}, {measure} {caption}", { name, measure, caption }) : name;
+    const attributes = { role: "option", id: `${prefix}-${i}`, "aria-label": words, "data-number": number };
+    const made = tiled()
+      ? make("div", { class: "iw-tile", ...attributes }, under(number, caption))
+      : make("div", { class: "iw-bar", ...attributes }, ...bar(number, caption, i));
+    explain(made, say("rank {rank}", { rank }), words);
+    return made;
+  }
+
+  function under(number, caption) {
+    return make("div", {}, make("b", {}, `${number}`), make("span", {}, caption ?? ""));
   }
 
   /** Number or name, bar from the zero line, value. */
@@ -124,8 +131,9 @@ function render({ model, el, signal }) {
     const axis = make("div", { class: "iw-axis" }, filled);
     axis.style.setProperty("--zero", `${zero}%`);
     Object.assign(filled.style, { left: `${start}%`, width: `${length}%` });
-    const name = model.get("names")[i] ?? `${number}`;
-    return [make("b", {}, name), axis, make("span", {}, caption ?? figures(value))];
+    const name = model.get("names")[i];
+    const called = make("b", {}, name === undefined ? `${number}` : shortened(name));
+    return [called, axis, make("span", {}, caption ?? figures(value))];
   }
 
   /** Options at their places, and all tiles on the one canvas. */

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from interp_widgets.errors import InputError
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
+from interp_widgets.widgets.kit.help_trait import help_trait
 from interp_widgets.words import say
 
 __all__ = ["Tiles"]
@@ -56,6 +57,7 @@ class Tiles(BrowserWidget):
     tile_size = t.Int(56, min=8, max=512, help="CSS pixels of a tile's longer side").tag(sync=True)
     fluid = t.Bool(False, help="tiles grow to fill the width that there is; columns is not heeded").tag(sync=True)
     alt = t.Unicode("", help="text alternative: whose channels these are").tag(sync=True)
+    help = help_trait()
 
     def show_tiles(
         self,

@@ -71,17 +71,28 @@ class AttributionView(SessionView):
         methods = [(kind.title, name) for name, kind in EXPLAINERS.items()]
         self.method = Menu(options=methods, value=methods[0][1], label=say("method"), layout={**MENU, "flex": "2 1 0%"})
         self.method.groups = {name: say(kind.family) for name, kind in EXPLAINERS.items()}
+        self.method.meanings = {name: say(kind.summary) for name, kind in EXPLAINERS.items()}
         self.method.unavailable = {name: say("not installed") for name, kind in EXPLAINERS.items() if kind.missing()}
         colours = [(name, name) for name in SEQUENTIAL]
         self.colormap = Menu(
-            options=colours, value=colours[0][1], label=say("colours"), layout={**MENU, "flex": "1 1 0%"}
+            options=colours,
+            value=colours[0][1],
+            label=say("colours"),
+            help=say("how the values of the map are coloured"),
+            layout={**MENU, "flex": "1 1 0%"},
         )
         self.look = LookControls(layout={"flex": "0 1 auto", "width": "auto"})
         self.picture = Picture(
             size=SIZE, fluid=True, accepts=True, byte_limit=BYTE_LIMIT, noted=True, look=self.look.look
         )
         self._bars: Tiles | None = None
-        self.opacity = Slider(label=say("opacity"), value=0.6, step=0.01, layout={"flex": "1 1 120px", "width": "auto"})
+        self.opacity = Slider(
+            label=say("opacity"),
+            help=say("how much the map covers the input"),
+            value=0.6,
+            step=0.01,
+            layout={"flex": "1 1 120px", "width": "auto"},
+        )
         self.parameters = Parameters()
         choice = widgets.HBox([self.method, self.colormap])
         shades = widgets.HBox([self.opacity, self.look], layout={"flex_flow": "row wrap", "align_items": "center"})
@@ -211,7 +222,12 @@ class AttributionView(SessionView):
     def bars(self) -> Tiles:
         """The values of an attribution that is no map; made when there is one."""
         if self._bars is None:
-            self._bars = Tiles(mode="bars", measure=say("value"), layout={"width": "100%"})
+            self._bars = Tiles(
+                mode="bars",
+                measure=say("value"),
+                help=say("the largest values of the attribution, by size"),
+                layout={"width": "100%"},
+            )
             self._column.children = [*self._column.children, self._bars]
         return self._bars
 
@@ -248,6 +264,7 @@ class AttributionView(SessionView):
         if name not in [value for _, value in self.method.options]:
             with self.method.hold_sync():
                 self.method.groups = {**self.method.groups, name: say(method.family)}
+                self.method.meanings = {**self.method.meanings, name: say(method.summary)}
                 self.method.options = [*self.method.options, (method.title, name)]
         self.method.value = name
         self.picture.clear()
@@ -284,12 +301,14 @@ class AttributionView(SessionView):
             self._show_values(found)
         self.picture.label = " · ".join(filter(None, (found.method, found.label, found.doubt)))
         self.picture.alt = found.describe()
+        self.picture.units = say("relevance") if found.change is None else say("score")  # what adds up is score
         self.picture.busy = self.bar.waiting
         words = sentence(state, found, self.session)
-        if state.finding is not None:
-            words = say("{reason}. {description}", reason=state.finding.reason, description=words)
+        finding = state.finding or way_on(state, found)
+        if finding is not None:
+            words = say("{reason}. {description}", reason=finding.reason, description=words)
         self.bar.say(words)
-        self._advise(state.finding or way_on(state, found))
+        self._advise(finding)
 
     def _offer_look(self, found: Attribution) -> None:
         """The look that was chosen for maps of this kind, or their usual one."""

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from interp_widgets.evaluation import Finding
-from interp_widgets.explainers import Attribution, Explainer
+from interp_widgets.explainers import Attribution, ErrorKind, Explainer
 from interp_widgets.explainers.refinement import finer_than
 from interp_widgets.session.session import Session
 from interp_widgets.words import say
@@ -115,17 +115,34 @@ def sentence(state: AttributionState, found: Attribution, session: Session) -> s
 
 
 def way_on(state: AttributionState, found: Attribution) -> Finding | None:
-    """To do more, where what was done leaves a larger error than was asked for; ``None`` where that is not so."""
-    if found.error is None or not found.error > state.tolerance > 0 or found.done < found.total:
+    """What to do about an error that is larger than was asked for, or simply large; ``None`` where it is neither.
+
+    A way out in one click is offered where somebody asked for less of an error and the method can do more.
+    """
+    if found.error is None or found.done < found.total:
         return None
+    is_asked = found.error > state.tolerance > 0
+    if not is_asked and not found.doubt:
+        return None
+    reason = _shortfall(found, found.error)
     finer = finer_than(state.explainer, found.total)
     if finer is None:
-        return None
+        return Finding(say("{reason}: compare with another method", reason=reason), "") if found.doubt else None
+    effort = say(finer.effort_name)
+    if not is_asked:
+        return Finding(say("{reason}: raise {name}", reason=reason, name=effort), "")
     return Finding(
-        say("the {error_name} is {error:.0%}", error_name=found.error_name, error=found.error),
+        say("{reason}: go on, or raise {name}", reason=reason, name=effort),
         say("go on, with {count:,} evaluations", count=finer.effort),
         MappingProxyType({"explainer": finer}),
     )
+
+
+def _shortfall(found: Attribution, error: float) -> str:
+    """What the error of a map means."""
+    if found.error_kind is ErrorKind.COMPLETENESS_GAP:
+        return say("the values miss the score's change by {error:.0%}", error=error)
+    return say("another seed would change the map by about {error:.0%}", error=error)
 
 
 def progress(found: Attribution, seconds: float | None) -> str:

@@ -20,7 +20,7 @@ from interp_widgets.inspectors.channels import (
     quantise,
     rank_channels,
 )
-from interp_widgets.inspectors.outline import outline_of, row_of, tail, times
+from interp_widgets.inspectors.outline import outline_of, row_of, shortened, times
 from interp_widgets.render.colours import colour_table
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
@@ -106,15 +106,23 @@ class ChannelsView(SessionView):
         )
         self.slider = Slider(
             label=say("channel"),
+            help=say("the number of the channel that is shown large"),
             max=0.0,
             readout=True,
             layout={"grid_area": "slider", "width": "auto", "height": "auto"},
         )
-        self.tiles = Tiles(fluid=True, tile_size=48, table=grey, layout={"grid_area": "tiles", "min_width": "0"})
+        self.tiles = Tiles(
+            fluid=True,
+            tile_size=48,
+            table=grey,
+            help=say("channels in the order chosen above: number and value; arrow keys choose, Page Down goes on"),
+            layout={"grid_area": "tiles", "min_width": "0"},
+        )
         self.ranking = Menu(
             options=[(words, ranking) for ranking, words in _orders().items()],
             value="activation",
             label=say("order of the channels"),
+            meanings=_meanings(),
             layout={"grid_area": "order", "width": "auto", "margin": "0 2px 4px 2px", "min_width": "0"},
         )
         self.layer_name = heading("")
@@ -228,7 +236,7 @@ class ChannelsView(SessionView):
         """The heading, and whether there are maps."""
         is_spatial = trace.is_spatial(layer)
         size = times(trace.site(layer).shape[1:])
-        name = f"{tail(layer, 23 - len(size))} · {size}"
+        name = f"{shortened(layer, 23 - len(size))} · {size}"
         self.layer_name.value = name if is_spatial else say("{name} (no maps)", name=name)
         self.layer_name.tooltip = layer
         self.picture.layout.display = self.slider.layout.display = "" if is_spatial else "none"
@@ -241,7 +249,7 @@ class ChannelsView(SessionView):
         chosen = ranked.order[page * size : (page + 1) * size]
         captions = [_short(float(ranked.scores[channel]), beside=int(channel)) for channel in chosen]
         place = {"numbers": chosen.tolist(), "captions": captions, "page": page, "pages": pages, "offset": page * size}
-        self.tiles.measure = say("contribution") if state.ranking == "contribution" else say("mean")
+        self.tiles.measure = _measure(state, is_spatial=is_spatial)
         self.tiles.alt = say("channels of {layer}, {order}", layer=state.layer, order=_orders()[state.ranking])
         if is_spatial:
             maps = channel_maps(trace, state.layer)[chosen]
@@ -306,12 +314,30 @@ class ChannelsView(SessionView):
         self.update()
 
 
+def _measure(state: ChannelsState, *, is_spatial: bool) -> str:
+    """What the number at each channel is."""
+    if state.ranking == "contribution":
+        return say("contribution to the score")
+    return say("mean activation") if is_spatial else say("activation")
+
+
 def _orders() -> dict[Ranking, str]:
     """What each order of the channels is called."""
     return {
         "activation": say("by activation"),
         "contribution": say("by contribution"),
         "number": say("by number"),
+    }
+
+
+def _meanings() -> dict[str, str]:
+    """What each order of the channels puts first."""
+    return {
+        "activation": say("the largest mean activation first"),
+        "contribution": say(
+            "the largest activation times gradient first, summed: a share of the score, to first order"
+        ),
+        "number": say("channel 0 first"),
     }
 
 

@@ -31,7 +31,12 @@ class HistogramView(SessionView):
 
     def build(self) -> list[widgets.Widget]:
         """The bars."""
-        self.bars = Tiles(mode="bars", measure=say("number of values"), layout={"width": "100%"})
+        self.bars = Tiles(
+            mode="bars",
+            measure=say("number of values"),
+            help=say("how many values lie in each range, which is called by its lower end"),
+            layout={"width": "100%"},
+        )
         return [self.bars]
 
     def resolve(self, session: Session) -> HistogramState:

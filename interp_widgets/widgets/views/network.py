@@ -36,8 +36,17 @@ class NetworkView(SessionView):
     def build(self) -> list[widgets.Widget]:
         """Strip, slider, tree."""
         self.strip = NetworkStrip(width=464, height=80)
-        self.depth = Slider(label=say("depth"), max=0.0, layout={"width": "auto"})
-        self.tree = LayerTree(height=108, layout={"width": "auto"})
+        self.depth = Slider(
+            label=say("depth"),
+            help=say("steps through the layers in the order they are computed"),
+            max=0.0,
+            layout={"width": "auto"},
+        )
+        self.tree = LayerTree(
+            height=108,
+            help=say("the layer chosen here is looked at; left and right arrow keys close and open its parts"),
+            layout={"width": "auto"},
+        )
         return [self.strip, self.depth, self.tree]
 
     def bind(self) -> None:

@@ -54,7 +54,11 @@ class PredictionView(SessionView):
 
     def build(self) -> list[widgets.Widget]:
         """The menu of what is explained, and the list of classes."""
-        self.classes = ClassList(limit=ROWS, layout={"width": "100%"})
+        self.classes = ClassList(
+            limit=ROWS,
+            help=say("the class chosen here is explained; type to search, arrow keys choose"),
+            layout={"width": "100%"},
+        )
         self.goal = Goal()
         self.scale = widgets.Label(layout={"margin": "0 4px"})
         self.goal.root.layout.flex, self.goal.root.layout.min_width = "1 1 0%", "0"

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import ipywidgets
 import pytest
 from ipywidgets.widgets.widget import _instances
 
 from interp_widgets.explainers import EXPLAINERS, Explainer, GradCAM, SmoothGrad
 from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.question import Question
+from interp_widgets.widgets.kit.check_box import CheckBox
 from interp_widgets.widgets.kit.parameters import Parameters
 
 
@@ -42,11 +42,20 @@ def test_every_position_of_a_control_is_allowed(name: str, parameters: Parameter
     parameters.show(explainer)
     for control in parameters.controls.values():
         options = [value for _, value in getattr(control, "options", [])]
-        for value in options or ([False, True] if isinstance(control, ipywidgets.Checkbox) else _ends(control)):
+        for value in options or ([False, True] if isinstance(control, CheckBox) else _ends(control)):
             control.value = value
     for changed, value in asked:
         dataclasses.replace(explainer, **{changed: value})  # refuses what is not allowed
     assert {changed for changed, _ in asked} == set(parameters.controls)
+
+
+@pytest.mark.parametrize("name", list(EXPLAINERS))
+def test_every_control_says_what_its_hyper_parameter_does(name: str, parameters: Parameters) -> None:
+    explainer = EXPLAINERS[name]()
+    parameters.show(explainer)
+    told = {field_name: (control.label, control.help) for field_name, control in parameters.controls.items()}
+    fields = dataclasses.fields(explainer)
+    assert told == {field.name: (field.name.replace("_", " "), field.metadata["help"]) for field in fields}
 
 
 def _ends(slider: Any) -> list[float]:

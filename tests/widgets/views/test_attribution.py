@@ -44,6 +44,16 @@ def test_a_method_for_inputs_only_stays_there(explorer: iw.Explorer) -> None:
 # How the map is shown
 
 
+def test_the_colour_bar_says_what_its_numbers_are(explorer: iw.Explorer) -> None:
+    picture = explorer.controls["attribution"]
+    explorer.session.explainer = "DeepLift"  # its values add up to the change of the score
+    assert explorer.wait()
+    assert picture.units == "score"
+    explorer.session.explainer = "GradCAM"
+    assert explorer.wait()
+    assert picture.units == "relevance"
+
+
 def test_a_map_is_drawn_in_the_look_of_its_kind_from_exact_values(explorer: iw.Explorer) -> None:
     picture = explorer.controls["attribution"]
     for name in ("InputXGradient", "GradCAM", "Gradient"):
