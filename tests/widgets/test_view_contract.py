@@ -163,7 +163,7 @@ def test_every_picture_has_a_text_and_the_view_says_what_it_shows(view: SessionV
                 assert len(widget.alt) > 10, widget
             if isinstance(widget, (Slider, Menu, CanvasAid)):
                 assert widget.label, widget
-            if isinstance(widget, (CheckBox, ClassList, LayerTree, Menu, Slider, Tiles)):
+            if isinstance(widget, (CheckBox, ClassList, LayerTree, Menu, Slider, Thumbnails, Tiles)):
                 assert _is_explained(widget), widget
             if isinstance(widget, Thumbnails) and widget.layout.display != "none":
                 assert all(widget.names)

@@ -49,7 +49,10 @@ class InputsView(SessionView):
     def build(self) -> list[widgets.Widget]:
         """Thumbnails, upload and path in one row."""
         self._wanted: list[int] = []  # thumbnails that are in sight
-        self.thumbnails = Thumbnails(layout={"flex": "1 1 200px", "min_width": "0", "width": "auto"})
+        self.thumbnails = Thumbnails(
+            help=say("the input chosen here is looked at"),
+            layout={"flex": "1 1 200px", "min_width": "0", "width": "auto"},
+        )
         self.upload = ImageSource(layout={"flex": "0 0 auto"})
         self.path = widgets.Text(
             continuous_update=False,
@@ -60,7 +63,9 @@ class InputsView(SessionView):
             layout={"width": "140px", "flex": "0 0 auto"},
         )
         self.path.add_class("iw-path")
-        self.preparation = Menu(label=say("how an image becomes what the model takes"), layout=PREPARATION)
+        self.preparation = Menu(
+            label=say("preparation"), help=say("how an image becomes what the model takes"), layout=PREPARATION
+        )
         return [self.thumbnails, self.preparation, self.upload, self.path]
 
     def bind(self) -> None:

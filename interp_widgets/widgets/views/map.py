@@ -155,7 +155,8 @@ class MapView(SessionView):
     def failed(self, sentence: str) -> None:
         """The input alone, and why there is no map over it; an estimate that was there when it was stopped stays."""
         if sentence:
-            self.bar.forgive(self)  # told here, it need not hide how far the others are
+            if self.bar not in self.children:  # several maps share it: told here, it need not hide how far they are
+                self.bar.forgive(self)
             self.refuse(sentence)
         elif self.found is None and self.drawn is not None:
             self.picture.label = self.picture.alt = say("{title}: stopped, no map yet", title=self._title(self.drawn))
