@@ -35,6 +35,7 @@ def compare(  # noqa: PLR0913 - what can vary
     models: Sequence[nn.Module | str] | Mapping[str, nn.Module | str] | None = None,
     class_names: Iterable[object] | None = None,
     preprocess: Preprocess | Callable[[Any], torch.Tensor] | None = None,
+    still: bool = True,
 ) -> Comparison:
     """Maps of one question asked in several ways, side by side under one cursor.
 
@@ -49,6 +50,7 @@ def compare(  # noqa: PLR0913 - what can vary
         layers: module paths, for methods that explain a layer.
         targets: class indices or names, or target objects; the prediction by default.
         models: a list, or a mapping from what each is called.
+        still: whether a saved notebook shows a picture of it, which follows the state two seconds behind.
 
     Raises:
         ParameterError: no such method, nothing to vary, or too much.
@@ -89,7 +91,7 @@ def compare(  # noqa: PLR0913 - what can vary
             ]
             title = " · ".join(part for part in parts if part) or explainer.title
             cells.append(Cell(session, explainer, layer, target, title))
-    return Comparison(cells, ", ".join(chosen))
+    return Comparison(cells, ", ".join(chosen), still=still)
 
 
 def _named(models: Any) -> dict[str, nn.Module | str]:

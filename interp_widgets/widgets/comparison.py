@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
-from IPython.display import Image as StillImage
 from numpy.typing import NDArray
 
 from interp_widgets.errors import InterpError, ParameterError
@@ -25,6 +24,7 @@ from interp_widgets.widgets.kit.agreement import Agreement
 from interp_widgets.widgets.kit.browser_widget import close_whole
 from interp_widgets.widgets.kit.heading import heading
 from interp_widgets.widgets.kit.links import BrowserLinks
+from interp_widgets.widgets.screen import Screen
 from interp_widgets.widgets.views.map import SIDE, MapView
 from interp_widgets.widgets.views.shared_look import SharedLook
 from interp_widgets.widgets.views.status_bar import StatusBar, in_words
@@ -46,7 +46,7 @@ class Cell:
     title: str
 
 
-class Comparison(widgets.VBox):
+class Comparison(Screen):
     """Linked maps; made by ``compare``.
 
     Slow methods refine one after the other; one that fails says so in its place, and the others go on. Usable as a
@@ -55,11 +55,10 @@ class Comparison(widgets.VBox):
     Args:
         cells: one for each map.
         title: what the models are called; by default by their classes.
+        still: whether a saved notebook shows a picture of it, which follows the state.
     """
 
-    _closed = True  # until it is made: ipywidgets closes what is half made, too
-
-    def __init__(self, cells: Sequence[Cell], title: str = "") -> None:
+    def __init__(self, cells: Sequence[Cell], title: str = "", *, still: bool = True) -> None:
         self.cells = tuple(as_list(cells))
         if not self.cells:
             raise ParameterError(say("a Comparison shows at least one map; iw.compare(model, inputs) makes one"))
@@ -78,8 +77,7 @@ class Comparison(widgets.VBox):
         self.views = tuple(self._view(cell) for cell in self.cells)
         self._shared = SharedLook(self.views)
         self.scale, self.opacity, self.look = self._shared.scale, self._shared.opacity, self._shared.look
-        super().__init__(self._arrange(), layout={"width": "100%", "overflow": "hidden"})
-        self.add_class("iw-explorer")
+        super().__init__(self._arrange(), still=still)
         self._links = self._link()
         self._bar.on_stop(self._give_up)
         for session in self._sessions:
@@ -142,16 +140,10 @@ class Comparison(widgets.VBox):
         """Give up what is being computed; what is on the screen stays."""
         self._bar.stop.click()
 
-    def snapshot(self) -> StillImage:
-        """A still picture of all maps as they are now, as an output of its own that needs no kernel."""
-        alt = "; ".join((self.title, *(view.picture.alt for view in self.views)))
-        return StillImage(data=self._png(), format="png", alt=alt)  # type: ignore[no-untyped-call]  # partly typed
-
     def close(self) -> None:
         """Free the traces and close every child widget. Closing twice is harmless."""
         if self._closed:
             return
-        self._closed = True
         self._jobs.close()
         self._links.close()
         for view in self.views:
@@ -159,29 +151,14 @@ class Comparison(widgets.VBox):
         for session in self._sessions:
             session.unobserve(self._question_changed, NAMED)
             session.close()
-        for child in (*self.children, self.agreement):
-            close_whole(child)
-        self.layout.close()
+        close_whole(self.agreement)
         super().close()
-        self.__dict__.pop("_repr_mimebundle_", None)  # ipywidgets puts None there
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Comparison of {len(self.cells)} maps{': closed' if self._closed else ''}>"
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        if self._closed:
-            return {"text/plain": repr(self)}
-        found = super()._repr_mimebundle_(**options)
-        data = found[0] if isinstance(found, tuple) else found
-        if data is not None:
-            data["image/png"] = self._png()
-        return found
+    def _alt(self) -> str:
+        return "; ".join((self.title, *(view.picture.alt for view in self.views)))
 
     def _png(self) -> bytes:
         """From what the widgets hold: the models need not be there any more."""
@@ -250,6 +227,7 @@ class Comparison(widgets.VBox):
         """Show the maps that are there alike, and compare them before a slow one is gone on with."""
         if self._closed:  # while it is made, some maps may be known already
             return
+        self._changed()
         self._shared.dress()
         self._later("agreement", self._compare_maps, Rank.ASKED)
         self._later("status", self._say_how_many, Rank.LATER)

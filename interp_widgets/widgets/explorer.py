@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
 import torch
-from IPython.display import Image as StillImage
 from torch import nn
 
 from interp_widgets import zoo
@@ -19,10 +18,10 @@ from interp_widgets.inputs import Preprocess
 from interp_widgets.render.snapshot import snapshot_png
 from interp_widgets.session.session import Session
 from interp_widgets.trace.arguments import as_names, check_is, check_text, plain_module
-from interp_widgets.widgets.kit.browser_widget import close_whole
 from interp_widgets.widgets.kit.heading import heading
 from interp_widgets.widgets.kit.links import BrowserLinks
 from interp_widgets.widgets.kit.panels import Panels
+from interp_widgets.widgets.screen import Screen
 from interp_widgets.widgets.views.attribution import AttributionView
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.widgets.views.channels import ChannelsView
@@ -38,7 +37,7 @@ from interp_widgets.words import say
 __all__ = ["Explorer", "explore"]
 
 
-class Explorer(widgets.VBox):
+class Explorer(Screen):
     """The flagship; made by ``explore``. All state is on ``session``: a trait set there moves the widget, and back.
 
     Usable as a context manager; ``close`` frees the trace and every child widget.
@@ -47,11 +46,10 @@ class Explorer(widgets.VBox):
         session: what is looked at; it may be shared by several widgets.
         title: what the model is called.
         owned: whether ``close`` closes the session too.
+        still: whether a saved notebook shows a picture of it, which follows the state.
     """
 
-    _closed = True  # until it is made: ipywidgets closes what is half made, too
-
-    def __init__(self, session: Session, title: str = "", *, owned: bool = False) -> None:
+    def __init__(self, session: Session, title: str = "", *, owned: bool = False, still: bool = True) -> None:
         check_is(session, Session, say("an Explorer shows a Session: iw.explore(model, inputs) makes both"))
         self.session = session
         self._owned = owned
@@ -64,10 +62,10 @@ class Explorer(widgets.VBox):
         self._network = NetworkView(session, bar=self._bar)
         self._links = BrowserLinks()
         self._more: list[SessionView] = []  # in panels that were opened
-        super().__init__([self._arrange()], layout={"width": "100%"})
-        self.add_class("iw-explorer")
+        super().__init__([self._arrange()], still=still)
         self._closed = False
         self._link()
+        session.observe(self._changed)
 
     @property
     def views(self) -> tuple[SessionView, ...]:
@@ -134,41 +132,23 @@ class Explorer(widgets.VBox):
         """Block until nothing is being computed; whether that was reached in ``timeout`` seconds."""
         return self.session.jobs.wait(timeout)
 
-    def snapshot(self) -> StillImage:
-        """A still picture of the present state, as an output of its own that needs no kernel."""
-        alt = self._attribution.picture.alt
-        return StillImage(data=self._png(), format="png", alt=alt)  # type: ignore[no-untyped-call]  # partly typed
-
     def close(self) -> None:
         """Free the trace and close every child widget. Closing twice is harmless."""
         if self._closed:
             return
-        self._closed = True
+        self.session.unobserve(self._changed)
         self._links.close()
         for view in (*self.views, *self._more):
             view.close()
         if self._owned:
             self.session.close()
-        for child in self.children:
-            close_whole(child)
-        self.layout.close()
         super().close()
-        self.__dict__.pop("_repr_mimebundle_", None)  # ipywidgets puts None there
 
-    def __enter__(self) -> Self:
-        return self
+    def __repr__(self) -> str:
+        return f"<Explorer of {self._title}{': closed' if self._closed else ''}>"
 
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        if self._closed:
-            return {"text/plain": f"<Explorer of {self._title}: closed>"}
-        found = super()._repr_mimebundle_(**options)
-        data = found[0] if isinstance(found, tuple) else found
-        if data is not None:
-            data["image/png"] = self._png()
-        return found
+    def _alt(self) -> str:
+        return str(self._attribution.picture.alt)
 
     def _png(self) -> bytes:
         """From what the widgets hold: the model need not be there any more."""
@@ -242,6 +222,7 @@ def explore(
     *,
     class_names: Iterable[object] | None = None,
     preprocess: Preprocess | Callable[[Any], torch.Tensor] | None = None,
+    still: bool = True,
     **state: Any,
 ) -> Explorer:
     """An ``Explorer`` on a model and an input.
@@ -251,6 +232,7 @@ def explore(
         inputs: a path, image, array or tensor, or a list of those to choose from; optional for a zoo model.
         class_names: one per class.
         preprocess: how an image becomes the model's input.
+        still: whether a saved notebook shows a picture of it, which follows the state two seconds behind.
         state: where to begin: ``layer``, ``channel``, ``target``, ``explainer``, ``at_layer``, ``follow``; and
             ``memory_limit``, ``feature_names``.
 
@@ -264,7 +246,7 @@ def explore(
         if inputs is None:
             raise InputError(say("give an input to explore the model on: a path, image, array or tensor"))
         session = Session(model, inputs, class_names=class_names, preprocess=preprocess, **state)
-        return _opened(session, "", state)
+        return _opened(session, "", state, still=still)
     entry = zoo.load(model)
     options: dict[str, Any] = {
         "class_names": as_names(class_names) or entry.class_names,
@@ -277,11 +259,11 @@ def explore(
             )
         inputs = [example.image for example in entry.examples]
         options |= {"labels": [e.label for e in entry.examples], "names": [e.name for e in entry.examples]}
-    return _opened(Session(entry.model, inputs, **options, **state), model, state)
+    return _opened(Session(entry.model, inputs, **options, **state), model, state, still=still)
 
 
-def _opened(session: Session, title: str, state: dict[str, Any]) -> Explorer:
-    explorer = Explorer(session, title, owned=True)
+def _opened(session: Session, title: str, state: dict[str, Any], *, still: bool) -> Explorer:
+    explorer = Explorer(session, title, owned=True, still=still)
     if "channel" not in state:
         session.channel = explorer.strongest_channel
     return explorer
