@@ -188,7 +188,8 @@ class Explorer(Screen):
         }
         for name, widget in areas.items():
             widget.layout.grid_area, widget.layout.min_width = name, "0"
-        self._attribution.layout.display = "contents"  # its parts have areas of their own
+        inside = self._attribution.layout  # its parts have areas of their own
+        inside.display, inside.overflow = "contents", "visible"
         shown = [head, self._attribution, self._prediction, self._channels, self._network, self._panels, self._bar]
         screen = widgets.Box(shown)
         screen.add_class("iw-screen")

@@ -201,6 +201,7 @@ class NetworkStrip(widgets.VBox):
         self._leave: Callable[[], None] = lambda: None
         self._surface = Surface(width, height)
         self._about = widgets.Label("", layout={"height": "24px", "margin": "0"}, style={"font_size": "12px"})
+        self._about.add_class("iw-ellipsis")
         self._aid = CanvasAid()
         super().__init__([self._surface.canvas, self._aid, self._about], layout={"overflow": "hidden", "width": "100%"})
         self.add_class("iw-strip")
@@ -299,7 +300,7 @@ class NetworkStrip(widgets.VBox):
         self._aid.label = say(
             "The network as {count} blocks in execution order; chosen: {chosen}", count=len(self._blocks), chosen=words
         )
-        self._about.value = described.describe()
+        self._about.value = self._about.tooltip = described.describe()
 
     def _at(self, x: float, y: float) -> Block | None:
         for block in self._blocks:
