@@ -5,8 +5,12 @@ const LARGEST = 32e6; // bytes: more would be refused on the way, without a word
 /** Send a file; of one that is too large the name and size alone, so that the kernel can say so. */
 export async function sendImage(model, file) {
   const about = { type: "image", name: file.name || "image", size: file.size };
-  if (file.size > LARGEST) model.send(about);
-  else model.send(about, undefined, [await file.arrayBuffer()]);
+  if (file.size > LARGEST) {
+    model.send(about);
+    return;
+  }
+  const content = await file.arrayBuffer().catch(() => new ArrayBuffer(0)); // a folder: the kernel says it is no image
+  model.send(about, undefined, [content]);
 }
 
 /** Take images that are dropped on an element, or pasted while it has the focus. */
@@ -34,6 +38,6 @@ export function acceptImages(element, model, signal) {
     if (!files?.length) return;
     event.preventDefault();
     event.stopPropagation();
-    sendImage(model, files[0]);
+    for (const file of files) sendImage(model, file);
   }
 }

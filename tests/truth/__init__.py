@@ -1,0 +1,1 @@
+"""Reference values: what numbers must be, by the papers and by plain torch."""
