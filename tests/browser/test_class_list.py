@@ -97,13 +97,13 @@ def test_follow_is_a_labelled_check_box(notebook: NotebookPage) -> None:
     notebook.wait("!document.querySelector('.iw-above input[type=checkbox]').checked")
 
 
-def test_tab_goes_through_search_list_and_check_box_and_leaves(notebook: NotebookPage) -> None:
+def test_tab_goes_through_search_check_box_and_list_and_leaves(notebook: NotebookPage) -> None:
     notebook.page.get_by_label("search classes").focus()
     seen = []
     for _ in range(3):
         notebook.page.keyboard.press("Tab")
         seen.append(notebook.page.evaluate("document.activeElement.closest('.iw') && document.activeElement.tagName"))
-    assert seen == ["DIV", "INPUT", None]
+    assert seen == ["INPUT", "DIV", None]
 
 
 def test_two_lists_linked_in_the_browser_and_a_reload(lab: Lab) -> None:
