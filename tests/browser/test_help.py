@@ -14,7 +14,6 @@ EXPLORER = """
 import torch
 torch.set_num_threads(1)
 import interp_widgets as iw
-from interp_widgets.widgets.views.help import explorer_help
 explorer = iw.explore("digits", explainer="SmoothGrad")
 """
 HELP = """
@@ -53,7 +52,7 @@ def test_the_panel_opens_without_the_kernel_and_gives_the_focus_back(lab: Lab) -
 
 @pytest.fixture
 def explorer(lab: Lab) -> NotebookPage:
-    opened = lab.open([EXPLORER, "explorer", "explorer_help()"], viewport=(1280, 1400))
+    opened = lab.open([EXPLORER, "explorer"], viewport=(1280, 1400))
     opened.run_all()
     opened.wait_for_python("explorer.wait(1)", seconds=120)
     opened.wait(READY)

@@ -10,7 +10,8 @@ function render({ model, el, signal }) {
   const close = make("button", { class: "iw-button", type: "button", "aria-label": say("close"), ...KEYS }, "×");
   const topics = make("dl");
   const text = make("div", { class: "iw-topics", role: "group", "aria-labelledby": id, ...KEYS }, topics); // scrolls
-  const panel = make("dialog", { class: "iw-help", "aria-labelledby": id }, make("header", {}, heading, close), text);
+  const head = make("div", { class: "iw-help-head" }, heading, close);
+  const panel = make("dialog", { class: "iw-help", "aria-labelledby": id }, head, text);
   el.append(make("div", { class: "iw" }, button, panel));
 
   function build() {

@@ -292,16 +292,16 @@ function render({ model, el, signal, source }) {
   });
   // The keys + - 0 and Enter do the same: for the mouse these are, and for fingers.
   tools.append(
-    tool("−", say("Smaller (key -)"), zoom.smaller),
-    tool("+", say("Larger (key +, or the wheel with Ctrl)"), zoom.larger),
-    tool("⤢", say("Alone on the screen, and back (a click, Enter, Escape)"), () => {
+    tool("−", say("zoom out"), say("key -, or the wheel with Ctrl"), zoom.smaller),
+    tool("+", say("zoom in"), say("key +, or the wheel with Ctrl"), zoom.larger),
+    tool("⤢", say("alone on the screen"), say("a click or Enter; Escape brings it back"), () => {
       if (large.open) large.close();
       else showLarge();
     }),
   );
 
-  function tool(sign, title, act) {
-    const made = make("button", { class: "iw-tool", type: "button", tabindex: "-1", title, "aria-label": title }, sign);
+  function tool(sign, name, title, act) {
+    const made = make("button", { class: "iw-tool", type: "button", tabindex: "-1", title, "aria-label": name }, sign);
     made.addEventListener("click", act);
     return made;
   }
