@@ -33,7 +33,7 @@ def snapshot_png(
     title: str,
     captions: Sequence[str],
 ) -> bytes:
-    """A PNG file: pictures ``(H, W, 3)`` with captions, side by side; bars (values in 0..1); lines of words below."""
+    """A PNG file of 256 colours: pictures ``(H, W, 3)`` with captions in a row; bars (values in 0..1); words below."""
     width = MARGIN + len(pictures) * (SIDE + MARGIN) + (220 + MARGIN if bars else 0)
     sheet = Image.new("RGB", (width, SIDE + 76 + LINE * len(captions)), "white")
     draw = ImageDraw.Draw(sheet)
@@ -50,7 +50,7 @@ def snapshot_png(
         _write(draw, (x + 190, y), f"{value:.0%}", colour=GREY)
     for line, words in enumerate(captions):
         _write(draw, (MARGIN, 64 + SIDE + line * LINE), words, colour=GREY, width=width - 2 * MARGIN)
-    return png(np.asarray(sheet))
+    return _file(sheet.quantize(256, dither=Image.Dither.NONE))
 
 
 def maps_png(pictures: Sequence[tuple[str, str, NDArray[np.uint8]]], title: str, status: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -126,8 +127,13 @@ def draws(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         return True
     if name == "scaled_dot_product_attention":
         return bool(kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0))
+    if name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+        # (..., has_biases, num_layers, dropout, train, ...): the only float, and what follows it
+        drops = [bool(share and train) for share, train in pairwise(args) if isinstance(share, float)]
+        return any(drops)
+    if name == "multi_head_attention_forward":
+        share = kwargs.get("dropout_p", args[10] if len(args) > 10 else 0.0)
+        return bool(share and kwargs.get("training", args[13] if len(args) > 13 else True))
     flag = 3 if name.startswith("rrelu") else 2
     given = args[flag] if len(args) > flag else True
-    if name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "multi_head_attention_forward"):
-        given = any(argument is True for argument in args)
     return name in RANDOM_IN_TRAINING and bool(kwargs.get("training", given))

@@ -190,7 +190,7 @@ class Explorer(Screen):
             widget.layout.grid_area, widget.layout.min_width = name, "0"
         inside = self._attribution.layout  # its parts have areas of their own
         inside.display, inside.overflow = "contents", "visible"
-        shown = [head, self._attribution, self._prediction, self._channels, self._network, self._panels, self._bar]
+        shown = [head, self._bar, self._attribution, self._prediction, self._channels, self._network, self._panels]
         screen = widgets.Box(shown)
         screen.add_class("iw-screen")
         return screen

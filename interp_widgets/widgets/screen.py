@@ -18,11 +18,6 @@ from interp_widgets.widgets.kit.browser_widget import close_whole
 __all__ = ["Screen"]
 
 REST = 2.0  # s without a change, after which a saved notebook gets the present picture
-# A page without a kernel shows the picture of the first output, too, where it can: there the still takes its place.
-INSTEAD = (
-    "<style>.jp-OutputArea-child:has(+ .jp-OutputArea-child .iw-still) img, "
-    ".output_area:has(+ .output_area .iw-still) img { display: none }</style>"
-)
 
 
 class Screen(widgets.VBox):
@@ -89,7 +84,8 @@ class Screen(widgets.VBox):
     def _ipython_display_(self) -> None:
         found = self._repr_mimebundle_()
         data, metadata = found if isinstance(found, tuple) else (found, {})
-        display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]  # IPython has no types
+        live = {kind: value for kind, value in data.items() if kind != "image/png"}  # the still is the only picture
+        display(live, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]  # IPython has no types
         if self._has_still and not self._closed:
             display(self._still(), raw=True, display_id=self.model_id)  # type: ignore[no-untyped-call]
             self._is_shown = True
@@ -108,7 +104,7 @@ class Screen(widgets.VBox):
         """The picture with its text alternative."""
         picture, alt = base64.b64encode(self._png()).decode(), html.escape(self._alt())
         image = f'<img class="iw-still" alt="{alt}" style="max-width: 100%" src="data:image/png;base64,{picture}">'
-        return {"text/html": INSTEAD + image, "text/plain": self._alt()}
+        return {"text/html": image, "text/plain": self._alt()}
 
     def _changed(self, _change: object = None) -> None:
         """Make the still anew when nothing has changed for a while."""

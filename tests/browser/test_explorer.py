@@ -511,7 +511,7 @@ def test_it_fits_one_screen_of_1280_by_800(lab: Lab, theme: Theme, layer: str) -
     notebook.page.mouse.move(640, 5)
     notebook.screenshot(f"explorer-{theme}-{layer}")
     top, bottom = notebook.page.evaluate("""() => [document.querySelector('.iw-explorer').getBoundingClientRect().top,
-        document.querySelector('.iw-explorer .iw-status').getBoundingClientRect().bottom]""")
+        document.querySelector('.iw-explorer').getBoundingClientRect().bottom]""")
     view_top, view_bottom = notebook.page.evaluate("""() => {
         const outer = '.jp-WindowedPanel-outer, .jp-NotebookPanel-notebook';
         const view = document.querySelector('.iw-explorer').closest(outer).getBoundingClientRect();

@@ -817,8 +817,8 @@ def test_the_preparation_is_shown_and_changed(explorer: Explorer) -> None:
     assert [text for text, _ in menu.options] == ["given as the model takes it"]
     _upload(explorer, _png())
     before, choices = explorer.session.trace.activation("input"), [text for text, _ in menu.options]
-    assert choices[0].startswith(explorer.session.preparation())
-    (wanted,) = (at for at, text in enumerate(choices) if text.endswith("(0..255)"))
+    assert choices[0].endswith(f": {explorer.session.preparation()}")
+    (wanted,) = (at for at, text in enumerate(choices) if text.startswith("0..255: "))
     _send(menu, value=str(wanted))
     _settle(explorer)
     assert float(explorer.session.trace.activation("input").max()) > 100 > float(before.max())

@@ -173,7 +173,7 @@ def test_no_older_map_stays_under_the_name_of_what_failed(explorer: Explorer, mo
     assert explorer.wait(PATIENCE)
     assert "ZeroDivisionError" in explorer.error
     assert (picture.busy, picture.view) == (False, "base")
-    assert picture.label == picture.alt == "no map: the line below says why"
+    assert picture.label == picture.alt == "no map: the status line says why"
 
 
 def test_another_channel_does_not_begin_it_anew(explorer: Explorer) -> None:

@@ -237,7 +237,7 @@ function render({ model, el, signal, source }) {
     }
     if (event.key === "Enter" && !modified(event)) {
       taken(event);
-      showLarge();
+      toggle();
     }
     const step = STEPS[event.key];
     if (!step || modified(event)) return;
@@ -261,17 +261,21 @@ function render({ model, el, signal, source }) {
 
   const zoom = zoomable(stage, canvas, signal, {
     moved: () => drawCursor(),
-    clicked: showLarge,
+    clicked: toggle,
     isLarge: () => large.open,
   });
 
   /** The picture in a dialog, which Escape closes; it is the same canvas, so nothing is drawn anew. */
   function showLarge() {
-    if (large.open) return;
     root.style.minHeight = `${root.offsetHeight}px`; // what lies below in the page stays where it is
     large.append(sheet);
     large.showModal();
     canvas.focus();
+  }
+
+  function toggle() {
+    if (large.open) large.close();
+    else showLarge();
   }
 
   function reduce() {
@@ -294,10 +298,7 @@ function render({ model, el, signal, source }) {
   tools.append(
     tool("−", say("zoom out"), say("key -, or the wheel with Ctrl"), zoom.smaller),
     tool("+", say("zoom in"), say("key +, or the wheel with Ctrl"), zoom.larger),
-    tool("⤢", say("alone on the screen"), say("a click or Enter; Escape brings it back"), () => {
-      if (large.open) large.close();
-      else showLarge();
-    }),
+    tool("⤢", say("alone on the screen"), say("a click or Enter, which bring it back, too"), toggle),
   );
 
   function tool(sign, name, title, act) {
@@ -310,6 +311,7 @@ function render({ model, el, signal, source }) {
   const redraw = oncePerFrame(draw, signal);
   onChange(model, DRAWN, redraw);
   onChange(model, ["cursor"], drawCursor);
+  onChange(model, ["base"], zoom.whole); // another picture is seen whole
   model.on("msg:custom", redraw);
   onConnection(source, signal, (isConnected) => {
     connected = isConnected;

@@ -70,7 +70,7 @@ export function zoomable(stage, sheet, signal, { moved, clicked, isLarge }) {
   sheet.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     held = { x: event.clientX, y: event.clientY, far: 0 };
-    if (seen.scale > 1) sheet.setPointerCapture(event.pointerId);
+    sheet.setPointerCapture(event.pointerId); // released outside, it is heard here
   }, { signal });
   sheet.addEventListener("pointermove", (event) => {
     if (!held) return;

@@ -244,7 +244,7 @@ class AttributionView(SessionView):
         is_on_its_way = self._asked is not None and not self._stopped
         if is_on_its_way or state is None or state.refusal or state.found is not None:
             return
-        self._show_no_map(say("no map: the line below says why") if sentence else say("stopped: no map yet"))
+        self._show_no_map(say("no map: the status line says why") if sentence else say("stopped: no map yet"))
 
     def late(self, state: AttributionState) -> None:
         """What was scrubbed over is shown on the way."""
@@ -330,9 +330,12 @@ class AttributionView(SessionView):
         """The input alone, and why there is no map over it."""
         self.bar.offer_nothing()
         self.bar.say(reason)
-        self._show_no_map(say("no map: the line below says why"))
+        self._show_no_map(say("no map: the status line says why"))
 
     def _show_no_map(self, words: str) -> None:
+        if self._bars is not None:  # values of another method, or input
+            self._bars.layout.display = "none"
+        self.picture.layout.display = "" if self.picture.base else "none"
         self.picture.view = "base"
         self.picture.label = self.picture.alt = words
 

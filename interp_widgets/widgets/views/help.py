@@ -75,7 +75,7 @@ def _worked_with() -> list[tuple[str, str]]:
             ),
         ),
         (
-            say("Last line"),
+            say("Status line, below the inputs"),
             say(
                 "What is shown, how sure it is and what it took; or what went wrong and what to do. A button beside it "
                 "is the way out in one click. Save, at the top, takes the picture and the code that makes it home."

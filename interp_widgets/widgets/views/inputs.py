@@ -85,7 +85,7 @@ class InputsView(SessionView):
             names,
             session.example,
             session.preparation(),
-            choices=tuple(say("{words} ({name})", words=choice.words, name=choice.name) for choice in choices),
+            choices=tuple(f"{choice.name}: {choice.words}" for choice in choices),
             choice=next((at for at, each in enumerate(choices) if each.preprocess == session.preprocess), 0),
         )
 
