@@ -154,6 +154,42 @@ def test_an_image_is_dropped_and_pasted_on_the_map(notebook: NotebookPage) -> No
     assert notebook.page.locator(".iw-thumbs [aria-selected=true]").get_attribute("title") == "<i>paste</i>.png"
 
 
+def test_thumbnails_are_pictures_that_can_be_seen(notebook: NotebookPage) -> None:
+    notebook.wait("document.querySelector('.iw-thumbs img')?.checkVisibility()")
+    assert notebook.page.evaluate("document.querySelector('.iw-thumbs img').clientWidth") == 40
+
+
+def test_a_drag_that_ends_outside_the_picture_has_ended(notebook: NotebookPage) -> None:
+    page = notebook.page
+    box = page.locator(CANVAS).bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 50, box["y"] - 60, steps=3)
+    page.mouse.up()
+    page.locator(CANVAS).press("+")
+    before = page.locator(CANVAS).get_attribute("style")
+    page.mouse.move(box["x"] + 60, box["y"] + 60, steps=3)
+    page.mouse.move(box["x"] + 160, box["y"] + 160, steps=3)
+    assert page.locator(CANVAS).get_attribute("style") == before
+    assert not page.evaluate(f"Boolean({LARGE})")
+    notebook.execute("explorer.session.example = 1; explorer.wait()")
+    notebook.wait("!document.querySelector('.iw-zoomed')")  # another picture is seen whole
+
+
+@pytest.mark.parametrize("shape", ["900, 4", "4, 900"])
+def test_very_tall_and_very_wide_inputs_stay_on_the_screen(lab: Lab, shape: str) -> None:
+    model = "torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())"
+    made = f"explorer = iw.explore({model}, torch.rand(1, 1, {shape}))\nexplorer"
+    notebook = lab.open([f"import torch\nimport interp_widgets as iw\n{made}"])
+    notebook.run_all()
+    notebook.wait("document.querySelectorAll('.iw-explorer .iw-stage canvas[data-shown]').length === 2")
+    room = notebook.page.evaluate(ROOM)
+    assert room["lost"] == []
+    assert room["height"] < 1200
+    assert notebook.page.evaluate("document.querySelector('.iw-explorer .iw-stage').clientHeight") >= 32
+
+
 def test_tabs_are_walked_with_the_arrow_keys(notebook: NotebookPage) -> None:
     page = notebook.page
     page.get_by_role("tab", name="Layers").press("ArrowRight")

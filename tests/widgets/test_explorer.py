@@ -805,6 +805,22 @@ def test_a_path_is_shown(explorer: Explorer, tmp_path: Path) -> None:
     _agrees(explorer)
 
 
+def test_a_refused_method_leaves_no_values_of_another_one() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3)).eval()
+    with explore(model, torch.randn(1, 6), explainer="Gradient") as explorer:
+        _settle(explorer)
+        view = explorer._attribution
+        assert view.bars.layout.display != "none"
+        explorer.session.explainer = "GradCAM"
+        _settle(explorer)
+        assert view.drawn.refusal
+        assert view.bars.layout.display == view.picture.layout.display == "none"
+        explorer.session.explainer = "Gradient"
+        _settle(explorer)
+        assert view.bars.layout.display != "none"
+
+
 def test_an_image_dropped_on_the_map_is_looked_at(explorer: Explorer) -> None:
     _bring(explorer.controls["attribution"], "dropped.png", _png())
     _settle(explorer)
