@@ -104,7 +104,12 @@ class _Writer:
         name = repr(inputs.name(session.example))
         place = inputs.place(session.example)
         if place is None:
-            return self._variable("added", say("added: the input {name}, which was added later", name=name))
+            words = say(
+                "added: the input {name}, which was added later: its path, or session.inputs[{number}] of that Session",
+                name=name,
+                number=session.example,
+            )
+            return self._variable("added", words)
         return self._variable("inputs", say("inputs: as given to the Session; shown is {name}", name=name)) + place
 
     def _options(self, session: SessionState, inputs: Inputs, entry: zoo.ZooEntry | None) -> list[str]:

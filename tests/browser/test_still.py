@@ -60,4 +60,5 @@ def test_the_still_follows_the_state_and_is_what_a_notebook_without_a_kernel_sho
 def test_the_still_can_be_switched_off(lab: Lab) -> None:
     notebook = lab.open([EXPLORER.replace("'scenes'", "'scenes', still=False")])
     notebook.run_all()
-    assert len(notebook.outputs()[0]) == 1
+    (output,) = notebook.outputs()[0]
+    assert "image/png" not in output["data"]
