@@ -115,6 +115,16 @@ def test_the_judge_notices_a_leak_and_a_value_that_is_not_named() -> None:
             "class_names must be one per class: the model has 3, got 4",
         ),
         (
+            lambda: iw.record(nn.Linear(6, 3), torch.rand(2, 6), feature_names=["a", "b"]),
+            ParameterError,
+            r"feature_names must be one per feature of an input \(N, F\), here 6, got 2 \(\['a', 'b'\]\)",
+        ),
+        (
+            lambda: iw.record(model(), image(), feature_names=["a", "b"]),
+            ParameterError,
+            r"feature_names must be one per feature of an input \(N, F\), here none, got 2",
+        ),
+        (
             lambda: iw.record(model(), image(), class_names={0: "cat", 2: "dog"}),
             ParameterError,
             r"with the indices 0..1, got none for 1",

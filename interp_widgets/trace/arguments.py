@@ -26,6 +26,7 @@ __all__ = [
     "check_batches",
     "check_count",
     "check_example",
+    "check_features",
     "check_is",
     "check_number",
     "check_tensor",
@@ -264,6 +265,29 @@ def check_count(class_names: Sequence[str] | None, output: Output) -> None:
                 classes=output.class_count,
                 count=len(class_names),
                 names=shown(list(class_names)),
+            )
+        )
+
+
+def check_features(feature_names: Sequence[str] | None, shapes: Iterable[Sequence[int]]) -> None:
+    """Refuse feature names that no input has as many features for.
+
+    Args:
+        shapes: of the inputs; features are the last axis of ``(F,)`` or ``(N, F)``.
+
+    Raises:
+        ParameterError: too few or too many, or no input is a list of numbers.
+    """
+    if feature_names is None:
+        return
+    lists = [shape for shape in shapes if len(shape) in (1, 2)]
+    if len(feature_names) not in [shape[-1] for shape in lists]:
+        raise ParameterError(
+            say(
+                "feature_names must be one per feature of an input (N, F), here {features}, got {count} ({names})",
+                features=", ".join(str(shape[-1]) for shape in lists) or say("none"),
+                count=len(feature_names),
+                names=shown(list(feature_names)),
             )
         )
 

@@ -13,7 +13,15 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from interp_widgets.errors import InputError, ModelError, TargetError
-from interp_widgets.trace.arguments import as_bytes, as_kwargs, as_names, check_count, plain_module, shown
+from interp_widgets.trace.arguments import (
+    as_bytes,
+    as_kwargs,
+    as_names,
+    check_count,
+    check_features,
+    plain_module,
+    shown,
+)
 from interp_widgets.trace.autocast import Autocast
 from interp_widgets.trace.axes.batch import BatchAxis, as_batch_axis
 from interp_widgets.trace.calls import Calls
@@ -68,7 +76,7 @@ def record(  # noqa: PLR0913 - options of the one entry, by keyword
             used are dropped.
         class_names: one name per class, so that a target can be given by name: a list or array, or a mapping such as
             ``{0: "cat", 1: "dog"}``.
-        feature_names: names of the features of an input ``(N, F)``, for charts.
+        feature_names: one for each feature of an input ``(N, F)``, for charts.
         evaluation: run in evaluation mode, whatever mode the model is in; ``False`` keeps the mode of every module.
         batch_axis: which axis of the inputs counts examples. ``0``: the first; inputs with another number of rows
             are shared by all examples. ``None``: there is one example, given without a batch, such as the nodes of a
@@ -113,6 +121,7 @@ def record(  # noqa: PLR0913 - options of the one entry, by keyword
     run = Pass(model, options, target_output, modes, limit, names, Stage(model), as_batch_axis(batch_axis))
     trace = run.record(fitted(inputs, model), fitted(run.kwargs, model))
     check_count(trace.class_names, trace)
+    check_features(trace.feature_names, [trace.sites[name].shape for name in trace.input_sites])
     return trace
 
 
