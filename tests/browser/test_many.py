@@ -15,7 +15,7 @@ from IPython.display import display
 explorers = [iw.explore("scenes") for _ in range({MANY})]
 display(*explorers)
 """
-MOST_BYTES = 650_000  # of messages per explorer; with the code in every widget they were 912,000
+MOST_BYTES = 750_000  # of messages per explorer, with two stills of 65,000; with the code in every widget 912,000
 SLOWER = 2  # as on a laptop that does something else too
 
 
