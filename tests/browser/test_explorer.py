@@ -418,6 +418,7 @@ def test_voila_shows_the_pictures_and_the_strip(voila: Voila) -> None:
     _strip_is_drawn(page)
     assert len(np.unique(page.pixels(STAGES, 0).reshape(-1, 4), axis=0)) > 100
     before = page.page.evaluate(f"document.querySelectorAll('{STAGES}')[1].dataset.shown")
+    assert not page.page.locator(".iw-still").first.is_visible()  # the widgets are there
     page.page.locator(".iw-explorer .iw-tile").nth(3).click()
     page.wait(
         "before => document.querySelectorAll('.iw-explorer .iw-stage canvas')[1].dataset.shown !== before", before
