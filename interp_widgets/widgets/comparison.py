@@ -140,10 +140,7 @@ class Comparison(Screen):
         """Give up what is being computed; what is on the screen stays."""
         self._bar.stop.click()
 
-    def close(self) -> None:
-        """Free the traces and close every child widget. Closing twice is harmless."""
-        if self._closed:
-            return
+    def _free(self) -> None:
         self._jobs.close()
         self._links.close()
         for view in self.views:
@@ -152,7 +149,6 @@ class Comparison(Screen):
             session.unobserve(self._question_changed, NAMED)
             session.close()
         close_whole(self.agreement)
-        super().close()
 
     def __repr__(self) -> str:
         return f"<Comparison of {len(self.cells)} maps{': closed' if self._closed else ''}>"

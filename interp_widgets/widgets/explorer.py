@@ -66,6 +66,7 @@ class Explorer(Screen):
         self._closed = False
         self._link()
         session.observe(self._changed)
+        self._attribution.picture.observe(self._changed, ["look", "opacity", "table"])
 
     @property
     def views(self) -> tuple[SessionView, ...]:
@@ -132,17 +133,13 @@ class Explorer(Screen):
         """Block until nothing is being computed; whether that was reached in ``timeout`` seconds."""
         return self.session.jobs.wait(timeout)
 
-    def close(self) -> None:
-        """Free the trace and close every child widget. Closing twice is harmless."""
-        if self._closed:
-            return
+    def _free(self) -> None:
         self.session.unobserve(self._changed)
         self._links.close()
         for view in (*self.views, *self._more):
             view.close()
         if self._owned:
             self.session.close()
-        super().close()
 
     def __repr__(self) -> str:
         return f"<Explorer of {self._title}{': closed' if self._closed else ''}>"

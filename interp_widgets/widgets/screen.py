@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import time
 from collections.abc import Sequence
 from threading import RLock, Timer
 from typing import Any, Self
@@ -35,7 +36,8 @@ class Screen(widgets.VBox):
 
     def __init__(self, children: Sequence[widgets.Widget], *, still: bool = True) -> None:
         self._has_still = still
-        self._timer: Timer | None = None
+        self._timer: Timer | None = None  # one at a time, however often something changes during a drag
+        self._due = 0.0  # when the still may be made anew, by the monotonic clock
         self._lock = RLock()
         self._is_shown = False
         super().__init__(children, layout={"width": "100%", "overflow": "hidden"})
@@ -55,6 +57,9 @@ class Screen(widgets.VBox):
         """Block until nothing is being computed; whether that was reached in ``timeout`` seconds."""
         raise NotImplementedError
 
+    def _free(self) -> None:
+        """Close what is no child: sessions, views, links."""
+
     # What a user asks of it
 
     def snapshot(self) -> StillImage:
@@ -62,11 +67,14 @@ class Screen(widgets.VBox):
         return StillImage(data=self._png(), format="png", alt=self._alt())  # type: ignore[no-untyped-call]  # partly typed
 
     def close(self) -> None:
-        """Close every child widget. Closing twice is harmless."""
+        """Free the traces and close every child widget. Closing twice is harmless."""
         if self._closed:
             return
         self._closed = True
-        self._rest()
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+        self._free()
         for child in self.children:
             close_whole(child)
         self.layout.close()
@@ -108,25 +116,26 @@ class Screen(widgets.VBox):
 
     def _changed(self, _change: object = None) -> None:
         """Make the still anew when nothing has changed for a while."""
-        if not self._is_shown:
-            return
+        self._due = time.monotonic() + REST
         with self._lock:
-            self._rest()
-            if not self._closed:
-                self._timer = Timer(REST, self._renew)
-                self._timer.daemon = True
-                self._timer.start()
+            if self._is_shown and self._timer is None:
+                self._start(REST)
 
-    def _rest(self) -> None:
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+    def _start(self, seconds: float) -> None:
+        if not self._closed:
+            self._timer = Timer(seconds, self._renew)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _renew(self) -> None:
-        if not self.wait(0):
-            self._changed()
-            return
+        rest = self._due - time.monotonic()
+        if rest <= 0 and not self.wait(0):
+            rest = REST
+        with self._lock:
+            self._timer = None
+            if rest > 0:
+                self._start(rest)
+                return
         with TURN:
             if not self._closed:
                 update_display(self._still(), raw=True, display_id=self.model_id)  # type: ignore[no-untyped-call]

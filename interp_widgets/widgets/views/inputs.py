@@ -10,6 +10,7 @@ from typing import ClassVar, NoReturn
 import ipywidgets as widgets
 
 from interp_widgets.errors import InputError, InterpError
+from interp_widgets.inputs import Choice
 from interp_widgets.session.jobs import Rank, Steps
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
@@ -29,14 +30,15 @@ class InputsState:
     """What the inputs are called, which of them is looked at, and how it was prepared.
 
     Args:
-        choices: other ways to prepare it, in words; empty for what is given as the model takes it.
-        choice: which of them it is.
+        preparation: in words.
+        choices: the ways to prepare it; empty for what is given as the model takes it.
+        choice: the place of the present one.
     """
 
     names: tuple[str, ...]
     example: int
     preparation: str
-    choices: tuple[str, ...]
+    choices: tuple[Choice, ...]
     choice: int
 
 
@@ -85,7 +87,7 @@ class InputsView(SessionView):
             names,
             session.example,
             session.preparation(),
-            choices=tuple(f"{choice.name}: {choice.words}" for choice in choices),
+            choices=tuple(choices),
             choice=next((at for at, each in enumerate(choices) if each.preprocess == session.preprocess), 0),
         )
 
@@ -93,7 +95,8 @@ class InputsView(SessionView):
         """A place for each input; pictures come when they are seen."""
         if self.drawn is None or state.names != self.drawn.names:
             self.thumbnails.expect(state.names)
-        options = [(words, str(at)) for at, words in enumerate(state.choices)] or [(state.preparation, "0")]
+        ways = [f"{choice.name}: {choice.words}" for choice in state.choices] or [state.preparation]
+        options = [(words, str(at)) for at, words in enumerate(ways)]
         if [tuple(option) for option in self.preparation.options] != options:
             with self.preparation.hold_sync():
                 self.preparation.value = ""
@@ -144,13 +147,13 @@ class InputsView(SessionView):
 
     def _prepare(self, place: str) -> None:
         if place and self.drawn is not None and (int(place) != self.drawn.choice or self.runs_first("preparation")):
-            choice = self.session.preprocess_choices()[int(place)]
+            choice = self.drawn.choices[int(place)]
             self.run_first(lambda: self.session.prepare(choice.preprocess), kind="preparation")
 
     def take_file(self, name: str, content: bytes | None) -> None:
         """Look at an image that was chosen, dropped or pasted in the browser."""
         if content is None:
-            self.act(partial(refuse_large, name))
+            self.act(partial(_refuse_large, name))
         else:
             self.run_first(lambda: self.session.add(content, name))
 
@@ -160,7 +163,7 @@ class InputsView(SessionView):
             self.run_first(lambda: self.session.add(path, name))
 
 
-def refuse_large(name: str) -> NoReturn:
+def _refuse_large(name: str) -> NoReturn:
     """Say that a file cannot be sent from the browser.
 
     Raises:
