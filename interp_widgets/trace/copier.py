@@ -26,6 +26,7 @@ SHARED = frozenset(
         *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
     )
 )
+MAPPINGS = (dict, OrderedDict, Counter)
 
 
 class _Uncopyable(Exception):  # noqa: N818 - never leaves this module
@@ -60,33 +61,33 @@ class Copier:
         self.is_opaque = False
         self._model = model
         self._memo: dict[int, Any] = {}
-        self._paths = {id(module): path for path, module in model.named_modules()}
+        self._modules = dict(model.named_modules())
+        self._paths = {id(module): path for path, module in self._modules.items()}
         # Their rows are brought to a norm at every call: the copy does that to memory of its own.
         self._with_norm = {
             id(weight)
-            for module in model.modules()
+            for module in self._modules.values()
             if getattr(module, "max_norm", None) is not None
             for weight in module._parameters.values()
         }
         self._storages: dict[int, torch.UntypedStorage] = {}  # copies of memory that several buffers share
-        storages = [buffer.untyped_storage()._cdata for buffer in model.buffers() if has_storage(buffer)]
-        self._shared_storages = {storage for storage in storages if storages.count(storage) > 1}
+        buffers = {id(buffer): buffer for module in self._modules.values() for buffer in module.buffers(recurse=False)}
+        storages = Counter(buffer.untyped_storage()._cdata for buffer in buffers.values() if has_storage(buffer))
+        self._shared_storages = {storage for storage, count in storages.items() if count > 1}
 
     def copy_model(self) -> nn.Module:
         """The copy of the whole tree."""
         # First all modules, still empty, and all tensors: whoever copies an object that refers to one finds it then.
-        modules = list(self._model.modules())
-        for module in modules:
-            if not isinstance(module, torch.jit.ScriptModule):
-                self._known(module, _empty_like(module))
-        for module in modules:
-            if isinstance(module, torch.jit.ScriptModule):
-                continue
+        modules = {
+            path: module for path, module in self._modules.items() if not isinstance(module, torch.jit.ScriptModule)
+        }
+        for module in modules.values():
+            self._known(module, _empty_like(module))
+        for module in modules.values():
             for tensor in (*module._parameters.values(), *module._buffers.values()):
                 self.copy(tensor, "")
-        for module in modules:
-            if id(module) in self._paths and not isinstance(module, torch.jit.ScriptModule):
-                self._fill_module(module, self._memo[id(module)], self._paths[id(module)])
+        for path, module in modules.items():
+            self._fill_module(module, self._memo[id(module)], path)
         found: nn.Module = self.copy(self._model, "")
         return found
 
@@ -97,6 +98,9 @@ class Copier:
             return value
         if id(value) in self._memo:
             return self._memo[id(value)]
+        if kind in MAPPINGS and not value:  # most tables of a module are those of hooks
+            self.alive[id(value)] = value
+            return self._mapping(value, name)
         known, tables, cloned = len(self._memo), len(self.tables), len(self.cloned)
         try:
             return self._copy(value, name)
@@ -146,11 +150,7 @@ class Copier:
         return functools.partial(self.copy(value.func, name), *self.copy(value.args, name), **keywords)
 
     def _mapping(self, value: Any, name: str) -> Any:
-        own = self._known(value, type(value)())
-        if not value:  # most tables of a module are those of hooks, and empty
-            self.tables.append((name, value, own))
-            return own
-        return self._fill(value, own, name, self.copy)
+        return self._fill(value, self._known(value, type(value)()), name, self.copy)
 
     def _defaultdict(self, value: Any, name: str) -> Any:
         return self._fill(value, self._known(value, defaultdict(value.default_factory)), name, self.copy)
@@ -185,6 +185,9 @@ class Copier:
         attributes, copies = vars(module), vars(own)
         compiled = "_orig_mod" in module._modules and "dynamo_ctx" in attributes
         for key, item in attributes.items():
+            if type(item) in SHARED:  # half of what a module holds; asked here, since it is asked so often
+                copies[key] = item
+                continue
             prefix = path if key in ("_parameters", "_buffers", "_modules") else f"{path}.{key}" if path else key
             copies[key] = item if compiled and key != "_modules" else self.copy(item, prefix)
         if compiled:  # run what torch.compile was given, not what it made
@@ -262,7 +265,7 @@ class Copier:
 
     # How builtin kinds are copied.
     _ways: ClassVar[dict[type, Callable[[Copier, Any, str], Any]]] = {
-        **dict.fromkeys((dict, OrderedDict, Counter), _mapping),
+        **dict.fromkeys(MAPPINGS, _mapping),
         **dict.fromkeys((list, set, deque), _items),
         **dict.fromkeys((tuple, frozenset), _fixed_items),
         defaultdict: _defaultdict,

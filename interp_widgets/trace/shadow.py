@@ -73,7 +73,8 @@ class Shadow(Subject):
         names = {id(buffer): name for name, buffer in model.named_buffers()}
         clones = {names.get(id(theirs), f"tensor {place}"): theirs for place, (theirs, _) in enumerate(copier.cloned)}
         ids = {id(theirs) for theirs, _ in copier.renormed}
-        renormed = {name: parameter for name, parameter in model.named_parameters() if id(parameter) in ids}
+        named = model.named_parameters() if ids else ()
+        renormed = {name: parameter for name, parameter in named if id(parameter) in ids}
         parameters = dict(own.named_parameters())
         known = set(map(id, parameters.values()))
         hidden = [alias for alias in copier.aliases.values() if id(alias) not in known]  # of modules in plain lists

@@ -62,7 +62,12 @@ class Subject:
             if isinstance(tensor, torch.Tensor)
         }
         self.memory = Memory({**parameters, **clones})
-        self.devices = {tensor.device for tensor in chain(model.parameters(), model.buffers())}
+        self._all = list(model.modules())
+        held = (
+            (module.parameters(recurse=False) for module in self._all),
+            (module.buffers(recurse=False) for module in self._all),
+        )
+        self.devices = {tensor.device for tensor in chain.from_iterable(chain(*held))}
         self.storages = {
             parameter.untyped_storage()._cdata: name for name, parameter in parameters.items() if has_storage(parameter)
         }
@@ -70,7 +75,6 @@ class Subject:
         self._clones = list(clones)
         self._sums = self.memory.sums(self._clones)
         self._held = Contents(tables)
-        self._all = list(model.modules())
         self.kinds = self.kinds_now()
 
     def kinds_now(self) -> list[tuple[type, Any]]:

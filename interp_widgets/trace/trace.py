@@ -383,7 +383,7 @@ class Trace:
             LayoutError: no recorded layer has a spatial layout.
         """
         self.tape.check_open()
-        return self._axes.default_layer()
+        return self._axes.default_layer
 
     # Health and life
 

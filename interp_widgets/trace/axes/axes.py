@@ -71,6 +71,7 @@ class Axes:
         results = [self.site(name).index for name in self._results]
         return readings(tape.values, tape.operations, tape.layouts.labels, results)
 
+    @cached_property
     def default_layer(self) -> str:
         """The last layer whose map tells where; see ``Trace.default_layer``."""
         return default_layer.choose(self)
@@ -85,6 +86,7 @@ class Axes:
         """Say which axis is what."""
         given = layout if isinstance(layout, Layout) else Layout.parse(layout)
         self._tape.layouts.override(self.site(layer), given)
+        vars(self).pop("default_layer", None)  # another layer may have maps now
 
     def maps(self, layer: str, tensor: torch.Tensor | None = None) -> torch.Tensor:
         """A layer's activation, or a tensor of its shape, as ``(N, C, H, W)``; see ``Trace.maps``."""

@@ -54,7 +54,8 @@ def choose(trace: Layers) -> str:
             )
         )
     nested = any("." in layer for layer in spatial)
-    trunk = [layer for layer in spatial if not (nested and _in_head(trace, layer))] or spatial
+    heads = {child for child in set(map(_child, spatial)) if nested and _is_head(trace.model, child)}
+    trunk = [layer for layer in spatial if _child(layer) not in heads] or spatial
     # an outer module ends after the inner one, so it wins
     by_value = {trace.site(layer).index: layer for layer in trunk}
     layers = [by_value[index] for index in sorted(by_value)]
@@ -65,10 +66,14 @@ def _tells_where(trace: Layers, layer: str) -> bool:
     return trace.is_spatial(layer) and trace.reads_positions(layer)
 
 
-def _in_head(trace: Layers, layer: str) -> bool:
-    """Whether a layer belongs to a child of the model without kernel or matrix: a pool, a norm, a permutation."""
-    child = trace.model.get_submodule(layer.split(".", maxsplit=1)[0])
-    return not any(parameter.ndim > 1 for parameter in child.parameters())
+def _child(layer: str) -> str:
+    """The child of the model that a layer belongs to."""
+    return layer.split(".", maxsplit=1)[0]
+
+
+def _is_head(model: nn.Module, child: str) -> bool:
+    """Whether a child of the model has no kernel and no matrix: a pool, a norm, a permutation."""
+    return not any(parameter.ndim > 1 for parameter in model.get_submodule(child).parameters())
 
 
 def _outermost(trace: Layers, layers: list[str]) -> str:
