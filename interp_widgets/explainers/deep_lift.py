@@ -98,7 +98,7 @@ class DeepLiftSHAP(Explainer):
         total = squares = torch.zeros_like(joint.maps(joint.value[None])[0])
         balances: list[_Balance] = []
         for part in self._parts(question, count):
-            relevance, new = _lift(joint, baselines[part.start : part.stop])  # (B, *shape)
+            relevance, new = _lift_in_parts(joint, baselines[part.start : part.stop])  # (B, *shape)
             maps = joint.maps(relevance)
             total = total + maps.sum(dim=0)
             squares = squares + maps.square().sum(dim=0)
@@ -160,6 +160,19 @@ class _Balance(NamedTuple):
     def gap(self) -> float | None:
         """The share of the change that was lost, ``None`` when there is no change."""
         return abs(self.leak / self.change) if self.change else None
+
+
+def _lift_in_parts(joint: Joint, baselines: Sequence[tuple[Baseline, int]]) -> tuple[torch.Tensor, list[_Balance]]:
+    """The same as ``_lift``, from fewer baselines at once where the memory is not enough for all."""
+    try:
+        return _lift(joint, baselines)
+    except torch.OutOfMemoryError:
+        if len(baselines) == 1:
+            raise
+    joint.question.trace.fewer_at_once(len(baselines))
+    half = len(baselines) // 2
+    parts = [_lift_in_parts(joint, part) for part in (baselines[:half], baselines[half:])]
+    return torch.cat([relevance for relevance, _ in parts]), [each for _, new in parts for each in new]
 
 
 def _lift(joint: Joint, baselines: Sequence[tuple[Baseline, int]]) -> tuple[torch.Tensor, list[_Balance]]:

@@ -20,18 +20,25 @@ FACTOR = 0x9E3779B97F4A7C1  # odd, with many bits set
 
 
 class Memory:
-    """The memory of some tensors and arrays, by name, looked through on demand."""
+    """The memory of some tensors and arrays, by name, looked through on demand.
 
-    def __init__(self, tensors: Mapping[str, Held]) -> None:
-        self.names = list(tensors)
+    Args:
+        groups: tensors and arrays by name, each name in one group; on an accelerator those of one group are always read together.
+    """
+
+    def __init__(self, *groups: Mapping[str, Held]) -> None:
+        self.names = [name for group in groups for name in group]
         self._readers: dict[str, Callable[[], int]] = {}
-        elsewhere: dict[torch.device, dict[str, torch.Tensor]] = defaultdict(dict)
-        for name, held in tensors.items():
-            if isinstance(held, torch.Tensor) and held.device.type != "cpu" and _has_memory(held):
-                elsewhere[held.device][name] = held.detach()
-            else:
-                self._readers[name] = _reader(held)
-        self._elsewhere = {name: blocks for each in elsewhere.values() for blocks in [Blocks(each)] for name in each}
+        self._elsewhere: dict[str, Blocks] = {}
+        for group in groups:
+            elsewhere: dict[torch.device, dict[str, torch.Tensor]] = defaultdict(dict)
+            for name, held in group.items():
+                if isinstance(held, torch.Tensor) and held.device.type != "cpu" and _has_memory(held):
+                    elsewhere[held.device][name] = held.detach()
+                else:
+                    self._readers[name] = _reader(held)
+            for tensors in elsewhere.values():
+                self._elsewhere |= dict.fromkeys(tensors, Blocks(tensors))
 
     def sums(self, names: Iterable[str]) -> list[int]:
         """A number for the memory of each: any single change changes it, and so does another order."""

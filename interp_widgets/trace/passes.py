@@ -137,13 +137,11 @@ class Passes:
         except torch.OutOfMemoryError:
             if count == 1:
                 raise
-            self._most = max(1, count // 2)
         else:
             if len(found.scores) == count or count == 1:
                 return found
             return self._in_parts(values, 1, target, example, gradient=gradient)
-        free_cached(self._device(next(iter(values))))
-        return self._in_parts(values, self._most, target, example, gradient=gradient)
+        return self._in_parts(values, self.fewer_at_once(count), target, example, gradient=gradient)
 
     def _tells_apart(self, target: Target) -> bool:
         """Whether a target has a score for each input of a batch; another one may read the first input only."""
@@ -350,6 +348,12 @@ class Passes:
             stop = min(count, start + min(size, most))
             yield range(start, stop)
             start, size = stop, min(most, 2 * size)
+
+    def fewer_at_once(self, count: int) -> int:
+        """How many values to take at once, now that so many did not fit into memory; see ``Trace.fewer_at_once``."""
+        self._most = max(1, check_whole(count, "count", 1) // 2)
+        free_cached(self._device(self._tape.inputs[0]))
+        return self._most
 
     def _share_behind(self, layer: str) -> float:
         """The share of the recorded numbers that belongs to a layer and to what comes after it."""

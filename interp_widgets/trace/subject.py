@@ -61,7 +61,8 @@ class Subject:
             for name, tensor in (table.items() if isinstance(table, dict) else ())
             if isinstance(tensor, torch.Tensor)
         }
-        self.memory = Memory({**parameters, **clones})
+        shared = {name: parameter for name, parameter in parameters.items() if name not in clones}
+        self.memory = Memory(shared, clones)
         self._all = list(model.modules())
         held = (
             (module.parameters(recurse=False) for module in self._all),

@@ -338,6 +338,14 @@ class Trace:
         """
         return self._passes.batches(count, lambda: self.nbytes, gradient=gradient, layer=layer, growing=growing)
 
+    def fewer_at_once(self, count: int) -> None:
+        """Note that ``count`` values at once did not fit into memory: from now on ``batches`` gives half of them.
+
+        ``probe`` does so by itself; this is for code that reruns the trace with many values. What torch keeps of the
+        device's memory for later is given back.
+        """
+        self._passes.fewer_at_once(count)
+
     # Layout
 
     def layout(self, layer: str) -> Layout:

@@ -4,7 +4,8 @@ Prints one row per model, at 224 x 224 with random weights, and one row per meth
 card's name and the targets; writes ``results/gpu.json``. Times are medians in milliseconds, the card waited for.
 
 - forward: the plain model without autograd; + backward: with autograd, back to the input.
-- record, + Grad-CAM: a recording, and a recording with its first map at the default layer.
+- record, + Grad-CAM: a recording, and a recording with its first map at the default layer, the model copied for it.
+- again: the same while another trace of the model is there, whose copy of the model serves this one too.
 - warm values, pixels: a Grad-CAM whose gradient is cached, as a tensor on the device and as coloured pixels in numpy.
 - new class, last and middle: a Grad-CAM of a class never asked before, at the last and at a middle layer.
 - memory: the peak of a recording with its first map over that of the plain pass forward and backward, both on top of
@@ -86,6 +87,7 @@ class ModelRow:
     backward: float = NAN
     record: float = NAN
     first: float = NAN
+    again: float = NAN
     values: float = NAN
     pixels: float = NAN
     last: float = NAN
@@ -93,20 +95,21 @@ class ModelRow:
     memory: float = NAN  # over plain
 
     HEAD = (
-        f"{'model':14}{'forward':>9}{'+ backward':>12}{'record':>9}{'+ Grad-CAM':>12}{'warm values':>13}{'pixels':>8}"
+        f"{'model':14}{'forward':>9}{'+ backward':>12}{'record':>9}{'+ Grad-CAM':>12}{'again':>8}{'warm values':>13}{'pixels':>8}"
         f"{'new class, last':>17}{'middle':>8}{'memory':>9}"
     )
 
     def __str__(self) -> str:
         return (
-            f"{self.model:14}{self.forward:9.2f}{self.backward:12.2f}{self.record:9.2f}{self.first:12.2f}"
+            f"{self.model:14}{self.forward:9.2f}{self.backward:12.2f}{self.record:9.2f}{self.first:12.2f}{self.again:8.2f}"
             f"{self.values:13.2f}{self.pixels:8.2f}{self.last:17.2f}{self.middle:8.2f}{self.memory:8.2f}x"
         )
 
     def targets(self) -> Iterator[str]:
         """A sentence for each target of the device."""
-        cold = self.first / self.backward
+        cold, again = self.first / self.backward, self.again / self.backward
         yield from _judged(f"{self.model}: record and first Grad-CAM over plain, x", cold, MOST_COLD.get(self.device))
+        yield from _judged(f"{self.model}: the same, again, over plain, x", again, MOST_COLD.get(self.device))
         yield from _judged(f"{self.model}: warm pixels, ms", self.pixels, MOST_PIXELS.get(self.device))
         yield from _judged(f"{self.model}: peak memory over plain, x", self.memory, MOST_MEMORY.get(self.device))
 
@@ -153,6 +156,12 @@ def passes(subject: Subject) -> dict[str, float]:
             "first": lambda _: iw.GradCAM()(iw.record(model, image), TARGET),
         }
     )
+
+
+def again(subject: Subject) -> dict[str, float]:
+    """A recording with its first map beside another trace of the model."""
+    with iw.record(subject.model, subject.image):
+        return subject.milliseconds({"again": lambda _: iw.GradCAM()(iw.record(subject.model, subject.image), TARGET)})
 
 
 def warm(subject: Subject) -> dict[str, float]:
@@ -202,6 +211,7 @@ def memory(subject: Subject) -> dict[str, float]:
 
 PARTS: dict[str, Callable[[Subject], dict[str, float]]] = {
     "passes": passes,
+    "again": again,
     "warm": warm,
     "new class": new_class,
     "memory": memory,

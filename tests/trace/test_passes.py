@@ -76,7 +76,10 @@ def test_one_value_that_does_not_fit_is_an_error_of_its_own() -> None:
         trace.probe("input", image(4), 2)
 
 
-@pytest.mark.parametrize("explainer", [iw.RISE(samples=40), iw.Occlusion(), iw.SmoothGrad(samples=9), iw.ScoreCAM()])
+FITTED = [iw.RISE(samples=40), iw.Occlusion(), iw.SmoothGrad(samples=9), iw.ScoreCAM(), iw.DeepLiftSHAP(samples=8)]
+
+
+@pytest.mark.parametrize("explainer", FITTED)
 def test_methods_go_on_where_a_batch_does_not_fit(explainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Cramped()
     with iw.record(model, image()) as trace:
