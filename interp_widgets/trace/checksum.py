@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ __all__ = ["Blocks", "Memory"]
 
 Held = torch.Tensor | np.ndarray[Any, Any]
 COLUMNS = 1021  # a prime: no filter or row of a matrix is a multiple of it
-BLOCK = 2**22  # whole numbers that an accelerator sums at a time: 32 MiB for the products
+BLOCK = 2**18  # whole numbers of small tensors that an accelerator sums at a time: 2 MiB for the products
 FACTOR = 0x9E3779B97F4A7C1  # odd, with many bits set
 
 
@@ -23,7 +23,7 @@ class Memory:
     """The memory of some tensors and arrays, by name, looked through on demand.
 
     Args:
-        groups: tensors and arrays by name, each name in one group; on an accelerator those of one group are always read together.
+        groups: tensors and arrays by name, each name in one group; on an accelerator a group is read as a whole.
     """
 
     def __init__(self, *groups: Mapping[str, Held]) -> None:
@@ -105,9 +105,11 @@ def _flat(tensor: torch.Tensor) -> torch.Tensor | None:
 
 
 class Blocks:
-    """Tensors of one accelerator, looked through a block of many at a time.
+    """Tensors of one accelerator, looked through many at a time.
 
-    There a call costs more than the reading of a layer's weights, so that a few calls look through a whole model.
+    There a call costs more than the reading of a layer's weights, so that a few calls look through a whole model. A
+    large tensor is summed by columns, as on the CPU, in a call of its own; small ones are laid out in a row together,
+    where each number has a weight. Nothing as large as the model's memory is made.
 
     Args:
         tensors: by name, each with memory, all on one device.
@@ -115,62 +117,91 @@ class Blocks:
 
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
         flats = {name: _flat(tensor) for name, tensor in tensors.items()}
-        self._dense = list(_blocks({name: flat for name, flat in flats.items() if flat is not None}))
+        self._dense = _packed({name: flat for name, flat in flats.items() if flat is not None})
         self._loose = {name: tensor for name, tensor in tensors.items() if flats[name] is None}
 
     def sums(self) -> dict[str, int]:
         """A number for the memory of each; waits for the device once."""
-        loose = {name: tensor.contiguous().reshape(-1) for name, tensor in self._loose.items()}
-        blocks = [*self._dense, *_blocks(loose)]
-        weights = _weights(max(block.size for block in blocks), blocks[0].parts[0].device)
-        read = iter(torch.cat([block.sums(weights) for block in blocks]).tolist())
-        parts: dict[str, list[int]] = defaultdict(list)
-        for block in blocks:
-            before = 0
-            for name in block.names:
-                total = next(read)
-                parts[name].append((total - before) % 2**64)
-                before = total
-        return {name: hash(tuple(numbers)) for name, numbers in parts.items()}
+        parts = [*self._dense, *_packed({name: each.contiguous().reshape(-1) for name, each in self._loose.items()})]
+        device = parts[0].device
+        weights = _weights(max(COLUMNS, *(part.size for part in parts)), device)
+        read = iter(torch.cat([part.sums(weights) for part in parts]).tolist())
+        found: dict[str, list[int]] = defaultdict(list)
+        for part in parts:
+            for name in part.names:
+                found[name].append(next(read))
+        return {name: hash(tuple(numbers)) for name, numbers in found.items()}
 
 
 @dataclass(frozen=True)
-class _Block:
-    """Parts of tensors, each a row of whole numbers of one width, with the names of the tensors."""
+class _Large:
+    """Large tensors, each as a table of whole numbers with ``COLUMNS`` columns."""
 
     names: list[str]
-    parts: list[torch.Tensor]
-    size: int
-    ends: torch.Tensor  # of the parts, the last number of each
+    tables: list[torch.Tensor]
+    size: int = COLUMNS
+
+    @property
+    def device(self) -> torch.device:
+        return self.tables[0].device
 
     def sums(self, weights: torch.Tensor) -> torch.Tensor:
-        """For each part what all numbers up to its end sum to, each times the weight of its place; modulo 2**64."""
-        row = self.parts[0] if len(self.parts) == 1 else torch.cat(self.parts)
-        return (row * weights[: self.size]).cumsum_(0)[self.ends]
+        """For each the sum of its columns' sums, each times the weight of its place; modulo 2**64."""
+        columns = torch.stack([table.sum(dim=0) for table in self.tables])
+        return (columns * weights[:COLUMNS]).sum(dim=1)
 
 
-def _blocks(flats: Mapping[str, torch.Tensor]) -> Iterator[_Block]:
-    """Rows of numbers cut and packed so that no block has more than ``BLOCK`` of them."""
+@dataclass(frozen=True)
+class _Small:
+    """Small tensors, and ends of large ones, each a row of whole numbers of one width."""
+
+    names: list[str]
+    rows: list[torch.Tensor]
+    size: int
+    ends: torch.Tensor  # of the rows, the last number of each
+
+    @property
+    def device(self) -> torch.device:
+        return self.ends.device
+
+    def sums(self, weights: torch.Tensor) -> torch.Tensor:
+        """For each the sum of its numbers, each times the weight of its place among all; modulo 2**64."""
+        totals = (torch.cat(self.rows) * weights[: self.size]).cumsum_(0)[self.ends]
+        return torch.cat((totals[:1], totals.diff()))
+
+
+def _packed(flats: Mapping[str, torch.Tensor]) -> list[_Large | _Small]:
+    """Rows of numbers as tables where they are long, and packed so that no block has more than ``BLOCK`` of them."""
+    tables: list[tuple[str, torch.Tensor]] = []
     widths: dict[torch.dtype, list[tuple[str, torch.Tensor]]] = defaultdict(list)
     for name, flat in flats.items():
         whole = flat.view({1: torch.uint8, 2: torch.int16}.get(flat.element_size(), torch.int32))
-        widths[whole.dtype] += [(name, part) for part in torch.split(whole, BLOCK)]
-    for rows in widths.values():
-        packed: list[tuple[str, torch.Tensor]] = []
-        size = 0
-        for name, part in rows:
-            if size + len(part) > BLOCK:
-                yield _block(packed)
-                packed, size = [], 0
-            packed.append((name, part))
-            size += len(part)
-        yield _block(packed)
+        if len(whole) > BLOCK // 2:
+            inside = len(whole) // COLUMNS * COLUMNS
+            tables.append((name, whole[:inside].view(-1, COLUMNS)))
+            whole = whole[inside:]
+        if len(whole):
+            widths[whole.dtype].append((name, whole))
+    large = [_Large([name for name, _ in tables], [table for _, table in tables])] if tables else []
+    return [*large, *(block for rows in widths.values() for block in _blocks(rows))]
 
 
-def _block(packed: list[tuple[str, torch.Tensor]]) -> _Block:
-    names, parts = [name for name, _ in packed], [part for _, part in packed]
-    sizes = np.cumsum([len(part) for part in parts])
-    return _Block(names, parts, int(sizes[-1]), torch.from_numpy(sizes - 1).to(parts[0].device))
+def _blocks(rows: Iterable[tuple[str, torch.Tensor]]) -> Iterator[_Small]:
+    packed: list[tuple[str, torch.Tensor]] = []
+    size = 0
+    for name, row in rows:
+        if size + len(row) > BLOCK:
+            yield _block(packed)
+            packed, size = [], 0
+        packed.append((name, row))
+        size += len(row)
+    yield _block(packed)
+
+
+def _block(packed: Sequence[tuple[str, torch.Tensor]]) -> _Small:
+    names, rows = [name for name, _ in packed], [row for _, row in packed]
+    ends = np.cumsum([len(row) for row in rows])
+    return _Small(names, rows, int(ends[-1]), torch.from_numpy(ends - 1).to(rows[0].device))
 
 
 def _weights(count: int, device: torch.device) -> torch.Tensor:

@@ -95,8 +95,8 @@ class ModelRow:
     memory: float = NAN  # over plain
 
     HEAD = (
-        f"{'model':14}{'forward':>9}{'+ backward':>12}{'record':>9}{'+ Grad-CAM':>12}{'again':>8}{'warm values':>13}{'pixels':>8}"
-        f"{'new class, last':>17}{'middle':>8}{'memory':>9}"
+        f"{'model':14}{'forward':>9}{'+ backward':>12}{'record':>9}{'+ Grad-CAM':>12}{'again':>8}{'warm values':>13}"
+        f"{'pixels':>8}{'new class, last':>17}{'middle':>8}{'memory':>9}"
     )
 
     def __str__(self) -> str:
