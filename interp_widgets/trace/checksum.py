@@ -146,9 +146,9 @@ class _Large:
         return self.tables[0].device
 
     def sums(self, weights: torch.Tensor) -> torch.Tensor:
-        """For each the sum of its columns' sums, each times the weight of its place; modulo 2**64."""
+        """For each the sum of its columns' sums, each mixed and times the weight of its place; modulo 2**64."""
         columns = torch.stack([table.sum(dim=0) for table in self.tables])
-        return (columns * weights[:COLUMNS]).sum(dim=1)
+        return (_mixed(columns) * weights[:COLUMNS]).sum(dim=1)
 
 
 @dataclass(frozen=True)
@@ -177,13 +177,20 @@ def _packed(flats: Mapping[str, torch.Tensor]) -> list[_Large | _Small]:
     for name, flat in flats.items():
         whole = flat.view({1: torch.uint8, 2: torch.int16}.get(flat.element_size(), torch.int32))
         if len(whole) > BLOCK // 2:
-            inside = len(whole) // COLUMNS * COLUMNS
-            tables.append((name, whole[:inside].view(-1, COLUMNS)))
+            row = COLUMNS * 8 // whole.element_size()
+            inside = len(whole) // row * row
+            tables.append((name, _as_table(whole[:inside])))
             whole = whole[inside:]
         if len(whole):
             widths[whole.dtype].append((name, whole))
     large = [_Large([name for name, _ in tables], [table for _, table in tables])] if tables else []
     return [*large, *(block for rows in widths.values() for block in _blocks(rows))]
+
+
+def _as_table(whole: torch.Tensor) -> torch.Tensor:
+    """A row as a table with ``COLUMNS`` columns, of the longest numbers: shorter ones would be copied to be summed."""
+    aligned = whole.data_ptr() % 8 == 0
+    return (whole.view(torch.int64) if aligned else whole).view(-1, COLUMNS)
 
 
 def _blocks(rows: Iterable[tuple[str, torch.Tensor]]) -> Iterator[_Small]:
@@ -206,5 +213,10 @@ def _block(packed: Sequence[tuple[str, torch.Tensor]]) -> _Small:
 
 def _weights(count: int, device: torch.device) -> torch.Tensor:
     """Odd numbers without a pattern: with regular ones the same change everywhere, such as a sign, can sum to zero."""
-    places = torch.arange(1, count + 1, device=device) * FACTOR
-    return (places ^ (places >> 29)) * FACTOR | 1
+    return _mixed(torch.arange(1, count + 1, device=device)) | 1
+
+
+def _mixed(numbers: torch.Tensor) -> torch.Tensor:
+    """Each number as another one in which every bit depends on all of its bits."""
+    numbers = (numbers ^ (numbers >> 32)) * FACTOR
+    return (numbers ^ (numbers >> 29)) * FACTOR

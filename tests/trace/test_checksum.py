@@ -44,6 +44,7 @@ def tensors() -> dict[str, torch.Tensor]:
         "channels last": torch.rand(4, 5, 6, 7, generator=draw).to(memory_format=torch.channels_last),
         "loose": torch.rand(60, 80, generator=draw)[:, ::2],
         "transposed": torch.rand(60, 80, generator=draw).T,
+        "unaligned": torch.rand(9001, generator=draw)[1:],
     }
 
 
