@@ -22,7 +22,7 @@ __all__ = ["Copier", "has_storage"]
 SHARED = frozenset(
     (
         *(type(None), bool, int, float, complex, str, bytes, type, range, slice, type(...), type(NotImplemented)),
-        *(types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType, property),
+        *(types.ModuleType, types.CodeType, property),
         *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
     )
 )
@@ -49,6 +49,7 @@ class Copier:
         arrays: the user's arrays, by name.
         is_opaque: whether there is something whose changes nobody can see: an array, a generator, an object that only
             ``deepcopy`` knows to copy. What a pass does to it cannot be taken back.
+        refers_back: whether something that both use holds on to the user's model, or may do so.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -59,6 +60,7 @@ class Copier:
         self.alive: dict[int, Any] = {}
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
         self.is_opaque = False
+        self.refers_back = False
         self._model = model
         self._memo: dict[int, Any] = {}
         self._modules = dict(model.named_modules())
@@ -88,7 +90,7 @@ class Copier:
                 self.copy(tensor, "")
         for path, module in modules.items():
             self._fill_module(module, self._memo[id(module)], path)
-        found: nn.Module = self.copy(self._model, "")
+        found: nn.Module = self._memo[id(self._model)] if modules else self.copy(self._model, "")
         return found
 
     def copy(self, value: Any, name: str) -> Any:
@@ -97,7 +99,7 @@ class Copier:
         if kind in SHARED:
             return value
         if id(value) in self._memo:
-            return self._memo[id(value)]
+            return self._again(value)
         if kind in MAPPINGS and not value:  # most tables of a module are those of hooks
             self.alive[id(value)] = value
             return self._mapping(value, name)
@@ -108,6 +110,7 @@ class Copier:
             for key in list(self._memo)[known:]:
                 del self._memo[key]
             del self.tables[tables:], self.cloned[cloned:]
+            self.refers_back = True
             return self._known(value, value)
 
     def _copy(self, value: Any, name: str) -> Any:
@@ -115,12 +118,16 @@ class Copier:
         if kind in SHARED:
             return value
         if id(value) in self._memo:
-            return self._memo[id(value)]
+            return self._again(value)
         self.alive[id(value)] = value
         if isinstance(value, nn.Module) and not isinstance(value, torch.jit.ScriptModule):
             return self._fill_module(value, self._known(value, _empty_like(value)), name)
         copied = self._ways.get(kind)
         return self._known(value, copied(self, value, name) if copied is not None else self._other(value, name))
+
+    def _again(self, value: Any) -> Any:
+        self.refers_back = self.refers_back or value is self._model
+        return self._memo[id(value)]
 
     def _known(self, value: Any, own: Any) -> Any:
         self._memo[id(value)] = own
@@ -141,6 +148,13 @@ class Copier:
 
     def _fixed_items(self, value: Any, name: str) -> Any:
         return type(value)(self.copy(item, name) for item in value)
+
+    def _function(self, value: Any, _name: str) -> Any:
+        held = (getattr(value, each, None) for each in ("__closure__", "__defaults__", "__kwdefaults__", "__self__"))
+        self.refers_back = self.refers_back or not all(
+            each is None or isinstance(each, types.ModuleType) for each in held
+        )
+        return value
 
     def _method(self, value: types.MethodType, name: str) -> types.MethodType:
         return types.MethodType(value.__func__, self.copy(value.__self__, name))
@@ -270,6 +284,7 @@ class Copier:
         **dict.fromkeys((tuple, frozenset), _fixed_items),
         defaultdict: _defaultdict,
         types.SimpleNamespace: _namespace,
+        **dict.fromkeys((types.FunctionType, types.BuiltinFunctionType), _function),
         types.MethodType: _method,
         functools.partial: _partial,
         np.ndarray: _array,

@@ -40,7 +40,7 @@ class InPlace(Subject):
         with LOCK:
             held = Contents(self.tables)
             flags = [(module, module.training) for module in self.modules.values()]
-            learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+            learning = [parameter for parameter in self.copy.parameters() if parameter.requires_grad]
             try:
                 for path, module in self.modules.items():
                     module.training = modes is not None and modes[path]
@@ -48,7 +48,7 @@ class InPlace(Subject):
                     parameter.requires_grad = False
                 self._lend_buffers()
                 self._hook(observer)
-                yield self.model
+                yield self.copy
             finally:
                 for module, training in flags:
                     module.training = training
@@ -111,6 +111,6 @@ _STANDINS: weakref.WeakValueDictionary[int, InPlace] = weakref.WeakValueDictiona
 def in_place(model: nn.Module) -> InPlace:
     """The stand-in for a model's shadow: the one in use where it still fits, else a new one."""
     known = _STANDINS.get(id(model))
-    if known is None or known.model is not model or not known.fits:
+    if known is None or not known.is_of(model) or not known.fits:
         known = _STANDINS[id(model)] = InPlace(model)
     return known

@@ -5,8 +5,8 @@ user's: the same memory and the same version counter, but frozen. A pass hooks, 
 So there is nothing to put back, nothing that another thread could see, and nothing that Ctrl-C could leave behind.
 
 What a pass stores on the copy (a cache, a counter, the last attention) is taken back when it ends. The copy serves the
-next pass too, for as long as some trace of it is there and the user's model holds what it held. Where a model cannot
-be run away from itself, ``InPlace`` stands in.
+next pass too, for as long as some trace of it is there and the user's model holds what it held; the last one made, of a
+small model, for as long as the model is there. Where a model cannot be run away from itself, ``InPlace`` stands in.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ from interp_widgets.trace.copier import Copier
 from interp_widgets.trace.subject import Subject, address_of, version_of
 
 __all__ = ["Escaped", "Observer", "Shadow", "run_module", "shadow_of"]
+
+# Bytes of a model whose copy is kept. It shares the weights, but were the model moved to another device, it alone would
+# hold them here; of a larger model a pass takes so long that making a copy does not count.
+MOST_KEPT = 128 * 2**20
 
 
 class Escaped(BaseException):
@@ -82,9 +86,11 @@ class Shadow(Subject):
         tables = [(name, theirs) for name, theirs, _ in copier.tables]
         super().__init__(model, own, tables, parameters=parameters, clones={**clones, **renormed, **copier.arrays})
         self.serves_once = copier.is_opaque
+        nbytes = sum(tensor.nbytes for tensor in (*parameters.values(), *(theirs for theirs, _ in copier.cloned)))
+        self.can_be_kept = nbytes <= MOST_KEPT and not (copier.is_opaque or copier.refers_back)
         self._passes = 0
         self.originals = frozenset(copier.aliases)
-        self._alive = copier.alive  # so that the ids stay theirs
+        self._alive = {key: value for key, value in copier.alive.items() if value is not model}  # their ids stay theirs
         self._theirs = [tensor for tensor in self._alive.values() if isinstance(tensor, torch.Tensor)]
         self._cloned = dict(zip(clones, copier.cloned, strict=True))
         self._renormed = list(renormed.values())
@@ -141,15 +147,34 @@ _SHADOWS: weakref.WeakValueDictionary[int, Shadow] = weakref.WeakValueDictionary
 _MAKING = threading.Lock()
 
 
+class _Kept:
+    """The last shadow that was made, as long as its model is there."""
+
+    def __init__(self) -> None:
+        self._entry: tuple[weakref.ref[nn.Module], Shadow] | None = None
+
+    def keep(self, model: nn.Module, shadow: Shadow) -> None:
+        """Keep this one from now on, or none where it cannot be kept."""
+        self._entry = (weakref.ref(model, self._forget), shadow) if shadow.can_be_kept else None
+
+    def _forget(self, gone: weakref.ref[nn.Module]) -> None:
+        if self._entry is not None and self._entry[0] is gone:
+            self._entry = None
+
+
+_KEPT = _Kept()
+
+
 def shadow_of(model: nn.Module) -> Shadow:
     """The shadow of a model: the one in use where it still fits, else a new one."""
     with _MAKING:
         known = _SHADOWS.get(id(model))
         # One that serves once is not shared: two passes could take it for unused.
-        if known is not None and known.model is model and not known.serves_once and known.fits:
+        if known is not None and known.is_of(model) and not known.serves_once and known.fits:
             return known
         made = Shadow(model)
-        if known is not None and known.model is model:
+        if known is not None and known.is_of(model):
             made.stored = known.stored
         _SHADOWS[id(model)] = made
+        _KEPT.keep(model, made)
         return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -22,7 +23,7 @@ class Subject:
     All that a pass needs to know of the modules is found out once here.
 
     Args:
-        model: the user's model.
+        model: the user's model; not kept alive by this.
         copy: what is run.
         tables: what the user's modules hold.
         parameters: what of the copy shares its memory with the user's parameters, by name.
@@ -48,7 +49,7 @@ class Subject:
         parameters: Mapping[str, torch.Tensor],
         clones: Mapping[str, Held],
     ) -> None:
-        self.model = model
+        self._model = weakref.ref(model)  # a copy that is kept for later does not keep the model
         self.copy = copy
         self.modules = dict(copy.named_modules())
         self.tables = tables
@@ -63,10 +64,11 @@ class Subject:
         }
         shared = {name: parameter for name, parameter in parameters.items() if name not in clones}
         self.memory = Memory(shared, clones)
-        self._all = list(model.modules())
+        modules = list(model.modules())
+        self._inner = [module for module in modules if module is not model]
         held = (
-            (module.parameters(recurse=False) for module in self._all),
-            (module.buffers(recurse=False) for module in self._all),
+            (module.parameters(recurse=False) for module in modules),
+            (module.buffers(recurse=False) for module in modules),
         )
         self.devices = {tensor.device for tensor in chain.from_iterable(chain(*held))}
         self.storages = {
@@ -78,9 +80,25 @@ class Subject:
         self._held = Contents(tables)
         self.kinds = self.kinds_now()
 
+    @property
+    def model(self) -> nn.Module:
+        """The user's model.
+
+        Raises:
+            ReferenceError: it is gone.
+        """
+        model = self._model()
+        if model is None:
+            raise ReferenceError("the model is gone")
+        return model
+
+    def is_of(self, model: nn.Module) -> bool:
+        """Whether this is run for that model, and for no other one that once had its address."""
+        return self._model() is model
+
     def kinds_now(self) -> list[tuple[type, Any]]:
         """The class of each of the user's modules, and that class's ``forward``."""
-        return [(type(module), getattr(type(module), "forward", None)) for module in self._all]
+        return [(type(module), getattr(type(module), "forward", None)) for module in (self.model, *self._inner)]
 
     def name_of(self, tensor: torch.Tensor) -> str:
         """The name of a parameter that is run, empty for any other tensor."""

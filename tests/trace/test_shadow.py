@@ -26,6 +26,7 @@ from torch.utils.checkpoint import CheckpointFunction, checkpoint
 
 import interp_widgets as iw
 from interp_widgets.errors import ModelError, StaleError
+from interp_widgets.trace import shadow as shadow_module
 from interp_widgets.trace.in_place import InPlace
 from interp_widgets.trace.interrupt import Undisturbed
 from interp_widgets.trace.shadow import Shadow, shadow_of
@@ -335,11 +336,92 @@ def test_a_model_and_its_copy_are_freed_with_the_last_trace_without_the_garbage_
         gc.enable()
 
 
-def test_a_shadow_goes_with_its_last_trace() -> None:
+@pytest.fixture
+def _no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def shadow_after_a_trace(model: nn.Module) -> weakref.ref[Shadow]:
+    """The shadow of a trace that is gone."""
+    iw.record(model, image())
+    with iw.record(model, image()):
+        return weakref.ref(shadow_of(model))
+
+
+@pytest.mark.usefixtures("_no_collector")
+def test_the_last_shadow_serves_the_next_recording_and_goes_with_its_model() -> None:
     model = plain()
-    trace = iw.record(model, image())
-    gone = weakref.ref(shadow_of(model))
-    del trace
+    kept = shadow_after_a_trace(model)
+    assert kept() is shadow_of(model)
+    gone = weakref.ref(model)
+    del model
+    assert gone() is None
+    assert kept() is None
+
+
+def test_only_one_shadow_is_kept() -> None:
+    first, second = plain(), plain()
+    kept = [shadow_after_a_trace(first), shadow_after_a_trace(second)]
+    assert kept[0]() is None
+    assert kept[1]() is shadow_of(second)
+
+
+@pytest.mark.usefixtures("_no_collector")
+def test_of_a_large_model_the_shadow_goes_with_its_last_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were the model moved to another device, the shadow would hold its weights here."""
+    model = plain()
+    weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+    monkeypatch.setattr(shadow_module, "MOST_KEPT", weights - 1)
+    assert shadow_after_a_trace(model)() is None
+    monkeypatch.setattr(shadow_module, "MOST_KEPT", weights)
+    assert shadow_after_a_trace(model)() is not None
+
+
+class Locked:
+    """Cannot be copied, so that the model and its copy both use it."""
+
+    def __init__(self, held: Any) -> None:
+        self.lock, self.held = threading.Lock(), held
+
+
+def with_bound_hook(model: nn.Module) -> None:
+    model[0].register_forward_pre_hook(types.MethodType(lambda _model, _module, _args: None, model))
+
+
+def with_closure(model: nn.Module) -> None:
+    model[0].register_forward_pre_hook(lambda _module, _args: model and None)
+
+
+def with_default(model: nn.Module) -> None:
+    model[0].register_forward_pre_hook(lambda _module, _args, *, _held=model: None)
+
+
+def with_list(model: nn.Module) -> None:
+    model[0].everything = [model]
+
+
+def with_object(model: nn.Module) -> None:
+    model[0].holder = types.SimpleNamespace(inner=(model,))
+
+
+def with_lock(model: nn.Module) -> None:
+    model[0].holder = Locked(model)
+
+
+BACK = [with_bound_hook, with_closure, with_default, with_list, with_object, with_lock]
+
+
+@pytest.mark.parametrize("refer", BACK, ids=lambda each: each.__name__)
+def test_a_model_that_its_parts_hold_on_to_is_freed_all_the_same(refer: Callable[[nn.Module], None]) -> None:
+    """A shadow that was kept would keep these parts, and with them the model."""
+    model = plain()
+    refer(model)
+    kept, gone = shadow_after_a_trace(model), weakref.ref(model)
+    assert kept() is None
+    del model
     gc.collect()
     assert gone() is None
 
