@@ -17,11 +17,24 @@ class Calls:
 
     Args:
         outer: the name of each call's site, and that of the call that it ran in; empty for the model itself.
+        given: the values that each call was given; the model's own call is the one without a name.
+        seconds: how long each call took that ended; on an accelerator until its work was handed over, not until it was
+            done.
         whole: the calls that returned one tensor and nothing else.
         stateful: whether a module stored something during the pass, which others may read.
     """
 
-    def __init__(self, outer: Mapping[str, str], whole: Iterable[str], *, stateful: bool) -> None:
+    def __init__(
+        self,
+        outer: Mapping[str, str],
+        given: Mapping[str, tuple[int, ...]],
+        seconds: Mapping[str, float],
+        whole: Iterable[str],
+        *,
+        stateful: bool,
+    ) -> None:
+        self.given = given
+        self.seconds = seconds
         self._outer = dict(outer)
         self._whole = frozenset(whole)
         self._stateful = stateful

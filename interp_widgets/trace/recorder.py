@@ -9,6 +9,7 @@ Everything here is paid once per torch call: it notes what cannot be found out l
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -59,6 +60,8 @@ class Recorder(TorchFunctionMode):
         layers: of each module path, the name of the site of its last call.
         whole: names of the module calls that returned one tensor and nothing else.
         outer: of each module call, the name of the call that it ran in; empty for the model.
+        given: of each module call that has begun, the model's own included, the values that it was given.
+        seconds: of each module call that has ended, how long it took, recording included.
         failed: path of the innermost module that raised.
         drawn: whether the pass may have drawn from torch's random generators.
     """
@@ -79,6 +82,8 @@ class Recorder(TorchFunctionMode):
         self.layers: dict[str, str] = {}
         self.whole: set[str] = set()
         self.outer: dict[str, str] = {}
+        self.given: dict[str, tuple[int, ...]] = {}
+        self.seconds: dict[str, float] = {}
         self.failed = ""
         self.drawn = False
         self.escaped = False
@@ -108,7 +113,9 @@ class Recorder(TorchFunctionMode):
         name = self._numbered(path) if path else ""
         if path:
             self.outer[name] = self.scope
+        self.given[name] = self._given(args, kwargs)
         self._scopes.append(name)
+        began = time.perf_counter()
         try:
             output = run_module(module, args, kwargs)
         except BaseException:
@@ -116,10 +123,18 @@ class Recorder(TorchFunctionMode):
             raise
         finally:
             self._scopes.pop()
+        self.seconds[name] = time.perf_counter() - began
         self.failed = ""  # what a module inside raised was handled
         if isinstance(module, torch.jit.ScriptModule):
-            self._record_opaque(module, args, kwargs, output)
+            self._record_opaque(name, module, args, kwargs, output)
         return self._returned(name, path, module, output) if path else output
+
+    def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ...]:
+        """The values among a call's arguments, known by their identity: to look at a tensor is a torch call."""
+        items: list[Any] = []
+        for argument in (*args, *kwargs.values()):
+            items += argument if type(argument) in (tuple, list) else (argument,)
+        return tuple(self._alive[id(item)][1] for item in items if id(item) in self._alive)
 
     def _returned(self, name: str, path: str, module: nn.Module, output: Any) -> Any:
         if _is_transformed():  # inside it tensors stand for others: only what comes out of it is a value
@@ -152,7 +167,7 @@ class Recorder(TorchFunctionMode):
             del self.sites[self._last_site]
             self._last_site = ""
 
-    def _record_opaque(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+    def _record_opaque(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         """A scripted module is one operation: what it does inside is not seen."""
         self.drawn = True  # nobody knows
         with torch._C.DisableTorchFunction():
@@ -160,7 +175,7 @@ class Recorder(TorchFunctionMode):
             if not outputs or all(self._known(tensor) is not None for tensor in outputs):
                 return
             given = self._with_refs(args), {key: self._argument(value) for key, value in kwargs.items()}
-            operation = Operation(type(module).__name__, module, *given, repeatable=False)
+            operation = Operation(type(module).__name__, module, *given, repeatable=False, scope=name)
             operation.outputs = tuple(self._keep(tensor, operation, place) for place, tensor in enumerate(outputs))
             self.tape.append(operation)
 
@@ -219,7 +234,7 @@ class Recorder(TorchFunctionMode):
             return result
         repeatable = self._evaluation and name not in NOT_REPEATED and not torch._C._is_any_autocast_enabled()
         function = Autocast.now().bound(func) if torch._C._is_any_autocast_enabled() else func
-        operation = Operation(name, function, *arguments, writes=bool(written), repeatable=repeatable)
+        operation = Operation(name, function, *arguments, writes=bool(written), repeatable=repeatable, scope=self.scope)
         if not written and name not in CUTS and self._enters_the_graph(arguments, outputs):
             result = map_structure(_as_leaf, result)
             outputs = _outputs(result)
@@ -293,7 +308,12 @@ class Recorder(TorchFunctionMode):
                 return self._keep(tensor, None)
             before = [twin]
         operation = Operation(
-            "alias", torch.ops.aten.alias, tuple(Ref(index) for index in before), {}, repeatable=False
+            "alias",
+            torch.ops.aten.alias,
+            tuple(Ref(index) for index in before),
+            {},
+            repeatable=False,
+            scope=self.scope,
         )
         operation.outputs = (self._keep(tensor, operation),)
         self.tape.append(operation)
@@ -419,6 +439,10 @@ class Recorder(TorchFunctionMode):
         self.layers = {path: self._final_name(name, path) for path, name in self.layers.items()}
         self.whole = {self._final_call(name) for name in self.whole}
         self.outer = {self._final_call(name): self._final_call(outer) for name, outer in self.outer.items()}
+        self.given = {self._final_call(name): given for name, given in self.given.items()}
+        self.seconds = {self._final_call(name): seconds for name, seconds in self.seconds.items()}
+        for operation in self.tape:
+            operation.scope = self._final_call(operation.scope)
 
     def release(self) -> None:
         """Let go of the live tensors; edges and detached values stay."""

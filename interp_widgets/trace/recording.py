@@ -42,7 +42,7 @@ from interp_widgets.trace.values import map_structure, tensors_in
 from interp_widgets.trace.watcher import Watcher
 from interp_widgets.words import say
 
-__all__ = ["record"]
+__all__ = ["Attempt", "attempt", "record"]
 
 _NO_EDITS: Mapping[str, torch.Tensor] = MappingProxyType({})
 OutputSelector = str | int | Callable[[Any], torch.Tensor] | None
@@ -95,6 +95,20 @@ def record(  # noqa: PLR0913 - options of the one entry, by keyword
     >>> iw.record(model, torch.zeros(1, 1, 8, 8)).layers
     ['0', '1', '2', '3']
     """
+    options = as_kwargs(kwargs)
+    model = _checked(model, inputs, options)
+    names = {"class_names": as_names(class_names), "feature_names": as_names(feature_names, "feature_names")}
+    modes = None if evaluation else {path: module.training for path, module in model.named_modules()}
+    limit, axis = as_bytes(memory_limit), as_batch_axis(batch_axis)
+    run = Pass(model, options, target_output, modes, limit, names, Stage(model), axis)
+    trace = run.record(fitted(inputs, model), fitted(options, model))
+    check_count(trace.class_names, trace)
+    check_features(trace.feature_names, [trace.sites[name].shape for name in trace.input_sites])
+    return trace
+
+
+def _checked(model: nn.Module, inputs: Any, kwargs: Mapping[str, Any]) -> nn.Module:
+    """The module to run, where it and the inputs can be recorded."""
     model = plain_module(model)
     if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
         raise ModelError(
@@ -104,8 +118,7 @@ def record(  # noqa: PLR0913 - options of the one entry, by keyword
                 kind=type(model).__name__,
             )
         )
-    limit, options = as_bytes(memory_limit), as_kwargs(kwargs)
-    given = [tensor for _, tensor in tensors_in((inputs, options))]
+    given = [tensor for _, tensor in tensors_in((inputs, kwargs))]
     if not given:
         raise InputError(
             say(
@@ -116,13 +129,46 @@ def record(  # noqa: PLR0913 - options of the one entry, by keyword
     is_without_values = any(tensor.is_meta and type(tensor) is torch.Tensor for tensor in given)
     if is_without_values and not any(parameter.is_meta for parameter in model.parameters()):
         raise InputError(say("an input is on the device 'meta', so it has a shape and no values: give it values"))
-    names = {"class_names": as_names(class_names), "feature_names": as_names(feature_names, "feature_names")}
-    modes = None if evaluation else {path: module.training for path, module in model.named_modules()}
-    run = Pass(model, options, target_output, modes, limit, names, Stage(model), as_batch_axis(batch_axis))
-    trace = run.record(fitted(inputs, model), fitted(run.kwargs, model))
-    check_count(trace.class_names, trace)
-    check_features(trace.feature_names, [trace.sites[name].shape for name in trace.input_sites])
-    return trace
+    return model
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A pass as far as it came.
+
+    Args:
+        tape: what was recorded; of a pass that failed, up to the operation that did.
+        calls: the module calls that began.
+        trace: the whole recording, ``None`` where the pass failed.
+        error: what the model's forward raised, ``None`` where it did not.
+        failed: path of the innermost module that raised; empty where it was the model's own code.
+    """
+
+    tape: Tape
+    calls: Calls
+    trace: Trace | None = None
+    error: Exception | None = None
+    failed: str = ""
+
+
+def attempt(model: nn.Module, inputs: Any, *, kwargs: Mapping[str, Any] | None = None) -> Attempt:
+    """Run ``model`` once as ``record`` does; where its forward raises, keep what was recorded until then.
+
+    Raises:
+        ModelError: not a module, or one that cannot be recorded.
+        InputError: no tensor among the inputs.
+    """
+    options = as_kwargs(kwargs)
+    model = _checked(model, inputs, options)
+    stage = Stage(model, keeps_what_failed=True)
+    run = Pass(model, options, None, None, None, {"class_names": None, "feature_names": None}, stage)
+    try:
+        trace = run.record(fitted(inputs, model), fitted(options, model))
+    except Exception as error:
+        if stage.unfinished is None:
+            raise
+        return replace(stage.unfinished, error=error)
+    return Attempt(trace.tape, trace.calls, trace)
 
 
 @dataclass(frozen=True)
@@ -144,6 +190,8 @@ class Stage:
     escapes: bool = False
     draws: bool = True  # whether a pass may draw from torch's random generators; not known before the first
     follows: bool = False  # whether its forward asks for gradients, so that every pass needs autograd
+    keeps_what_failed: bool = False
+    unfinished: Attempt | None = None  # the last recording that failed, where it is kept
 
     def ready(self) -> Shadow | InPlace:
         """What to run now: what was run before, where the model still holds what it held then."""
@@ -227,6 +275,10 @@ class Pass:
                 raise
             except Exception as error:
                 error.add_note(_where(recorder.failed, type(model).__name__, _describe(inputs)))
+                if self.stage.keeps_what_failed:
+                    recorder.number_first_calls()
+                    tape, calls = self._recorded(recorder, shadow, names, fingerprint)
+                    self.stage.unfinished = Attempt(tape, calls, failed=recorder.failed)
                 raise
             finally:
                 draws_elsewhere = random.put_back(
@@ -239,26 +291,35 @@ class Pass:
             output_sites, scores = _outputs(recorder, output, self.target_output)
         self.stage.draws = recorder.drawn
         plain = map_structure(lambda tensor: tensor.detach(), output)
-        recorder.release()
+        tape, calls = self._recorded(recorder, shadow, names, fingerprint)
         slots = iter(names)
         arguments = map_structure(lambda _tensor: Slot(next(slots)), (inputs, dict(kwargs)))
         return Recording(
-            tape=Tape(
-                self.model,
-                recorder.values,
-                recorder.tape,
-                made=recorder.sites,
-                layers=recorder.layers,
-                inputs=names,
-                fingerprint=fingerprint,
-            ),
-            calls=Calls(recorder.outer, recorder.whole, stateful=bool(shadow.stored)),
+            tape=tape,
+            calls=calls,
             output=plain,
             output_sites=output_sites,
             scores=scores,
             again=replace(self, arguments=arguments),
             draws_elsewhere=draws_elsewhere,
         )
+
+    def _recorded(
+        self, recorder: Recorder, shadow: Shadow | InPlace, inputs: Sequence[str], fingerprint: Fingerprint
+    ) -> tuple[Tape, Calls]:
+        """What the recorder has written down, without the live tensors."""
+        recorder.release()
+        tape = Tape(
+            self.model,
+            recorder.values,
+            recorder.tape,
+            made=recorder.sites,
+            layers=recorder.layers,
+            inputs=inputs,
+            fingerprint=fingerprint,
+        )
+        calls = Calls(recorder.outer, recorder.given, recorder.seconds, recorder.whole, stateful=bool(shadow.stored))
+        return tape, calls
 
     def rerun(
         self, inputs: Mapping[str, torch.Tensor], edits: Mapping[str, torch.Tensor], batch_inputs: frozenset[str]

@@ -57,6 +57,7 @@ class Trace:
     Attributes:
         model: the recorded model.
         tape: the recorded operations and values.
+        calls: the module calls: which ran in which, what they were given, how long they took.
         class_names: one per class, ``None`` where nobody gave them.
         feature_names: one per feature of an input ``(N, F)``.
         draws_elsewhere: whether the pass has drawn random numbers from numpy's or Python's generators; those of torch
@@ -74,6 +75,7 @@ class Trace:
         batch_inputs: frozenset[str] | None = None,
     ) -> None:
         self.tape = recording.tape
+        self.calls = recording.calls
         self.model: nn.Module = recording.tape.model
         self.class_names = tuple(class_names) if class_names is not None else None
         self.feature_names = tuple(feature_names) if feature_names is not None else None

@@ -69,7 +69,10 @@ class Edge(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Operation:
-    """One torch call on the tape, with ``Ref`` in place of every recorded tensor."""
+    """One torch call on the tape, with ``Ref`` in place of every recorded tensor.
+
+    ``scope`` is the name of the module call that it ran in, empty for the model's own code.
+    """
 
     name: str
     function: Callable[..., Any]
@@ -78,6 +81,7 @@ class Operation:
     outputs: tuple[int, ...] = ()
     writes: bool = False
     repeatable: bool = True
+    scope: str = ""
     _refs: tuple[Ref, ...] | None = field(default=None, repr=False)
 
     @property
