@@ -63,17 +63,17 @@ class Copier:
         self.refers_back = False
         self._model = model
         self._memo: dict[int, Any] = {}
-        self._modules = dict(model.named_modules())
-        self._paths = {id(module): path for path, module in self._modules.items()}
+        self._tree = dict(model.named_modules())
+        self._paths = {id(module): path for path, module in self._tree.items()}
         # Their rows are brought to a norm at every call: the copy does that to memory of its own.
         self._with_norm = {
             id(weight)
-            for module in self._modules.values()
+            for module in self._tree.values()
             if getattr(module, "max_norm", None) is not None
             for weight in module._parameters.values()
         }
         self._storages: dict[int, torch.UntypedStorage] = {}  # copies of memory that several buffers share
-        buffers = {id(buffer): buffer for module in self._modules.values() for buffer in module.buffers(recurse=False)}
+        buffers = {id(buffer): buffer for module in self._tree.values() for buffer in module.buffers(recurse=False)}
         storages = Counter(buffer.untyped_storage()._cdata for buffer in buffers.values() if has_storage(buffer))
         self._shared_storages = {storage for storage, count in storages.items() if count > 1}
 
@@ -81,7 +81,7 @@ class Copier:
         """The copy of the whole tree."""
         # First all modules, still empty, and all tensors: whoever copies an object that refers to one finds it then.
         modules = {
-            path: module for path, module in self._modules.items() if not isinstance(module, torch.jit.ScriptModule)
+            path: module for path, module in self._tree.items() if not isinstance(module, torch.jit.ScriptModule)
         }
         for module in modules.values():
             self._known(module, _empty_like(module))

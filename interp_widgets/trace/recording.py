@@ -42,7 +42,7 @@ from interp_widgets.trace.values import map_structure, tensors_in
 from interp_widgets.trace.watcher import Watcher
 from interp_widgets.words import say
 
-__all__ = ["Attempt", "attempt", "record"]
+__all__ = ["Attempt", "attempt", "check_ready", "record"]
 
 _NO_EDITS: Mapping[str, torch.Tensor] = MappingProxyType({})
 OutputSelector = str | int | Callable[[Any], torch.Tensor] | None
@@ -110,14 +110,7 @@ def record(  # noqa: PLR0913 - options of the one entry, by keyword
 def _checked(model: nn.Module, inputs: Any, kwargs: Mapping[str, Any]) -> nn.Module:
     """The module to run, where it and the inputs can be recorded."""
     model = plain_module(model)
-    if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
-        raise ModelError(
-            say(
-                "this {kind} has lazy modules and has not been run yet, so it has no weights to explain: "
-                "call it once on an input first",
-                kind=type(model).__name__,
-            )
-        )
+    check_ready(model)
     given = [tensor for _, tensor in tensors_in((inputs, kwargs))]
     if not given:
         raise InputError(
@@ -130,6 +123,18 @@ def _checked(model: nn.Module, inputs: Any, kwargs: Mapping[str, Any]) -> nn.Mod
     if is_without_values and not any(parameter.is_meta for parameter in model.parameters()):
         raise InputError(say("an input is on the device 'meta', so it has a shape and no values: give it values"))
     return model
+
+
+def check_ready(model: nn.Module) -> None:
+    """Raise ModelError where a module still waits for its first input."""
+    if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
+        raise ModelError(
+            say(
+                "this {kind} has lazy modules and has not been run yet, so it has no weights to explain: "
+                "call it once on an input first",
+                kind=type(model).__name__,
+            )
+        )
 
 
 @dataclass(frozen=True)

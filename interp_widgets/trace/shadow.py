@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from interp_widgets.trace.contents import Contents
-from interp_widgets.trace.copier import Copier
+from interp_widgets.trace.copier import Copier, has_storage
 from interp_widgets.trace.subject import Subject, address_of, version_of
 
 __all__ = ["Escaped", "Observer", "Shadow", "run_module", "shadow_of"]
@@ -86,7 +86,8 @@ class Shadow(Subject):
         tables = [(name, theirs) for name, theirs, _ in copier.tables]
         super().__init__(model, own, tables, parameters=parameters, clones={**clones, **renormed, **copier.arrays})
         self.serves_once = copier.is_opaque
-        nbytes = sum(tensor.nbytes for tensor in (*parameters.values(), *(theirs for theirs, _ in copier.cloned)))
+        held = (*parameters.values(), *(theirs for theirs, _ in copier.cloned))
+        nbytes = sum(tensor.nbytes for tensor in held if has_storage(tensor))
         self.can_be_kept = nbytes <= MOST_KEPT and not (copier.is_opaque or copier.refers_back)
         self._passes = 0
         self.originals = frozenset(copier.aliases)
