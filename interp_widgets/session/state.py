@@ -11,7 +11,9 @@ import traitlets as t
 from numpy.typing import NDArray
 from torch import nn
 
+from interp_widgets.errors import InputError, LayoutError
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
+from interp_widgets.explainers import Question as ExplainerQuestion
 from interp_widgets.session.answers import Answers, Question
 from interp_widgets.session.steadfast import Steadfast
 from interp_widgets.trace import Trace
@@ -78,6 +80,30 @@ class SessionState(Steadfast):
             return wanted if self.explains_layer(method) else method.default_layer(trace)
         can_explain = trace.site(wanted).differentiable or not method.needs_gradient
         return wanted if trace.is_spatial(wanted) and can_explain else trace.default_layer()
+
+    def unmet_needs(self) -> dict[str, str]:
+        """Of each method that cannot explain what is looked at, by name: what it needs, as far as no pass is needed.
+
+        Empty as long as no target is chosen.
+        """
+        if self.target is None:
+            return {}
+        needs = {name: self._unmet_need(name) for name in (*EXPLAINERS, *self.explainers)}
+        return {name: need for name, need in needs.items() if need}
+
+    def _unmet_need(self, name: str) -> str:
+        try:
+            explainer = self._explainer_named(name)
+        except TypeError:  # of another package, and not made without arguments: that is said when it is chosen
+            return ""
+        trace = self.ready()
+        try:
+            place = self.place(None, explainer)
+        except LayoutError:
+            return say("needs maps")
+        except InputError:
+            return say("needs a gradient")
+        return explainer.unmet(ExplainerQuestion(trace, as_target(self.target, trace), place))
 
     def explains_layer(self, explainer: Explainer | None = None) -> bool:
         """Whether the explainer looks at the layer rather than at the input."""

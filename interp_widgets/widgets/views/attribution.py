@@ -72,7 +72,6 @@ class AttributionView(SessionView):
         self.method = Menu(options=methods, value=methods[0][1], label=say("method"), layout={**MENU, "flex": "2 1 0%"})
         self.method.groups = {name: say(kind.family) for name, kind in EXPLAINERS.items()}
         self.method.meanings = {name: say(kind.summary) for name, kind in EXPLAINERS.items()}
-        self.method.unavailable = {name: say("not installed") for name, kind in EXPLAINERS.items() if kind.missing()}
         colours = [(name, name) for name in SEQUENTIAL]
         self.colormap = Menu(
             options=colours,
@@ -133,6 +132,7 @@ class AttributionView(SessionView):
             explainer=method,
             at_layer=session.at_layer,
             tolerance=session.tolerance,
+            unmet=session.unmet_needs(),
         )
         started = time.perf_counter()
         try:
@@ -192,6 +192,7 @@ class AttributionView(SessionView):
             self._show_method(state)
         if last is None or (state.explainer, state.at_layer) != (last.explainer, last.at_layer):
             self.parameters.show(state.explainer, at_layer=state.at_layer)
+        self.method.unavailable = dict(state.unmet)
         self.follows_layer = state.explains_layer
         if state is last:
             return
