@@ -193,7 +193,7 @@ class Explainer(ABC):
             target=question.target,
             score=score,
             signed=self.signed,
-            label=question.target.label(question.trace.class_names),
+            label=question.target.label(question.trace.score_names),
             background=_background(question.trace, question.example),
             done=estimate.done,
             total=estimate.total,

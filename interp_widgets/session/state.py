@@ -165,12 +165,12 @@ class SessionState(Steadfast):
         return trace.scale.words
 
     def names_of_classes(self) -> list[str]:
-        """One name per class, numbers where there are none."""
-        count = self.ready().class_count
-        names = self.class_names
+        """One name per class, numbers where there are none; of a model with one value, that."""
+        trace = self.ready()
+        count, names = trace.class_count, trace.score_names or ()
         return [names[i] if i < len(names) else say("class {index}", index=i) for i in range(count)]
 
     def name_of_target(self, target: Any = None) -> str:
         """What a target is called, as the attributions call it."""
         trace = self.ready()
-        return as_target(self.target if target is None else target, trace).label(trace.class_names)
+        return as_target(self.target if target is None else target, trace).label(trace.score_names)
