@@ -28,6 +28,7 @@ from interp_widgets.render.look import ends_of
 from interp_widgets.render.snapshot import reduced
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
+from interp_widgets.widgets.kit.figures import figures
 from interp_widgets.widgets.kit.links import mirror
 from interp_widgets.widgets.kit.look_controls import LookControls
 from interp_widgets.widgets.kit.menu import Menu
@@ -322,7 +323,7 @@ class AttributionView(SessionView):
         """Bars for an attribution that is a list of values."""
         values = found.array.ravel()
         order = np.argsort(-np.abs(values), kind="stable")[:VECTOR]
-        captions = [f"{values[i]:.3g}" for i in order]
+        captions = [figures(float(values[i])) for i in order]
         names = [found.names[i] for i in order] if found.names else []
         self.bars.alt = found.describe()
         self.bars.show_bars(values[order].tolist(), numbers=order.tolist(), captions=captions, names=names)
