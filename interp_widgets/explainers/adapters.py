@@ -38,6 +38,10 @@ class _Borrowed(Explainer):
     def signed(self) -> bool:
         return type(self).has_sign
 
+    def unmet(self, question: Question) -> str:
+        is_class = isinstance(question.target, ClassScore)
+        return super().unmet(question) or ("" if is_class else say("needs a class"))
+
     def estimates(self, question: Question) -> Iterator[Estimate]:
         target = question.target
         if not isinstance(target, ClassScore):

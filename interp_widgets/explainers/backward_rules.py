@@ -8,11 +8,13 @@ from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 
+from interp_widgets.errors import LayoutError
 from interp_widgets.explainers.base import Explainer, limits
 from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.grad_cam import GradCAM
 from interp_widgets.explainers.question import Question
 from interp_widgets.propagation.rules import ruled_gradient
+from interp_widgets.words import say
 
 __all__ = ["Deconvnet", "GuidedBackprop", "GuidedGradCAM"]
 
@@ -82,6 +84,13 @@ class GuidedGradCAM(Explainer):
     channels: Literal["max", "mean"] = field(
         default="max", metadata=limits(options=("max", "mean"), help="how the channels of one position are joined")
     )
+
+    def unmet(self, question: Question) -> str:
+        try:
+            question.trace.default_layer()
+        except LayoutError:
+            return say("needs maps")
+        return super().unmet(question)
 
     def estimates(self, question: Question) -> Iterator[Estimate]:
         cam = GradCAM()(question.trace, question.target, example=question.example).values  # (H', W')

@@ -38,6 +38,7 @@ class Explainer(ABC):
     requires: ClassVar[str] = ""  # an optional package, which is also the name of the extra that brings it
     at_layer: ClassVar[bool] = False  # explains a layer (its map has the layer's resolution) rather than the input
     input_only: ClassVar[bool] = False  # cannot explain a layer
+    images_only: ClassVar[bool] = False  # explains an input with height and width only
     needs_gradient: ClassVar[bool] = True
     own_pass: ClassVar[bool] = False  # goes over the recording in its own way, so a cached gradient is not enough
     refines: ClassVar[bool] = False  # runs the model many times and yields better and better estimates
@@ -72,6 +73,23 @@ class Explainer(ABC):
             needs = say("{method} needs {package}", method=cls.title, package=cls.requires)
             return str(missing_extra(needs, cls.requires))
         return ""
+
+    def unmet(self, question: Question) -> str:
+        """What it needs and the question does not have, in a few words and without a pass; empty where it has all.
+
+        What only a pass can tell, such as whether DeepLift adds up, is not told here.
+        """
+        if self.missing():
+            return say("not installed")
+        if self.at_layer and not question.is_spatial:
+            return say("needs maps")
+        if self.images_only and not any(question.at(site).is_spatial for site in question.trace.input_sites):
+            return say("needs an image")
+        if self.input_only and not question.is_input:
+            return say("needs an input of numbers")
+        site = question.trace.site(question.layer)
+        is_derived = site.dtype.is_floating_point if self.refines else site.differentiable  # a new pass begins there
+        return say("needs a gradient") if self.needs_gradient and not is_derived else ""
 
     @property
     def signed(self) -> bool:
@@ -175,7 +193,7 @@ class Explainer(ABC):
             target=question.target,
             score=score,
             signed=self.signed,
-            label=question.target.label(question.trace.class_names),
+            label=question.target.label(question.trace.score_names),
             background=_background(question.trace, question.example),
             done=estimate.done,
             total=estimate.total,

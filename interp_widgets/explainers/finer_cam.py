@@ -34,6 +34,10 @@ class FinerCAM(CAM):
     strength: float = field(default=1.0, metadata=limits(0.0, 2.0, help="how much of the other classes is taken off"))
     classes: int = field(default=3, metadata=limits(1, 20, help="how many similar classes are compared with"))
 
+    def unmet(self, question: Question) -> str:
+        is_class = isinstance(question.target, ClassScore)
+        return super().unmet(question) or ("" if is_class else say("needs a class"))
+
     def estimates(self, question: Question) -> Iterator[Estimate]:
         trace, target, layer = question.trace, question.target, question.layer
         if not isinstance(target, ClassScore):

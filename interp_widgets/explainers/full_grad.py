@@ -37,6 +37,7 @@ class FullGrad(Explainer):
     title: ClassVar[str] = "FullGrad"
     summary: ClassVar[str] = "input times gradient, and all biases times theirs, added up"
     input_only: ClassVar[bool] = True
+    images_only: ClassVar[bool] = True
 
     def estimates(self, question: Question) -> Iterator[Estimate]:
         if not question.is_spatial:

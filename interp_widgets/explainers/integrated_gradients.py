@@ -89,6 +89,7 @@ class BlurIG(Explainer):
     title: ClassVar[str] = "Blur IG"
     summary: ClassVar[str] = "gradients gathered while the blurred input becomes sharp"
     input_only: ClassVar[bool] = True
+    images_only: ClassVar[bool] = True
     refines: ClassVar[bool] = True
     error_kind: ClassVar[ErrorKind | None] = ErrorKind.COMPLETENESS_GAP
 

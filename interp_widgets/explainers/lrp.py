@@ -13,6 +13,7 @@ from interp_widgets.explainers.estimate import Estimate
 from interp_widgets.explainers.gradient import InputXGradient
 from interp_widgets.explainers.question import Question
 from interp_widgets.propagation.relevance import Relevance
+from interp_widgets.words import say
 
 __all__ = ["LRP"]
 
@@ -50,6 +51,10 @@ class LRP(Explainer):
     @property
     def signed(self) -> bool:
         return True
+
+    def unmet(self, question: Question) -> str:
+        has_gradient = question.trace.site(question.layer).differentiable  # relevance goes back along the recording
+        return super().unmet(question) or ("" if has_gradient else say("needs a gradient"))
 
     def estimates(self, question: Question) -> Iterator[Estimate]:
         if question.trace.has_gradient(question.layer, question.target):

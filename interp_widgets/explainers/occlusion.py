@@ -27,6 +27,7 @@ class _Covering(Explainer):
 
     family: ClassVar[str] = "Perturbation"
     input_only: ClassVar[bool] = True
+    images_only: ClassVar[bool] = True
     needs_gradient: ClassVar[bool] = False
     refines: ClassVar[bool] = True
 

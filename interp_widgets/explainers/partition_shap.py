@@ -41,6 +41,7 @@ class PartitionSHAP(Explainer):
     family: ClassVar[str] = "Perturbation"
     requires: ClassVar[str] = "shap"
     input_only: ClassVar[bool] = True
+    images_only: ClassVar[bool] = True
     needs_gradient: ClassVar[bool] = False
     refines: ClassVar[bool] = True
 

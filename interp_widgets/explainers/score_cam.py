@@ -80,6 +80,7 @@ class ScoreCAM(_Tried):
 
     title: ClassVar[str] = "Score-CAM"
     summary: ClassVar[str] = "channels weighted by the score of what their map leaves visible"
+    images_only: ClassVar[bool] = True
 
     def counts(self, maps: torch.Tensor) -> torch.Tensor:
         return maps.amax(dim=(1, 2)) > maps.amin(dim=(1, 2))

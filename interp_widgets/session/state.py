@@ -11,7 +11,9 @@ import traitlets as t
 from numpy.typing import NDArray
 from torch import nn
 
+from interp_widgets.errors import InputError, LayoutError
 from interp_widgets.explainers import EXPLAINERS, Attribution, Explainer
+from interp_widgets.explainers import Question as ExplainerQuestion
 from interp_widgets.session.answers import Answers, Question
 from interp_widgets.session.steadfast import Steadfast
 from interp_widgets.trace import Trace
@@ -79,6 +81,30 @@ class SessionState(Steadfast):
         can_explain = trace.site(wanted).differentiable or not method.needs_gradient
         return wanted if trace.is_spatial(wanted) and can_explain else trace.default_layer()
 
+    def unmet_needs(self) -> dict[str, str]:
+        """Of each method that cannot explain what is looked at, by name: what it needs, as far as no pass is needed.
+
+        Empty as long as no target is chosen.
+        """
+        if self.target is None:
+            return {}
+        needs = {name: self._unmet_need(name) for name in (*EXPLAINERS, *self.explainers)}
+        return {name: need for name, need in needs.items() if need}
+
+    def _unmet_need(self, name: str) -> str:
+        try:
+            explainer = self._explainer_named(name)
+        except TypeError:  # of another package, and not made without arguments: that is said when it is chosen
+            return ""
+        trace = self.ready()
+        try:
+            place = self.place(None, explainer)
+        except LayoutError:
+            return say("needs maps")
+        except InputError:
+            return say("needs a gradient")
+        return explainer.unmet(ExplainerQuestion(trace, as_target(self.target, trace), place))
+
     def explains_layer(self, explainer: Explainer | None = None) -> bool:
         """Whether the explainer looks at the layer rather than at the input."""
         method = explainer or self.method
@@ -139,12 +165,12 @@ class SessionState(Steadfast):
         return trace.scale.words
 
     def names_of_classes(self) -> list[str]:
-        """One name per class, numbers where there are none."""
-        count = self.ready().class_count
-        names = self.class_names
+        """One name per class, numbers where there are none; of a model with one value, that."""
+        trace = self.ready()
+        count, names = trace.class_count, trace.score_names or ()
         return [names[i] if i < len(names) else say("class {index}", index=i) for i in range(count)]
 
     def name_of_target(self, target: Any = None) -> str:
         """What a target is called, as the attributions call it."""
         trace = self.ready()
-        return as_target(self.target if target is None else target, trace).label(trace.class_names)
+        return as_target(self.target if target is None else target, trace).label(trace.score_names)

@@ -118,6 +118,13 @@ class Outputs:
         return Scale.YES_OR_NO if is_sigmoid or self.class_names is not None else Scale.VALUE
 
     @property
+    def score_names(self) -> tuple[str, ...] | None:
+        """What the class scores are called; see ``Trace.score_names``."""
+        if self.has_classes and self.scale is Scale.VALUE:
+            return (self.scale.words,)
+        return self.class_names
+
+    @property
     def probabilities(self) -> torch.Tensor:
         """Probability of each class for each input, ``(N, K)``; see ``Trace.probabilities``."""
         probabilities = self._said_probabilities() if self.scores.ending.squash else self._assumed_probabilities()

@@ -178,6 +178,14 @@ class Trace:
         return self._outputs.scale
 
     @property
+    def score_names(self) -> tuple[str, ...] | None:
+        """What the class scores are called: the classes' names, "one value" where nothing says that it is a class.
+
+        ``None`` where nobody gave names: they are called by their numbers.
+        """
+        return self._outputs.score_names
+
+    @property
     def probabilities(self) -> torch.Tensor:
         """Probability of each class, averaged over positions, ``(N, K)`` in 0..1.
 

@@ -138,3 +138,11 @@ def test_the_menu_of_methods_has_headings_and_says_what_is_missing(lab: Lab) -> 
     assert "not installed" in missing.inner_text()
     menu.select_option("DeepLift")
     notebook.wait_for_python("explorer.wait(1) and 'completeness gap' in explorer.status")
+    needy = menu.locator("option[value=FinerCAM]")
+    assert needy.is_enabled()
+    notebook.execute("explorer.session.target = iw.Contrast(0, 1)")
+    notebook.wait("document.querySelector('option[value=FinerCAM]').disabled")
+    assert needy.inner_text() == "Finer-CAM (needs a class)"
+    notebook.execute("explorer.session.explainer = 'FinerCAM'")  # from Python it can be chosen: then all of it is said
+    notebook.wait("document.querySelector('.iw:has(> [aria-label=method])').title.includes('(needs a class)')")
+    notebook.wait_for_python("'explains classes only' in explorer.status")

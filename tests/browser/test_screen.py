@@ -107,6 +107,83 @@ def test_a_click_shows_the_picture_alone_and_escape_brings_it_back(notebook: Not
         assert page.evaluate("document.activeElement.matches('.iw-stage canvas')")
 
 
+def test_alone_on_the_screen_the_buttons_are_reached_by_tab_and_the_focus_comes_back(notebook: NotebookPage) -> None:
+    page = notebook.page
+    focused = "() => document.activeElement.getAttribute('aria-label') ?? ''"
+    page.locator(CANVAS).press("Enter")
+    notebook.wait(LARGE)
+    seen = []
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate(focused))
+    assert seen == ["zoom out", "zoom in", "back into the page"]
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")  # the focus is on a button, whose key this is then
+    notebook.wait("document.querySelector('.iw-zoomed')")
+    page.keyboard.press("Escape")
+    notebook.wait(f"!{LARGE} && document.activeElement.matches('.iw-stage canvas')")
+    page.locator(CANVAS).press("Enter")
+    notebook.wait(LARGE)
+    page.get_by_role("button", name="back into the page").press("Enter")
+    notebook.wait(f"!{LARGE} && document.activeElement.matches('.iw-stage canvas')")
+    page.keyboard.press("Tab")
+    assert not page.evaluate("Boolean(document.activeElement.closest('.iw-tools'))")  # in the page Tab goes past them
+    page.locator(".iw-explorer .iw-stage >> nth=0").hover()
+    page.get_by_role("button", name="alone on the screen").first.click()
+    notebook.wait(LARGE)
+    page.keyboard.press("Escape")
+    notebook.wait(f"!{LARGE}")
+    assert page.evaluate(focused) == "alone on the screen"
+
+
+METHODS = {"EigenCAM": "", "GradCAM": "", "KernelSHAP": "samples=16, segments=9", "SmoothGrad": "samples=4"}
+PLACES = """() => ['.iw-stage', '.iw-strip', '.iw-panels', '.iw-classes', '.iw-grid'].map((part) => {
+    const box = document.querySelector(`.iw-explorer ${part}`).getBoundingClientRect();
+    return [part, box.left, box.top, box.width, box.height].join(' ');
+})"""
+
+
+def test_another_method_moves_nothing_however_many_parameters_it_has(notebook: NotebookPage) -> None:
+    notebook.page.keyboard.press("Escape")
+    notebook.execute("explorer.session.tolerance = 0")
+    for width in (760, 1280, 1600):
+        notebook.page.set_viewport_size({"width": width, "height": 800})
+        notebook.wait(STRIP_FITS)
+        places = {}
+        for name, few in METHODS.items():
+            notebook.execute(f"explorer.session.explainer = iw.{name}({few}); explorer.wait()")
+            notebook.wait("name => document.querySelector('[aria-label=method]').value === name", name)
+            places[name] = notebook.page.evaluate(PLACES)
+        assert len({tuple(each) for each in places.values()}) == 1, (width, places)
+
+
+def test_the_field_for_a_path_is_there_at_every_width(notebook: NotebookPage) -> None:
+    notebook.page.keyboard.press("Control+b")
+    for width in (480, 760, 1000, 1280):
+        notebook.page.set_viewport_size({"width": width, "height": 800})
+        notebook.wait(STRIP_FITS)
+        field = notebook.page.get_by_placeholder("path, then Enter")
+        box = field.bounding_box()
+        assert box is not None
+        assert box["width"] >= 80, width
+        assert notebook.page.evaluate(ROOM)["lost"] == [], width
+
+
+def test_tiles_take_the_room_that_a_large_screen_has(notebook: NotebookPage) -> None:
+    notebook.page.keyboard.press("Control+b")
+    heights = {}
+    for size in ((1280, 800), (2000, 1100)):
+        notebook.page.set_viewport_size({"width": size[0], "height": size[1]})
+        notebook.wait(STRIP_FITS)
+        notebook.wait("""() => {
+            const grid = document.querySelector('.iw-explorer .iw-grid');
+            const kept = document.querySelector('.iw-explorer .iw-kept');
+            return grid.clientHeight <= kept.clientHeight && grid.clientHeight > 0.7 * kept.clientHeight;
+        }""")
+        heights[size] = notebook.page.evaluate("document.querySelector('.iw-explorer .iw-grid').clientHeight")
+    assert heights[2000, 1100] > 1.3 * heights[1280, 800]
+
+
 def test_zooming_keeps_the_place_under_the_mouse_and_what_is_read_there(notebook: NotebookPage) -> None:
     page = notebook.page
     page.locator(CANVAS).press("Enter")

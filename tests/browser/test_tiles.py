@@ -39,10 +39,25 @@ def _select(notebook: NotebookPage, number: int) -> None:
 def test_each_tile_has_its_colour_at_its_place(notebook: NotebookPage) -> None:
     canvas = ".iw-grid canvas"
     for rank, number in enumerate(range(100, 92, -1)):
-        place = (rank % 4 * 48 + 20, rank // 4 * 60 + 20)  # 40 px tiles, 8 px apart, 20 px for the caption
+        place = (rank % 4 * 48 + 20, rank // 4 * 76 + 20)  # 40 px tiles, 8 px apart, 36 px: "0.100" is below "100"
         notebook.wait_for_pixel(canvas, place, (2 * number, 255 - 2 * number, 60, 255), tolerance=0)
     notebook.execute("tiles.table = bytes(768)")
     notebook.wait_for_pixel(canvas, (20, 20), (0, 0, 0, 255), tolerance=0)
+
+
+def test_a_value_is_seen_whole_however_long(notebook: NotebookPage) -> None:
+    whole = """() => [...document.querySelectorAll('.iw-tile')].every((tile) => {
+        const box = tile.getBoundingClientRect();
+        const value = tile.querySelector('span').getBoundingClientRect();
+        const number = tile.querySelector('b').getBoundingClientRect();
+        const isInside = value.width > 0 && value.right <= box.right + 8 && value.bottom <= box.bottom + 1;
+        return isInside && (value.top >= number.bottom - 1 || value.left >= number.right);
+    })"""
+    for caption in ("5", "0.83", "-7.67e-6"):
+        notebook.execute(f"tiles.captions = ['{caption}'] * 8; tiles.details = ['-7.67123e-6'] * 8")
+        notebook.wait("caption => document.querySelector('.iw-tile span').textContent === caption", caption)
+        notebook.wait(whole)
+    assert "mean -7.67123e-6" in str(notebook.page.locator(".iw-tile >> nth=0").get_attribute("title"))
 
 
 def test_a_click_and_the_arrows_select_and_pages_turn_at_the_edge(notebook: NotebookPage) -> None:

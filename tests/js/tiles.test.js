@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { extent, filling, layout, tileSize, wishedWidth } from "../../interp_widgets/widgets/kit/tiles.js";
+import { extent, filling, fitting, layout, tileSize, wishedWidth } from "../../interp_widgets/widgets/kit/tiles.js";
 
 test("a tile's longer side has the size asked for", () => {
   assert.deepEqual(tileSize(14, 14, 40), { width: 40, height: 40 });
@@ -30,6 +30,19 @@ test("tiles that fill the room are about as large as wished, and their rows are 
   assert.deepEqual(filling(18, 48, 182), { columns: 3, side: 52 });
   assert.deepEqual(filling(3, 48, 400), { columns: 3, side: 52 }); // and no larger than that
   assert.equal(filling(18, 48, 10).columns, 1);
+});
+
+test("where a height is kept, tiles are as large as it lets them, and all of the page is in it", () => {
+  assert.deepEqual(fitting(18, 48, 393, 216), { columns: 6, side: 52 }); // three rows of 72
+  assert.deepEqual(fitting(18, 48, 435, 513), { columns: 4, side: 82 }); // five rows of 102; in fours of five: 79
+  assert.deepEqual(fitting(2, 48, 435, 513), { columns: 2, side: 105 }); // no larger than 2.2 times
+  for (const [room, height] of [[393, 216], [435, 513], [330, 264], [700, 300], [200, 700]]) {
+    const { columns, side } = fitting(18, 48, room, height);
+    const made = layout(18, { width: side, height: side }, columns, room);
+    assert.equal(made.across, columns);
+    assert.ok(made.width <= room && made.height <= height, `${made.width} x ${made.height} in ${room} x ${height}`);
+  }
+  assert.deepEqual(fitting(18, 48, 393, 60), filling(18, 48, 393)); // too low for a page: it takes what it needs
 });
 
 test("no tile overlaps another", () => {

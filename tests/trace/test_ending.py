@@ -116,7 +116,7 @@ def test_a_single_value_without_a_class_name_is_explained_as_it_is() -> None:
     row = ROWS[model.head(ROWS)[:, 0].argmin()][None]
     attribution = iw.InputXGradient()(iw.record(model, row))
     assert attribution.score < 0
-    assert attribution.label == "class 0"
+    assert attribution.label == "one value"
 
 
 def test_a_softmax_over_the_last_axis_of_several_tells_which_axis_counts_classes() -> None:

@@ -39,6 +39,7 @@ class Axes:
         self._results = tuple(results)
         self._batch_axis = batch_axis
         self._batch_inputs = batch_inputs
+        self._default_layer = ""  # as long as it was not looked for with the present layouts
 
     # What ``default_layer.Layers`` asks
 
@@ -71,10 +72,12 @@ class Axes:
         results = [self.site(name).index for name in self._results]
         return readings(tape.values, tape.operations, tape.layouts.labels, results)
 
-    @cached_property
+    @property
     def default_layer(self) -> str:
         """The last layer whose map tells where; see ``Trace.default_layer``."""
-        return default_layer.choose(self)
+        if not self._default_layer:
+            self._default_layer = default_layer.choose(self)
+        return self._default_layer
 
     # Layouts
 
@@ -86,7 +89,7 @@ class Axes:
         """Say which axis is what."""
         given = layout if isinstance(layout, Layout) else Layout.parse(layout)
         self._tape.layouts.override(self.site(layer), given)
-        vars(self).pop("default_layer", None)  # another layer may have maps now
+        self._default_layer = ""
 
     def maps(self, layer: str, tensor: torch.Tensor | None = None) -> torch.Tensor:
         """A layer's activation, or a tensor of its shape, as ``(N, C, H, W)``; see ``Trace.maps``."""

@@ -53,7 +53,6 @@ function render({ model, el, signal }) {
     class: "iw-scroll",
     role: "listbox",
     id: identity("iw-classes"),
-    "aria-label": say("classes by probability"),
     ...KEYS,
   });
   const search = searchField(say("Search classes"), say("search classes"), list.id, {
@@ -114,8 +113,7 @@ function render({ model, el, signal }) {
       "data-index": index,
       "aria-label": spoken(name, isLabel, scores[index]),
     }, ...cells);
-    const place = say("class {index}", { index });
-    explain(element, place, name);
+    explain(element, model.get("value") ? "" : say("class {index}", { index }), name);
     return element;
   }
 
@@ -144,6 +142,9 @@ function render({ model, el, signal }) {
   }
 
   function describe() {
+    const value = model.get("value");
+    head.hidden = Boolean(value);
+    list.setAttribute("aria-label", value || say("classes by probability"));
     explain(list, model.get("help"));
   }
 
@@ -152,9 +153,8 @@ function render({ model, el, signal }) {
     const selected = model.get("selected");
     const count = order.length;
     const isSearched = Boolean(model.get("query").trim());
-    const counted = isSearched
-      ? say("{found} of {count} classes", { found: matches.length, count })
-      : say("{count} classes", { count });
+    const all = count === 1 ? say("one class") : say("{count} classes", { count });
+    const counted = isSearched ? say("{found} of {count} classes", { found: matches.length, count }) : all;
     const rank = ranks.get(selected) + 1; // NaN: no class is selected
     const isOutOfSight = scores.length > 0 && rank > model.get("limit");
     return isOutOfSight ? say("{counted}, selected: rank {rank}", { counted, rank }) : counted;
@@ -217,14 +217,14 @@ function render({ model, el, signal }) {
   follow.addEventListener("change", () => change(model, "follow", follow.checked));
 
   onChange(model, ["names", "scores"], oncePerFrame(sort, signal));
-  onChange(model, ["limit", "markers"], fill);
+  onChange(model, ["limit", "markers", "value"], fill);
   onChange(model, ["query"], filter);
   onChange(model, ["selected"], () => {
     if (rowOf(model.get("selected")) < 0) fill();
     else mark();
   });
   onChange(model, ["follow"], mark);
-  onChange(model, ["help"], describe);
+  onChange(model, ["help", "value"], describe);
   describe();
   sort();
   onceSeen(list, mark, signal);

@@ -41,6 +41,9 @@ class ClassList(BrowserWidget):
     query = t.Unicode("", help="what is typed into the search field").tag(sync=True)
     limit = t.Int(8, min=1, max=100, help="rows seen without scrolling").tag(sync=True)
     markers = t.List(t.Int(min=0), help="classes tagged as the true label").tag(sync=True)
+    value = t.Unicode(
+        "", help="the value of a model without classes, in words: nothing to count, search or follow"
+    ).tag(sync=True)
     help = help_trait()
 
     def set_scores(self, probabilities: ArrayLike | None) -> None:

@@ -54,11 +54,15 @@ class Goal:
         self._callback, self._here = callback, here
 
     def offer(self, names: Sequence[str], probabilities: NDArray[np.float32]) -> None:
-        """The likeliest classes to contrast with, and how many may be taken together; without classes units only."""
+        """The likeliest classes to contrast with, and how many may be taken together; without classes units only.
+
+        A name without a probability is that of the one value of a model without classes.
+        """
+        is_value = len(names) > 0 and not len(probabilities)
         by_probability = np.argsort(-probabilities, kind="stable")
         rivals = [int(index) for index in by_probability[:RIVALS]] if len(names) > 1 else []
         self._likeliest = tuple(rivals)
-        options = [(say("the chosen class"), CLASS), (say("what speaks against it"), AGAINST)] if names else []
+        options = (_of_value() if is_value else _of_class()) if names else []
         options += [(say("rather than {name}", name=names[index]), f"rather {index}") for index in rivals]
         counts = [count for count in SUMS if count < len(names)]
         options += [(say("the {count} likeliest classes", count=count), f"top {count}") for count in counts]
@@ -69,6 +73,8 @@ class Goal:
             AGAINST: say("what lowers the score of the class chosen in the list"),
             UNIT: say("what makes the sum over the channel chosen among the channels"),
         }
+        if is_value:
+            meanings |= {CLASS: say("what makes the model's value"), AGAINST: say("what lowers the model's value")}
         self._showing = True
         try:
             with self.menu.hold_sync():
@@ -126,6 +132,16 @@ class Goal:
             self._callback(SiteScore(*self._here()))
         else:
             self._callback(self._class)
+
+
+def _of_class() -> list[tuple[str, str]]:
+    """What can be asked of any class."""
+    return [(say("the chosen class"), CLASS), (say("what speaks against it"), AGAINST)]
+
+
+def _of_value() -> list[tuple[str, str]]:
+    """What can be asked of the one value of a model without classes."""
+    return [(say("the value"), CLASS), (say("what lowers it"), AGAINST)]
 
 
 def _meanings(options: Sequence[tuple[str, str]]) -> dict[str, str]:

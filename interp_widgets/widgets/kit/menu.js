@@ -27,11 +27,16 @@ function render({ model, el, signal }) {
   const box = make("div", { class: "iw" }, select);
   el.append(box);
 
+  /** What an option is called: where it cannot be chosen, with the reason. */
+  function called(text, value) {
+    const reason = model.get("unavailable")[value];
+    return reason === undefined ? text : say("{text} ({reason})", { text, reason });
+  }
+
   /** An option; a long one is shortened, and has its whole text as its name. */
   function entry({ text, value }) {
-    const reason = model.get("unavailable")[value];
-    const disabled = reason !== undefined;
-    const whole = disabled ? say("{text} ({reason})", { text, reason }) : text;
+    const disabled = value in model.get("unavailable");
+    const whole = called(text, value);
     const shown = middle(whole, MOST_LETTERS);
     const name = shown === whole ? null : whole;
     return make("option", { value, disabled, dir: "auto", title: name, "aria-label": name }, shown);
@@ -51,7 +56,7 @@ function render({ model, el, signal }) {
     const value = model.get("value");
     select.selectedIndex = [...select.options].findIndex((option) => option.value === value);
     const chosen = model.get("options").find((option) => option[1] === value);
-    tell(chosen?.[0], model.get("meanings")[value] || model.get("help"));
+    tell(chosen && called(...chosen), model.get("meanings")[value] || model.get("help"));
   }
 
   /** The tooltip has the chosen option whole, which may be wider than the menu. It belongs to the box around the menu:

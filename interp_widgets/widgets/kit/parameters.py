@@ -47,15 +47,8 @@ class Parameters:
             help=say("what the input is compared with"),
             layout={"display": "none", "flex": "0 0 auto"},
         )
-        self.root = widgets.HBox(
-            layout={
-                "width": "100%",
-                "min_height": "34px",
-                "align_items": "center",
-                "grid_gap": "0 8px",
-                "flex_flow": "row wrap",
-            }
-        )
+        self.root = widgets.HBox(layout={"width": "100%", "align_items": "center", "grid_gap": "0 8px"})
+        self.root.add_class("iw-parameters")
 
     @property
     def controls(self) -> dict[str, widgets.Widget]:
@@ -101,7 +94,7 @@ class Parameters:
     def _control(self, field: dataclasses.Field[Any]) -> widgets.Widget:
         meta = {**limits(), **field.metadata}  # an explainer from elsewhere need not say all
         name, help_text = say(field.name.replace("_", " ")), say(meta["help"])
-        layout = {"flex": "1 1 132px", "min_width": "0", "max_width": "220px", "width": "auto"}
+        layout = {"flex": "1 1 132px", "min_width": "104px", "max_width": "220px", "width": "auto"}
         control: widgets.Widget
         if meta["options"]:
             options = [(f"{name}: {option}", str(option)) for option in meta["options"]]

@@ -75,6 +75,7 @@ function render({ model, el, signal, source }) {
   let enlarged = null; // the base at the canvas's size
   let shown = null; // the last frame that was there, with its row and column
   let connected = true;
+  let before = null; // what had the focus when the picture was made large
 
   // Drawing
 
@@ -267,8 +268,10 @@ function render({ model, el, signal, source }) {
 
   /** The picture in a dialog, which Escape closes; it is the same canvas, so nothing is drawn anew. */
   function showLarge() {
+    before = document.activeElement;
     root.style.minHeight = `${root.offsetHeight}px`; // what lies below in the page stays where it is
     large.append(sheet);
+    reach();
     large.showModal();
     canvas.focus();
   }
@@ -281,8 +284,16 @@ function render({ model, el, signal, source }) {
   function reduce() {
     zoom.whole();
     root.prepend(sheet);
+    reach();
     root.style.minHeight = "";
-    if (root.isConnected) canvas.focus();
+    if (root.isConnected) (root.contains(before) ? before : canvas).focus();
+  }
+
+  /** In the page Tab goes past the buttons, for which there are keys; alone on the screen there is nothing else. */
+  function reach() {
+    const isLarge = sheet.parentElement === large;
+    for (const button of tools.children) button.tabIndex = isLarge ? 0 : -1;
+    name(sizing, ...(isLarge ? smaller : larger));
   }
 
   large.addEventListener("close", reduce);
@@ -295,16 +306,26 @@ function render({ model, el, signal, source }) {
     if (event.target === large) large.close(); // beside the picture
   });
   // The keys + - 0 and Enter do the same: for the mouse these are, and for fingers.
+  const larger = ["⤢", say("alone on the screen"), say("a click or Enter, which bring it back, too")];
+  const smaller = ["✕", say("back into the page"), say("a click, Enter or Escape")];
+  const sizing = tool(...larger, toggle);
   tools.append(
     tool("−", say("zoom out"), say("key -, or the wheel with Ctrl"), zoom.smaller),
     tool("+", say("zoom in"), say("key +, or the wheel with Ctrl"), zoom.larger),
-    tool("⤢", say("alone on the screen"), say("a click or Enter, which bring it back, too"), toggle),
+    sizing,
   );
 
-  function tool(sign, name, title, act) {
-    const made = make("button", { class: "iw-tool", type: "button", tabindex: "-1", title, "aria-label": name }, sign);
+  function tool(sign, called, title, act) {
+    const made = make("button", { class: "iw-tool", type: "button", ...KEYS, tabindex: "-1" });
+    name(made, sign, called, title);
     made.addEventListener("click", act);
     return made;
+  }
+
+  function name(button, sign, called, title) {
+    button.textContent = sign;
+    button.setAttribute("aria-label", called);
+    button.title = title;
   }
 
   if (model.get("accepts")) acceptImages(canvas, model, signal);

@@ -8,11 +8,16 @@ import { ENDS, choose, destination, stand } from "./list.js";
 import { say } from "./words.js";
 
 const CAPTION = 18; // CSS pixels under each tile
+const LINE = 16; // CSS pixels of another line there
+const SPARE = 2; // CSS pixels between a number and its value
+const FONT = 10; // CSS pixels
 const GAP = 8; // CSS pixels between tiles
-const GROWTH = 1.1; // times: larger tiles would show no more
+const GROWTH = 1.1; // times: what a tile grows to fill a row
+const LARGEST = 2.2; // times: what it grows to fill the height that is kept for the tiles
+const EVEN = 0.9; // of the largest tiles' side: rows are full where that costs no more
 const BUILT = [ // traits that a rebuilt page shows
-  "mode", "data", "shape", "numbers", "captions", "values", "page", "pages", "columns", "alt", "tile_size", "smooth",
-  "limit", "signed", "measure", "offset", "fluid", "help",
+  "mode", "data", "shape", "numbers", "captions", "details", "values", "page", "pages", "columns", "alt", "tile_size",
+  "smooth", "limit", "signed", "measure", "offset", "fluid", "help",
 ];
 
 /** The size of a tile in CSS pixels: the longer side of a map of h x w is `side`. */
@@ -22,9 +27,9 @@ export function tileSize(h, w, side) {
 }
 
 /** Where tiles go: `columns` at most in a row, fewer where `room` is narrow. `wish` is the width it would like. */
-export function layout(count, tile, columns, room) {
+export function layout(count, tile, columns, room, caption = CAPTION) {
   const stepX = tile.width + GAP;
-  const stepY = tile.height + CAPTION + 2;
+  const stepY = tile.height + caption + 2;
   const most = clamp(columns, 1, Math.max(1, count));
   const across = clamp(Math.floor((room - 4 + GAP) / stepX), 1, most);
   const places = Array.from({ length: count }, (_, i) => [(i % across) * stepX, Math.floor(i / across) * stepY]);
@@ -47,6 +52,20 @@ export function filling(capacity, side, room) {
   return { columns, side: Math.floor(Math.min(GROWTH * side, (room - 4 + GAP) / columns - GAP)) };
 }
 
+/** As `filling`, where a height is kept for the page: as many in a row as make the tiles largest. */
+export function fitting(capacity, side, room, height) {
+  const largest = (columns) => {
+    const rows = Math.ceil(capacity / columns);
+    return Math.floor(Math.min(LARGEST * side, (room - 4 + GAP) / columns - GAP, height / rows - CAPTION - 2));
+  };
+  const counts = Array.from({ length: Math.max(1, capacity) }, (_, i) => i + 1);
+  const best = Math.max(...counts.map(largest));
+  if (best < side / 2) return filling(capacity, side, room); // there is no room for a page: it takes what it needs
+  const good = counts.filter((columns) => largest(columns) >= EVEN * best);
+  const columns = good.findLast((each) => capacity % each === 0) ?? counts.find((each) => largest(each) === best);
+  return { columns, side: largest(columns) };
+}
+
 /** A bar in percent of the axis: where it begins, how long it is, where zero is.
  *
  * The axis is symmetric when there are values of both signs, or when that is asked for. */
@@ -65,7 +84,8 @@ function render({ model, el, signal }) {
   const next = button("›", say("next page"), say("key: Page Down"));
   const where = make("span", { "aria-live": "polite" });
   const pager = make("div", { class: "iw-pager" }, back, where, next);
-  const root = make("div", { class: "iw iw-tiles" }, grid, pager);
+  const kept = make("div", { class: "iw-kept", "aria-hidden": "true" }); // as high as the page's tiles may be
+  const root = make("div", { class: "iw iw-tiles" }, grid, pager, kept);
   el.append(root);
 
   const atlas = make("canvas"); // all maps, coloured, one under the other; not shown
@@ -109,7 +129,8 @@ function render({ model, el, signal }) {
     const name = model.get("names")[i] ?? say("channel {number}", { number });
     const rank = 1 + i + model.get("offset");
     const measure = model.get("measure");
-    const words = caption ? say("{name}, {measure} {caption}", { name, measure, caption }) : name;
+    const detail = model.get("details")[i] ?? caption;
+    const words = detail ? say("{name}, {measure} {caption}", { name, measure, caption: detail }) : name;
     const attributes = { role: "option", id: `${prefix}-${i}`, "aria-label": words, "data-number": number };
     const made = tiled()
       ? make("div", { class: "iw-tile", ...attributes }, under(number, caption))
@@ -141,17 +162,29 @@ function render({ model, el, signal }) {
     const [, h, w] = model.get("shape");
     const { columns, side } = model.get("fluid") ? grown() : fixed(h, w);
     const tile = tileSize(h, w, side);
-    const made = layout(options.length, tile, columns, root.clientWidth);
+    const isTight = widestCaption() > tile.width; // then values have a line of their own: cut off they would be others
+    const caption = isTight ? CAPTION + LINE : CAPTION;
+    const made = layout(options.length, tile, columns, root.clientWidth, caption);
     across = made.across;
+    grid.classList.toggle("iw-stacked", isTight);
     const size = { width: `${made.width}px`, height: `${made.height}px` };
     Object.assign(grid.style, size);
     Object.assign(canvas.style, size);
     options.forEach((each, i) => {
       const [x, y] = made.places[i];
-      const height = `${tile.height + CAPTION}px`;
+      const height = `${tile.height + caption}px`;
       Object.assign(each.style, { left: `${x}px`, top: `${y}px`, width: `${tile.width}px`, height });
     });
     drawTiles(tile, made);
+  }
+
+  /** The room in CSS pixels that the longest number and value take beside each other. */
+  function widestCaption() {
+    const context = atlas.getContext("2d");
+    context.font = `600 ${FONT}px ${getComputedStyle(root).fontFamily}`; // the chosen one's number is semibold
+    const captions = model.get("captions");
+    const widths = model.get("numbers").map((number, i) => context.measureText(`${number}${captions[i] ?? ""}`).width);
+    return Math.max(0, ...widths) + SPARE;
   }
 
   /** Tiles as large as wished; the style sheet limits the width to the page's room. */
@@ -167,7 +200,10 @@ function render({ model, el, signal }) {
     root.style.width = "";
     const page = model.get("page"); // all but the last page are full
     const capacity = page ? model.get("offset") / page : options.length;
-    return filling(capacity, model.get("tile_size"), root.clientWidth);
+    const side = model.get("tile_size");
+    const height = kept.clientHeight;
+    if (!height) return filling(capacity, side, root.clientWidth);
+    return fitting(capacity, side, root.clientWidth, height);
   }
 
   function drawTiles(tile, { places, width, height }) {
@@ -270,6 +306,7 @@ function render({ model, el, signal }) {
   const resized = oncePerFrame(() => (tiled() ? lay() : build()), signal);
   const room = new ResizeObserver(resized);
   room.observe(root);
+  room.observe(kept);
   signal?.addEventListener("abort", () => room.disconnect());
 }
 

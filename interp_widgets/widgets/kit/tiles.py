@@ -42,6 +42,7 @@ class Tiles(BrowserWidget):
     shape = t.Tuple(t.Int(), t.Int(), t.Int(), default_value=(0, 0, 0), help="(n, h, w) of data").tag(sync=True)
     numbers = t.List(t.Int(), help="channel numbers of this page, in order of rank").tag(sync=True)
     captions = t.List(t.Unicode(), help="a short text for each, e.g. its mean").tag(sync=True)
+    details = t.List(t.Unicode(), help="the captions in full, for tooltips; empty: as they are").tag(sync=True)
     values = t.List(t.Float(), help="what the bars show").tag(sync=True)
     names = t.List(t.Unicode(), help="what the bars are called; empty: by their numbers").tag(sync=True)
     selected = t.Int(-1, help="the chosen channel's number").tag(sync=True)
@@ -65,11 +66,12 @@ class Tiles(BrowserWidget):
         *,
         numbers: Sequence[int],
         captions: Sequence[str] = (),
+        details: Sequence[str] = (),
         page: int = 0,
         pages: int = 1,
         offset: int = 0,
     ) -> None:
-        """Show a page of maps ``(n, h, w)`` uint8, in one message.
+        """Show a page of maps ``(n, h, w)`` uint8, in one message; tooltips have ``details`` in place of captions.
 
         Raises:
             InputError: ``maps`` has another shape or type, or not as many entries as ``numbers``.
@@ -90,6 +92,7 @@ class Tiles(BrowserWidget):
             data=np.ascontiguousarray(maps).tobytes(),
             shape=maps.shape,
             values=[],
+            details=list(details),
             page=page,
             pages=pages,
             offset=offset,
@@ -122,6 +125,7 @@ class Tiles(BrowserWidget):
             data=b"",
             shape=(0, 0, 0),
             values=[float(v) for v in values],
+            details=[],
             page=page,
             pages=pages,
             offset=offset,

@@ -28,6 +28,7 @@ from interp_widgets.render.look import ends_of
 from interp_widgets.render.snapshot import reduced
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
+from interp_widgets.widgets.kit.figures import figures
 from interp_widgets.widgets.kit.links import mirror
 from interp_widgets.widgets.kit.look_controls import LookControls
 from interp_widgets.widgets.kit.menu import Menu
@@ -72,7 +73,6 @@ class AttributionView(SessionView):
         self.method = Menu(options=methods, value=methods[0][1], label=say("method"), layout={**MENU, "flex": "2 1 0%"})
         self.method.groups = {name: say(kind.family) for name, kind in EXPLAINERS.items()}
         self.method.meanings = {name: say(kind.summary) for name, kind in EXPLAINERS.items()}
-        self.method.unavailable = {name: say("not installed") for name, kind in EXPLAINERS.items() if kind.missing()}
         colours = [(name, name) for name in SEQUENTIAL]
         self.colormap = Menu(
             options=colours,
@@ -133,6 +133,7 @@ class AttributionView(SessionView):
             explainer=method,
             at_layer=session.at_layer,
             tolerance=session.tolerance,
+            unmet=session.unmet_needs(),
         )
         started = time.perf_counter()
         try:
@@ -192,6 +193,7 @@ class AttributionView(SessionView):
             self._show_method(state)
         if last is None or (state.explainer, state.at_layer) != (last.explainer, last.at_layer):
             self.parameters.show(state.explainer, at_layer=state.at_layer)
+        self.method.unavailable = dict(state.unmet)
         self.follows_layer = state.explains_layer
         if state is last:
             return
@@ -321,7 +323,7 @@ class AttributionView(SessionView):
         """Bars for an attribution that is a list of values."""
         values = found.array.ravel()
         order = np.argsort(-np.abs(values), kind="stable")[:VECTOR]
-        captions = [f"{values[i]:.3g}" for i in order]
+        captions = [figures(float(values[i])) for i in order]
         names = [found.names[i] for i in order] if found.names else []
         self.bars.alt = found.describe()
         self.bars.show_bars(values[order].tolist(), numbers=order.tolist(), captions=captions, names=names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +27,7 @@ class AttributionState:
             that is no class).
         at_layer: whether methods that have the choice explain the layer.
         tolerance: of the method's error; see ``Session.tolerance``.
+        unmet: of each method that cannot explain this, what it needs.
         refusal: why there is no map; empty when there is one, or when one is on its way.
         found: the map, or the estimate so far.
         seconds: what it took.
@@ -41,6 +43,7 @@ class AttributionState:
     explainer: Explainer
     at_layer: bool
     tolerance: float
+    unmet: Mapping[str, str] = field(default_factory=dict)
     refusal: str = field(default="", compare=False)
     found: Attribution | None = field(default=None, compare=False)
     finding: Finding | None = field(default=None, compare=False)

@@ -25,6 +25,7 @@ from interp_widgets.render.colours import colour_table
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
 from interp_widgets.trace import Trace
+from interp_widgets.widgets.kit.figures import figures
 from interp_widgets.widgets.kit.heading import heading
 from interp_widgets.widgets.kit.links import mirror
 from interp_widgets.widgets.kit.menu import Menu
@@ -38,6 +39,7 @@ __all__ = ["ChannelsState", "ChannelsView"]
 
 TILES = 18  # on a page
 BARS = 22
+WHOLE = 6  # figures of a value in a tooltip
 TILE_RESOLUTION = 20  # a page of tiles stays under 8 kB
 NEIGHBOURS = 2  # layers up and down whose channel is prefetched
 # Bytes of a layer's channels in the browser; a larger layer is averaged down there, the chosen channel is exact.
@@ -247,13 +249,16 @@ class ChannelsView(SessionView):
         pages = max(1, -(-len(ranked.order) // size))
         page = min(state.page, pages - 1)
         chosen = ranked.order[page * size : (page + 1) * size]
-        captions = [_short(float(ranked.scores[channel]), beside=int(channel)) for channel in chosen]
+        scores = ranked.scores[chosen].tolist()
+        captions = [figures(score, 3 if channel < 100 else 2) for score, channel in zip(scores, chosen, strict=True)]
         place = {"numbers": chosen.tolist(), "captions": captions, "page": page, "pages": pages, "offset": page * size}
         self.tiles.measure = _measure(state, is_spatial=is_spatial)
         self.tiles.alt = say("channels of {layer}, {order}", layer=state.layer, order=_orders()[state.ranking])
         if is_spatial:
             maps = channel_maps(trace, state.layer)[chosen]
-            self.tiles.show_tiles(quantise(fit(maps, TILE_RESOLUTION)), **place)
+            self.tiles.show_tiles(
+                quantise(fit(maps, TILE_RESOLUTION)), details=[figures(score, WHOLE) for score in scores], **place
+            )
         else:
             is_contribution = state.ranking == "contribution"
             values = ranked.scores if is_contribution else channel_values(trace, state.layer).numpy()
@@ -339,10 +344,3 @@ def _meanings() -> dict[str, str]:
         ),
         "number": say("channel 0 first"),
     }
-
-
-def _short(value: float, *, beside: int) -> str:
-    """A value under a small picture: three figures, two beside a long number; no power of ten where digits will do."""
-    if 100 <= abs(value) < 1e5:
-        return f"{value:.0f}"
-    return f"{value:.3g}" if beside < 100 else f"{value:.2g}"

@@ -22,7 +22,7 @@ from interp_widgets.words import say
 
 __all__ = ["InputsState", "InputsView"]
 
-PREPARATION = {"flex": "0 1 210px", "width": "auto", "min_width": "80px", "margin": "0 4px"}
+PREPARATION = {"flex": "1 1 120px", "width": "auto", "min_width": "80px", "max_width": "210px", "margin": "0 4px"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class InputsView(SessionView):
         self._wanted: list[int] = []  # thumbnails that are in sight
         self.thumbnails = Thumbnails(
             help=say("the input chosen here is looked at"),
-            layout={"flex": "1 1 200px", "min_width": "0", "width": "auto"},
+            layout={"flex": "4 1 200px", "min_width": "0", "width": "auto"},
         )
         self.upload = ImageSource(layout={"flex": "0 0 auto"})
         self.path = widgets.Text(
@@ -62,9 +62,8 @@ class InputsView(SessionView):
             placeholder=say("path, then Enter"),
             tooltip=say("path of an image file"),
             style={"description_width": "16px"},
-            layout={"width": "140px", "flex": "0 0 auto"},
+            layout={"width": "auto", "flex": "1 1 110px", "max_width": "140px"},
         )
-        self.path.add_class("iw-path")
         self.preparation = Menu(
             label=say("preparation"), help=say("how an image becomes what the model takes"), layout=PREPARATION
         )

@@ -46,6 +46,11 @@ class PredictionState:
     probabilities: NDArray[np.float32] = field(compare=False)
     target_name: str = field(compare=False)
 
+    @property
+    def is_value(self) -> bool:
+        """Whether the model says one value, of which nothing says that it is a class."""
+        return len(self.names) > 0 and not len(self.probabilities)
+
 
 class PredictionView(SessionView):
     """Choose what is explained: a class of the list, or the menu's contrasts, sums and units."""
@@ -56,7 +61,7 @@ class PredictionView(SessionView):
         """The menu of what is explained, and the list of classes."""
         self.classes = ClassList(
             limit=ROWS,
-            help=say("the class chosen here is explained; type to search, arrow keys choose"),
+            help=_help(),
             layout={"width": "100%"},
         )
         self.goal = Goal()
@@ -95,8 +100,10 @@ class PredictionView(SessionView):
         if last is None or state.recording != last.recording:
             markers = [] if state.label is None else [state.label]
             self.scale.value = state.scale
+            self.classes.value = state.scale if state.is_value else ""
+            self.classes.help = say("the model's one value is explained") if state.is_value else _help()
             if state.names:
-                bars = state.probabilities if len(state.probabilities) else None
+                bars = None if state.is_value else state.probabilities
                 self.classes.show(state.names, bars, selected=state.selected, markers=markers)
             self.goal.offer(state.names, state.probabilities)
             self.goal.show(state.target)
@@ -114,7 +121,7 @@ class PredictionView(SessionView):
         if not state.names:
             return say("The model's output has no class scores.")
         explained = state.target_name or say("nothing")
-        if not len(state.probabilities):
+        if state.is_value:
             return say("Prediction: {value}. Explained: {explained}.", value=state.scale, explained=explained)
         order = np.argsort(-state.probabilities, kind="stable")[:SAID]
         likeliest = ", ".join(f"{state.names[index]} {state.probabilities[index]:.0%}" for index in order)
@@ -133,3 +140,8 @@ class PredictionView(SessionView):
         self.session.follow = follow
         if follow:
             self.session.target = predicted(self.session.ready())
+
+
+def _help() -> str:
+    """What the list of classes is for."""
+    return say("the class chosen here is explained; type to search, arrow keys choose")

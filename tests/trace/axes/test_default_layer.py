@@ -150,6 +150,14 @@ def test_an_identity_behind_the_trunk_does_not_take_its_name() -> None:
     assert record(model, torch.rand(1, 3, 8, 8)).default_layer() == "trunk"
 
 
+def test_the_default_layer_follows_what_is_said_about_the_axes() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    trace = record(model, torch.randn(1, 3, 8, 8))
+    assert trace.default_layer() == "1"
+    trace.set_layout("1", "NC?W")
+    assert trace.default_layer() == "0"
+
+
 def test_a_model_without_maps_says_so() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2))
     with pytest.raises(

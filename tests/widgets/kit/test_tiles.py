@@ -9,6 +9,7 @@ import pytest
 from traitlets import TraitError
 
 from interp_widgets.errors import InputError
+from interp_widgets.widgets.kit.figures import figures
 from interp_widgets.widgets.kit.tiles import Tiles
 
 
@@ -26,10 +27,30 @@ def test_a_page_of_tiles_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_bars_replace_tiles() -> None:
     tiles = Tiles()
-    tiles.show_tiles(np.zeros((1, 2, 2), np.uint8), numbers=[0])
+    tiles.show_tiles(np.zeros((1, 2, 2), np.uint8), numbers=[0], captions=["0.5"], details=["0.512345"])
+    assert tiles.details == ["0.512345"]
     tiles.show_bars([0.5, -0.25], numbers=[4, 2], limit=2.0)
     assert (tiles.mode, tiles.values, tiles.numbers, tiles.data) == ("bars", [0.5, -0.25], [4, 2], b"")
+    assert tiles.details == []
     tiles.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "words"),
+    [
+        (-0.0000123456, 3, "-1.23e-5"),
+        (-0.0000123456, 2, "-1.2e-5"),
+        (0.000123456, 3, "0.000123"),
+        (12345.6, 3, "12346"),
+        (123456.0, 3, "1.23e5"),
+        (999.4, 3, "999"),
+        (4.98765432, 6, "4.98765"),
+        (0.0, 3, "0"),
+        (float("nan"), 3, "nan"),
+    ],
+)
+def test_figures_take_as_few_letters_as_they_can(value: float, digits: int, words: str) -> None:
+    assert figures(value, digits) == words
 
 
 def test_tiles_refuse_what_does_not_fit_together() -> None:

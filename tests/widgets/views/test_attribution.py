@@ -97,6 +97,18 @@ def test_a_still_says_how_the_map_is_shown(explorer: iw.Explorer) -> None:
     assert drawn == [explorer.status, note]
 
 
+# Methods that cannot work here
+
+
+def test_the_menu_greys_what_cannot_explain_this_and_says_why(explorer: iw.Explorer) -> None:
+    menu = explorer.controls["method"]
+    assert menu.unavailable == {}
+    explorer.session.target = iw.Contrast(0, 1)
+    assert menu.unavailable == {"FinerCAM": "needs a class"}
+    explorer.session.target = 0
+    assert menu.unavailable == {}
+
+
 # Lists of values
 
 
