@@ -19,7 +19,7 @@ from interp_widgets import trace as tracing
 from interp_widgets.errors import ClosedError, InputError, InterpError, LayoutError, ParameterError, TargetError
 from interp_widgets.explainers import EXPLAINERS, Explainer
 from interp_widgets.explainers.baselines import baseline_of
-from interp_widgets.inputs import Choice, Prepare, choices, understood
+from interp_widgets.inputs import Choice, Prepare, choices, column_names, understood
 from interp_widgets.render.look import Look
 from interp_widgets.session.answers import Answers
 from interp_widgets.session.code import code_of
@@ -97,7 +97,6 @@ class Session(SessionState):
         super().__init__()
         self.model = plain_module(model)
         self.class_names = as_names(class_names) or ()
-        self.feature_names = as_names(feature_names, "feature_names") or ()
         self.memory_limit = as_bytes(memory_limit)
         self.explainers = {}
         self.jobs = Jobs()  # slow work of everything that shows this session
@@ -111,6 +110,7 @@ class Session(SessionState):
             labels=as_items(labels, "labels", int),
         )
         self._given = self._inputs.preprocess
+        self.feature_names = as_names(feature_names, "feature_names") or column_names(inputs) or ()
         self._recorded = -1
         self._take: _Take | None = None
         self._closed = False
