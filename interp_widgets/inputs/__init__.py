@@ -5,6 +5,7 @@ from interp_widgets.inputs.image import load_image
 from interp_widgets.inputs.load import counts_examples, load_input, record, with_batch_axis
 from interp_widgets.inputs.numbers import as_numbers, column_names
 from interp_widgets.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, to_picture
+from interp_widgets.inputs.typed import typed_path
 from interp_widgets.inputs.usual import Choice, choices, first_convolution, takes_images, usual_preprocess
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "record",
     "takes_images",
     "to_picture",
+    "typed_path",
     "understood",
     "usual_preprocess",
     "with_batch_axis",
