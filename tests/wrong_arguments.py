@@ -230,6 +230,10 @@ def _calls() -> dict[str, Good]:
     }
     for name in ("layer", "channel", "target", "explainer", "at_layer", "example", "follow"):
         calls[f"Session.{name}"] = (_set_trait(name), {"value": nothing})
+    calls["Session.remove"] = (
+        lambda example: iw.Session(model(), [image(), image()]).remove(example),
+        {"example": int},
+    )
     calls["Session.code"] = (lambda **given: _session().code(**given), {"colormap": nothing, "look": nothing})
     calls |= _of_traces()
     for name, kind in iw.EXPLAINERS.items():

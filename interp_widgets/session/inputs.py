@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from copy import copy
 from itertools import count
 from pathlib import Path
@@ -73,6 +74,7 @@ class Inputs:
         self._names = dict(enumerate(names))
         self._labels = dict(enumerate(labels))
         self._read: OrderedDict[int, Any] = OrderedDict()  # by key
+        self._versions: dict[int, Hashable] = {}  # of the files that were read, by key
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -117,6 +119,29 @@ class Inputs:
         """The true class of an input, where known."""
         return self._labels.get(self._keys[example])
 
+    def where(self, key: int) -> int:
+        """The position of the input of a key.
+
+        Raises:
+            InputError: it was removed.
+        """
+        if key not in self._keys:
+            raise InputError(say("input {number} was removed", number=key + 1))
+        return self._keys.index(key)
+
+    def find(self, source: Any) -> int | None:
+        """Where a file is that is there already: the same path and not written since it was read, or the same bytes."""
+        if not isinstance(source, (str, Path, bytes)):
+            return None
+        wanted = _file_of(source)
+        for example, key in enumerate(self._keys):
+            # a tensor is no file, and a table has very many
+            other = self._added.get(key) if isinstance(self._given, torch.Tensor) else self.source(example)
+            is_file = isinstance(other, (str, Path, bytes)) and _file_of(other) == wanted
+            if is_file and self._versions.get(key, _version_of(source)) == _version_of(source):
+                return example
+        return None
+
     def add(self, source: Any, name: str) -> int:
         """One more input, not read yet; its position."""
         found = as_numbers(source, self._model, self._preprocess)
@@ -129,7 +154,7 @@ class Inputs:
     def remove(self, example: int) -> None:
         """Take away an input."""
         key = self._keys.pop(example)
-        for kept in (self._read, self._added, self._names, self._labels):
+        for kept in (self._read, self._added, self._names, self._labels, self._versions):
             kept.pop(key, None)
 
     def check(self, example: int) -> None:
@@ -153,7 +178,9 @@ class Inputs:
         key = self._keys[example]
         found = self._read.get(key)
         if found is None:
-            found = self._read[key] = self._load(self.source(example))
+            source = self.source(example)
+            self._versions[key] = _version_of(source)
+            found = self._read[key] = self._load(source)
             while len(self._read) > KEPT:
                 self._read.popitem(last=False)
         return found
@@ -215,3 +242,19 @@ class Inputs:
 def _one_of(given: Sequence[Any] | torch.Tensor, position: int) -> Any:
     """One of several inputs; of a batch a batch of one."""
     return given[position : position + 1] if isinstance(given, torch.Tensor) else given[position]
+
+
+def _file_of(source: str | Path | bytes) -> Path | bytes:
+    """What two sources of the same file have in common."""
+    return source if isinstance(source, bytes) else Path(os.path.realpath(Path(source).expanduser()))
+
+
+def _version_of(source: Any) -> Hashable:
+    """What is another once a file on the disk was written again; ``None`` for what is no file there."""
+    if not isinstance(source, (str, Path)):
+        return None
+    try:
+        found = Path(source).expanduser().stat()
+    except (OSError, RuntimeError, ValueError):  # none, a home that does not exist, a name that cannot be
+        return None
+    return found.st_mtime_ns, found.st_size
