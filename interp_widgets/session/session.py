@@ -65,8 +65,8 @@ class Session(SessionState):
 
     Args:
         model: any ``nn.Module``.
-        inputs: whatever ``load_input`` takes; a list, or a batch, gives several to choose from (a model that takes a
-            list as one input is given a list of lists).
+        inputs: whatever ``record`` takes; a list, a batch, or a table of examples gives several to choose from (a
+            model that takes a list as one input is given a list of lists of tensors).
         class_names: one per class; numbers by default.
         preprocess: how an image becomes the model's input: a ``Preprocess``; torchvision's ``weights.transforms()`` or
             a Hugging Face image processor, which become one where they do the same; or any function from a PIL image
