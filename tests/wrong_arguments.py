@@ -217,6 +217,7 @@ def _calls() -> dict[str, Good]:
             {"cells": lambda: [Cell(_session(), iw.Gradient(), None, None, "a")], "title": str},
         ),
         "check": (iw.check, {"model": model, "inputs": image, "target": nothing, "methods": lambda: ["Gradient"]}),
+        "summary": (iw.summary, {"model": model, "inputs": image, "kwargs": nothing}),
         "zoo.load": (iw.zoo.load, {"name": lambda: "digits"}),
         "zoo.held_out": (
             iw.zoo.held_out,
@@ -230,6 +231,10 @@ def _calls() -> dict[str, Good]:
     }
     for name in ("layer", "channel", "target", "explainer", "at_layer", "example", "follow"):
         calls[f"Session.{name}"] = (_set_trait(name), {"value": nothing})
+    calls["Session.remove"] = (
+        lambda example: iw.Session(model(), [image(), image()]).remove(example),
+        {"example": int},
+    )
     calls["Session.code"] = (lambda **given: _session().code(**given), {"colormap": nothing, "look": nothing})
     calls |= _of_traces()
     for name, kind in iw.EXPLAINERS.items():

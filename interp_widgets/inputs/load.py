@@ -13,12 +13,13 @@ from interp_widgets import trace
 from interp_widgets.errors import InputError
 from interp_widgets.inputs.foreign import Prepare, understood
 from interp_widgets.inputs.image import load_image
+from interp_widgets.inputs.numbers import as_numbers, column_names
 from interp_widgets.inputs.preprocess import Preprocess
 from interp_widgets.inputs.usual import first_convolution, usual_preprocess
 from interp_widgets.trace.arguments import plain_module, shown
 from interp_widgets.words import say
 
-__all__ = ["load_input", "record", "with_batch_axis"]
+__all__ = ["counts_examples", "load_input", "record", "with_batch_axis"]
 
 
 def load_input(source: Any, preprocess: Prepare | None = None) -> Any:
@@ -82,13 +83,18 @@ def _holds_tensor(source: Any) -> bool:
 def record(model: nn.Module, inputs: Any, *, preprocess: Prepare | None = None, **options: Any) -> trace.Trace:
     """Run ``model`` once and keep what happened: ``trace.record`` on ``load_input(inputs, preprocess)``.
 
-    Without a ``preprocess`` images are prepared as the model says, see ``usual_preprocess``. An image without its
-    batch axis, ``(C, H, W)``, is a batch of one, unless ``batch_axis=None``. Options are those of
-    ``interp_widgets.trace.record``: ``kwargs``, ``target_output``, ``memory_limit``, ``class_names``,
+    Without a ``preprocess`` images are prepared as the model says, see ``usual_preprocess``. A model that takes no
+    images is given the numbers of arrays, lists and data frames, see ``as_numbers``; a frame's columns are its feature
+    names. An image without its batch axis, ``(C, H, W)``, is a batch of one, unless ``batch_axis=None``. Options are
+    those of ``interp_widgets.trace.record``: ``kwargs``, ``target_output``, ``memory_limit``, ``class_names``,
     ``feature_names``, ``evaluation``, ``batch_axis``.
     """
     module = plain_module(model)  # first: whoever confuses the arguments hears of the model, not of an image
-    value = load_input(inputs, usual_preprocess(module) if preprocess is None else preprocess)
+    value = as_numbers(inputs, module, preprocess)
+    if value is None:
+        value = load_input(inputs, usual_preprocess(module) if preprocess is None else preprocess)
+    elif options.get("feature_names") is None:
+        options["feature_names"] = column_names(inputs)
     if options.get("batch_axis", "auto") is not None:
         value = with_batch_axis(module, value)
     return trace.record(module, value, **options)
@@ -100,3 +106,17 @@ def with_batch_axis(model: nn.Module, value: Any) -> Any:
         return value
     first = first_convolution(model)
     return value.unsqueeze(0) if first is not None and first.in_channels == len(value) else value
+
+
+def counts_examples(model: nn.Module, tensor: torch.Tensor) -> bool:
+    """Whether the first axis of an input counts examples, found by a pass over the first two of them.
+
+    ``False`` for a model that takes one example without a batch, such as the nodes of a graph.
+    """
+    if tensor.ndim < 2 or len(tensor) < 2:
+        return False
+    try:
+        with trace.record(model, tensor[:2]) as probe:
+            return all(probe.has_rows(name) for name in probe.input_sites)
+    except Exception:  # noqa: BLE001 - it does not take a part of its input; what is wrong with all of it is said later
+        return False

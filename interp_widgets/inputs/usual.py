@@ -14,7 +14,7 @@ from interp_widgets.inputs.foreign import Prepare, in_words
 from interp_widgets.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from interp_widgets.words import say
 
-__all__ = ["Choice", "choices", "first_convolution", "usual_preprocess"]
+__all__ = ["Choice", "choices", "first_convolution", "takes_images", "usual_preprocess"]
 
 
 class Choice(NamedTuple):
@@ -100,6 +100,11 @@ def _colours(model: nn.Module) -> dict[str, Any]:
 def first_convolution(model: nn.Module) -> nn.Conv2d | None:
     """The convolution that reads the images, where a model has one."""
     return next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+
+
+def takes_images(model: nn.Module) -> bool:
+    """Whether an array is an image for the model: it has a 2-D convolution, or says how images are prepared."""
+    return first_convolution(model) is not None or _said(model) is not None
 
 
 def _of_timm(config: Any) -> Preprocess | None:

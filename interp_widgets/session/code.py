@@ -94,7 +94,7 @@ class _Writer:
 
     def _input(self, session: SessionState, inputs: Inputs, entry: zoo.ZooEntry | None) -> str:
         """The input that is shown: its path, the zoo's example, or where it lies in what the user gave."""
-        source = inputs.sources[session.example]
+        source = inputs.source(session.example)
         if isinstance(source, (str, Path)):
             return repr(str(source))
         if entry is not None and isinstance(source, Image.Image):

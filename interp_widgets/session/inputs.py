@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from copy import copy
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +20,8 @@ from interp_widgets.errors import InputError
 from interp_widgets.inputs import (
     Prepare,
     Preprocess,
+    as_numbers,
+    counts_examples,
     first_convolution,
     in_words,
     load_image,
@@ -35,6 +39,8 @@ KEPT = 4  # inputs that were read last are kept as the model takes them
 
 class Inputs:
     """What can be looked at: paths, images, arrays or tensors, with their names and true labels.
+
+    Each has a key, which stays its own when others are removed; a position counts those that are there.
 
     Args:
         given: one input, a list of them, or a batch.
@@ -55,19 +61,23 @@ class Inputs:
         names: Sequence[str] = (),
         labels: Sequence[int | None] = (),
     ) -> None:
-        self._sources, self._place = _separate(given)
-        self._count_given = len(self._sources)  # those behind them were added
-        if not self._sources:
-            raise InputError(say("give at least one input, got an empty list"))
-        self._names = list(names)
-        self._labels = list(labels)
-        self._own = usual_preprocess(model)  # where none is given
+        self._model = model
         self._preprocess = preprocess
+        self._own = usual_preprocess(model)  # where none is given
         self._takes_images = first_convolution(model) is not None
-        self._read: OrderedDict[int, Any] = OrderedDict()
+        self._given, self._place = self._separate(given)
+        if not len(self._given):
+            raise InputError(say("give at least one input, got an empty list"))
+        self._keys = list(range(len(self._given)))  # by position
+        self._added: dict[int, Any] = {}  # what was added later, by key
+        self._next_key = count(len(self._given))
+        self._names = dict(enumerate(names))
+        self._labels = dict(enumerate(labels))
+        self._read: OrderedDict[int, Any] = OrderedDict()  # by key
+        self._versions: dict[int, Hashable] = {}  # of the files that were read, by key
 
     def __len__(self) -> int:
-        return len(self._sources)
+        return len(self._keys)
 
     @property
     def preprocess(self) -> Prepare | None:
@@ -83,45 +93,78 @@ class Inputs:
 
     @property
     def sources(self) -> list[Any]:
-        """The inputs as they were given."""
-        return list(self._sources)
+        """The inputs as they were given, the rows of a table each by itself."""
+        return [self.source(example) for example in range(len(self))]
+
+    def source(self, example: int) -> Any:
+        """An input as it was given."""
+        key = self._keys[example]
+        return self._added[key] if key in self._added else _one_of(self._given, key)
+
+    def key(self, example: int) -> int:
+        """What an input goes by, whatever is added or removed: its number at first, from 0."""
+        return self._keys[example]
 
     def place(self, example: int) -> str | None:
         """Where an input lies in what was given, as Python: ``"[2]"`` of a list; ``None`` for one that was added."""
-        if example >= self._count_given:
-            return None
-        return self._place.format(first=example, after=example + 1)
+        key = self._keys[example]
+        return None if key in self._added else self._place.format(first=key, after=key + 1)
 
     def name(self, example: int) -> str:
         """What an input is called."""
-        return self._names[example] if example < len(self._names) else say("input {number}", number=example + 1)
+        key = self._keys[example]
+        return self._names.get(key) or say("input {number}", number=key + 1)
 
     def label(self, example: int) -> int | None:
         """The true class of an input, where known."""
-        return self._labels[example] if example < len(self._labels) else None
+        return self._labels.get(self._keys[example])
+
+    def where(self, key: int) -> int:
+        """The position of the input of a key.
+
+        Raises:
+            InputError: it was removed.
+        """
+        if key not in self._keys:
+            raise InputError(say("input {number} was removed", number=key + 1))
+        return self._keys.index(key)
+
+    def find(self, source: Any) -> int | None:
+        """Where a file is that is there already: the same path and not written since it was read, or the same bytes."""
+        if not isinstance(source, (str, Path, bytes)):
+            return None
+        wanted = _file_of(source)
+        for example, key in enumerate(self._keys):
+            # a tensor is no file, and a table has very many
+            other = self._added.get(key) if isinstance(self._given, torch.Tensor) else self.source(example)
+            is_file = isinstance(other, (str, Path, bytes)) and _file_of(other) == wanted
+            if is_file and self._versions.get(key, _version_of(source)) == _version_of(source):
+                return example
+        return None
 
     def add(self, source: Any, name: str) -> int:
         """One more input, not read yet; its position."""
-        position = len(self._sources)
-        self._names += [self.name(place) for place in range(len(self._names), position)]
-        self._names.append(name or say("input {number}", number=position + 1))
-        self._sources.append(source)
-        return position
+        found = as_numbers(source, self._model, self._preprocess)
+        key = next(self._next_key)
+        self._added[key] = source if found is None else found
+        self._names[key] = name
+        self._keys.append(key)
+        return len(self._keys) - 1
 
-    def remove(self, position: int) -> None:
-        """Take away the input that was added last."""
-        self._read.pop(position, None)
-        del self._sources[position], self._names[position]
+    def remove(self, example: int) -> None:
+        """Take away an input."""
+        key = self._keys.pop(example)
+        for kept in (self._read, self._added, self._names, self._labels, self._versions):
+            kept.pop(key, None)
 
     def check(self, example: int) -> None:
         """Raise ``InputError`` unless there is such an input."""
-        count = len(self._sources)
-        if not 0 <= example < count:
+        if not 0 <= example < len(self):
             raise InputError(
                 say(
                     "example must be in 0..{last} (there are {count} inputs), got {example}",
-                    last=count - 1,
-                    count=count,
+                    last=len(self) - 1,
+                    count=len(self),
                     example=example,
                 )
             )
@@ -132,12 +175,31 @@ class Inputs:
         Raises:
             InputError: not something a model takes, or not an image.
         """
-        found = self._read.get(example)
+        key = self._keys[example]
+        found = self._read.get(key)
         if found is None:
-            found = self._read[example] = self._load(self._sources[example])
+            source = self.source(example)
+            self._versions[key] = _version_of(source)
+            found = self._read[key] = self._load(source)
             while len(self._read) > KEPT:
                 self._read.popitem(last=False)
         return found
+
+    def _separate(self, given: Any) -> tuple[Sequence[Any] | torch.Tensor, str]:
+        """Several inputs when a list or tuple of images was given, or a batch; otherwise one.
+
+        With them how one is taken from what was given, as Python with the gaps ``{first}`` and ``{after}``.
+        """
+        numbers = as_numbers(given, self._model, self._preprocess)
+        given = given if numbers is None else numbers
+        if isinstance(given, torch.Tensor):
+            is_batch = given.ndim == 4 or counts_examples(self._model, given)
+            return (given, "[{first}:{after}]") if is_batch else ([given], "")
+        is_pair = isinstance(given, tuple) and any(isinstance(item, torch.Tensor) for item in given)
+        if isinstance(given, (list, tuple)) and not is_pair:
+            found = [as_numbers(item, self._model, self._preprocess) for item in given]
+            return [item if each is None else each for item, each in zip(given, found, strict=True)], "[{first}]"
+        return [given], ""
 
     def _load(self, source: Any) -> Any:
         given = self._preprocess
@@ -161,7 +223,7 @@ class Inputs:
 
     def prepares(self, example: int) -> bool:
         """Whether an input is made into what the model takes; a tensor is given as it is."""
-        return isinstance(self._sources[example], IMAGES)
+        return isinstance(self.source(example), IMAGES)
 
     def preparation(self, example: int) -> str:
         """How an input became a tensor, in words."""
@@ -172,18 +234,27 @@ class Inputs:
     def as_picture(self, tensor: torch.Tensor, example: int) -> NDArray[np.uint8]:
         """A tensor ``(C, H, W)`` that stands for an input, such as its baseline, as a person sees it."""
         given = self._preprocess
-        if given is None and not isinstance(self._sources[example], torch.Tensor):
+        if given is None and not isinstance(self.source(example), torch.Tensor):
             given = self._own
         return to_picture(tensor, given if isinstance(given, Preprocess) else None)
 
 
-def _separate(inputs: Any) -> tuple[list[Any], str]:
-    """Several inputs when a list or tuple of images was given, or a batch; otherwise one.
+def _one_of(given: Sequence[Any] | torch.Tensor, position: int) -> Any:
+    """One of several inputs; of a batch a batch of one."""
+    return given[position : position + 1] if isinstance(given, torch.Tensor) else given[position]
 
-    With them how one is taken from what was given, as Python with the gaps ``{first}`` and ``{after}``.
-    """
-    if isinstance(inputs, torch.Tensor) and inputs.ndim == 4:
-        return [inputs[i : i + 1] for i in range(len(inputs))], "[{first}:{after}]"
-    if isinstance(inputs, list) or (isinstance(inputs, tuple) and not any(isinstance(i, torch.Tensor) for i in inputs)):
-        return list(inputs), "[{first}]"
-    return [inputs], ""
+
+def _file_of(source: str | Path | bytes) -> Path | bytes:
+    """What two sources of the same file have in common."""
+    return source if isinstance(source, bytes) else Path(os.path.realpath(Path(source).expanduser()))
+
+
+def _version_of(source: Any) -> Hashable:
+    """What is another once a file on the disk was written again; ``None`` for what is no file there."""
+    if not isinstance(source, (str, Path)):
+        return None
+    try:
+        found = Path(source).expanduser().stat()
+    except (OSError, RuntimeError, ValueError):  # none, a home that does not exist, a name that cannot be
+        return None
+    return found.st_mtime_ns, found.st_size

@@ -19,7 +19,7 @@ from interp_widgets import trace as tracing
 from interp_widgets.errors import ClosedError, InputError, InterpError, LayoutError, ParameterError, TargetError
 from interp_widgets.explainers import EXPLAINERS, Explainer
 from interp_widgets.explainers.baselines import baseline_of
-from interp_widgets.inputs import Choice, Prepare, choices, understood
+from interp_widgets.inputs import Choice, Prepare, choices, column_names, understood
 from interp_widgets.render.look import Look
 from interp_widgets.session.answers import Answers
 from interp_widgets.session.code import code_of
@@ -28,7 +28,7 @@ from interp_widgets.session.jobs import Jobs
 from interp_widgets.session.state import SessionState
 from interp_widgets.session.turn import TURN
 from interp_widgets.trace import ClassScore, Trace
-from interp_widgets.trace.arguments import as_bytes, as_items, as_names, plain_module, shown
+from interp_widgets.trace.arguments import as_bytes, as_items, as_names, check_whole, plain_module, shown
 from interp_widgets.trace.targets import as_target, predicted
 from interp_widgets.words import did_you_mean, say
 
@@ -45,9 +45,9 @@ class WrongTypeError(ParameterError, t.TraitError):
 
 
 class _Take(NamedTuple):
-    """A recording that is not looked at yet, and the inputs it was made of."""
+    """A recording that is not looked at yet, the key of its input, and the inputs it was made of."""
 
-    example: int
+    key: int
     inputs: Inputs
     trace: Trace
     seconds: float
@@ -65,8 +65,8 @@ class Session(SessionState):
 
     Args:
         model: any ``nn.Module``.
-        inputs: whatever ``load_input`` takes; a list, or a batch, gives several to choose from (a model that takes a
-            list as one input is given a list of lists).
+        inputs: whatever ``record`` takes; a list, a batch, or a table of examples gives several to choose from (a
+            model that takes a list as one input is given a list of lists of tensors).
         class_names: one per class; numbers by default.
         preprocess: how an image becomes the model's input: a ``Preprocess``; torchvision's ``weights.transforms()`` or
             a Hugging Face image processor, which become one where they do the same; or any function from a PIL image
@@ -97,7 +97,6 @@ class Session(SessionState):
         super().__init__()
         self.model = plain_module(model)
         self.class_names = as_names(class_names) or ()
-        self.feature_names = as_names(feature_names, "feature_names") or ()
         self.memory_limit = as_bytes(memory_limit)
         self.explainers = {}
         self.jobs = Jobs()  # slow work of everything that shows this session
@@ -111,10 +110,12 @@ class Session(SessionState):
             labels=as_items(labels, "labels", int),
         )
         self._given = self._inputs.preprocess
-        self._recorded = -1
+        self.feature_names = as_names(feature_names, "feature_names") or column_names(inputs) or ()
+        self._recorded = -1  # key of the input
         self._take: _Take | None = None
         self._closed = False
         self._steady = _Steady()
+        self.set_trait("input_count", len(self._inputs))
         self.preprocess = self._given
         self.last_used = time.monotonic()
         self._adopt(self._record(0, self._inputs))
@@ -152,6 +153,10 @@ class Session(SessionState):
         """The inputs to choose from, as they were given."""
         return self._inputs.sources
 
+    def number_of(self, example: int) -> int:
+        """The number that an input keeps when others are removed, from 1."""
+        return self._inputs.key(example) + 1
+
     def name_of(self, example: int) -> str:
         """What an input is called."""
         return self._inputs.name(example)
@@ -169,13 +174,41 @@ class Session(SessionState):
         return self._inputs.tensor(example)
 
     def add(self, source: Any, name: str = "") -> None:
-        """Take one more input (a path, image, array or tensor) and look at it; a wrong one changes nothing."""
-        position = self._inputs.add(source, name)
+        """Take one more input (a path, image, array or tensor) and look at it; a wrong one changes nothing.
+
+        A file that is there already, and was not written since, is looked at again.
+        """
+        known = self._inputs.find(source)
+        if known is not None:
+            self.look_at(known)
+            return
+        key = self._inputs.key(self._inputs.add(source, name))
         try:
-            self.look_at(position)
+            self.look_at(self._inputs.where(key))
         except BaseException:
-            self._inputs.remove(position)
+            self._inputs.remove(self._inputs.where(key))
             raise
+
+    def remove(self, example: int) -> None:
+        """Take one of the inputs away; the next is looked at where it was the present one. One must stay.
+
+        Raises:
+            ParameterError: no whole number.
+            InputError: no such input, or the only one; an input next to it that cannot be read.
+        """
+        count = len(self._inputs)
+        self._inputs.check(check_whole(example, "example", 0))
+        if count == 1:
+            raise InputError(say("the only input cannot be removed: add another one first"))
+        key = self._inputs.key(example)
+        if example == self.example:
+            self.look_at(example + 1 if example + 1 < count else example - 1)
+        with TURN:
+            looked_at = self._inputs.key(self.example)
+            self._inputs.remove(self._inputs.where(key))
+            with self.hold_trait_notifications():  # nobody sees one without the other
+                self.example = self._inputs.where(looked_at)
+                self.set_trait("input_count", len(self._inputs))
 
     def look_at(self, example: int) -> None:
         """The same as setting ``example``, for threads: the others need not wait while the model runs."""
@@ -184,11 +217,13 @@ class Session(SessionState):
             return
         take = self._record(example, self._inputs)
         with TURN:
-            if take.inputs is self._inputs and self.example != example:
+            position = self._inputs.where(take.key)  # others may have been removed meanwhile
+            if take.inputs is self._inputs and self.example != position:
                 self._take = take
             else:  # another thread was quicker
                 take.trace.close()
-            self.example = example
+            self.set_trait("input_count", len(self._inputs))
+            self.example = position
 
     def prepare(self, preprocess: Prepare | None) -> None:
         """The same as setting ``preprocess``, for threads: the others need not wait while the model runs."""
@@ -197,7 +232,7 @@ class Session(SessionState):
             return
         take = self._prepared(wanted, self._inputs)
         with TURN:
-            if take.example == self.example and self.preprocess != wanted:
+            if take.key == self._inputs.key(self.example) and self.preprocess != wanted:
                 self._take = take
             else:  # another thread was quicker
                 take.trace.close()
@@ -252,6 +287,7 @@ class Session(SessionState):
     def _record(self, example: int, inputs: Inputs) -> _Take:
         self._check_open()
         started = time.perf_counter()
+        key = inputs.key(example)
         found = tracing.record(
             self.model,
             inputs.tensor(example),
@@ -259,7 +295,7 @@ class Session(SessionState):
             class_names=self.class_names or None,
             feature_names=self.feature_names or None,
         )
-        return _Take(example, inputs, found, time.perf_counter() - started)
+        return _Take(key, inputs, found, time.perf_counter() - started)
 
     def _prepared(self, preprocess: Prepare | None, inputs: Inputs) -> _Take:
         """A recording of the present input, prepared in another way.
@@ -294,7 +330,7 @@ class Session(SessionState):
                 raise ClosedError(say("this session was closed while it recorded"))
             before = self.trace
             self._inputs = take.inputs
-            self._recorded, self.record_seconds = take.example, take.seconds
+            self._recorded, self.record_seconds = take.key, take.seconds
             self.recordings += 1
             self._exchange(found)
         if before is not None:
@@ -318,7 +354,8 @@ class Session(SessionState):
         if not self.live:
             take = self._record(self.example, self._inputs)
             with TURN:
-                if take.inputs is not self._inputs:  # prepared in another way meanwhile
+                is_current = take.inputs is self._inputs and take.key == self._inputs.key(self.example)
+                if not is_current:  # another input, or prepared in another way meanwhile
                     take.trace.close()
                     return self.ready()
                 self._adopt(take)
@@ -458,9 +495,9 @@ class Session(SessionState):
         self._check_open()
         value: int = proposal["value"]
         self._inputs.check(value)
-        taken = self._recorded if self._take is None else self._take.example
-        if self.trace is not None and value != taken:
-            inputs = self._inputs if self._take is None else self._take.inputs
+        taken = self._recorded if self._take is None else self._take.key
+        inputs = self._inputs if self._take is None else self._take.inputs
+        if self.trace is not None and inputs.key(value) != taken:
             self._take = self._record(value, inputs)  # may be refused, so before the trait changes
         return value
 

@@ -36,6 +36,7 @@ class SessionState(Steadfast):
     )
     at_layer = t.Bool(False, help="whether a method that can explain input or layer explains the layer")
     example = t.Int(0, help="which of the inputs")
+    input_count = t.Int(1, read_only=True, help="how many inputs there are to choose from")
     # not ``Any``, which lets ``None`` pass unchecked
     preprocess: t.TraitType[Any, Any] = t.TraitType(
         None, help="how an image becomes the model's input; None leaves it to the model"

@@ -227,7 +227,8 @@ def explore(
 
     Args:
         model: an ``nn.Module``, or the name of a zoo or torchvision model: with its examples, classes, preprocessing.
-        inputs: a path, image, array or tensor, or a list of those to choose from; optional for a zoo model.
+        inputs: a path, image, array, data frame or tensor, or a list of those to choose from, as the rows of a table
+            are; optional for a zoo model.
         class_names: one per class.
         preprocess: how an image becomes the model's input.
         still: whether a saved notebook shows a picture of it, which follows the state two seconds behind.

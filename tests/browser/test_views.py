@@ -76,3 +76,22 @@ def test_thumbnails_are_read_as_they_scroll_into_sight(lab: Lab) -> None:
     assert int(notebook.execute("len(reads)")) < 80
     notebook.page.locator(".iw-thumbs [role=option]").nth(200).click()
     notebook.wait_for_python("explorer.session.example == 200")
+
+
+def test_a_thumbnail_is_removed_by_its_cross_and_by_delete(lab: Lab) -> None:
+    notebook = lab.open([MANY])
+    notebook.run_all()
+    options = notebook.page.locator(".iw-thumbs [role=option]")
+    notebook.wait("document.querySelectorAll('.iw-thumbs img').length > 5")
+    options.nth(1).hover()
+    options.nth(1).locator(".iw-remove").click()
+    notebook.wait("document.querySelectorAll('.iw-thumbs [role=option]').length === 299")
+    assert [options.nth(place).get_attribute("title") for place in (0, 1)] == ["input 1", "input 3"]
+    assert int(notebook.execute("explorer.session.example")) == 0
+    notebook.page.locator(".iw-thumbs").first.focus()
+    notebook.page.keyboard.press("Delete")
+    notebook.wait("document.querySelectorAll('.iw-thumbs [role=option]').length === 298")
+    assert options.nth(0).get_attribute("title") == "input 3"
+    assert options.nth(0).get_attribute("aria-selected") == "true"
+    assert notebook.page.evaluate("document.activeElement.classList.contains('iw-thumbs')")
+    notebook.wait_for_python("explorer.session.name_of(explorer.session.example) == 'input 3'")

@@ -12,6 +12,7 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.errors import InputError, ModelError
 from interp_widgets.inspectors.module_rows import ModuleRow
+from interp_widgets.inspectors.summary import Summary
 
 SMALL = ["resnet18", "googlenet", "densenet121", "mobilenet_v3_small", "swin_t"]
 
@@ -22,7 +23,7 @@ def build(name: str) -> nn.Module:
     return model.eval()
 
 
-def rows_of(summary: iw.Summary) -> dict[str, ModuleRow]:
+def rows_of(summary: Summary) -> dict[str, ModuleRow]:
     return {row.path: row for row in summary.rows}
 
 

@@ -36,7 +36,19 @@ from interp_widgets.trace import Contrast
 from tests.widgets.models import Picky, cnn, images
 
 NAMES = ("ant", "bee", "cat", "dog", "eel")
-STATE = ("trace", "layer", "channel", "target", "explainer", "at_layer", "example", "follow", "tolerance", "preprocess")
+STATE = (
+    "trace",
+    "layer",
+    "channel",
+    "target",
+    "explainer",
+    "at_layer",
+    "example",
+    "follow",
+    "tolerance",
+    "preprocess",
+    "input_count",
+)
 
 
 @pytest.fixture
@@ -140,6 +152,7 @@ WRONG: list[tuple[str, object, type[Exception], str]] = [
     ("tolerance", -0.1, TraitError, "tolerance"),
     ("tolerance", 1.5, TraitError, "tolerance"),
     ("tolerance", None, TraitError, "tolerance"),
+    ("input_count", 2, TraitError, 'The "input_count" trait is read-only'),
 ]
 
 

@@ -28,6 +28,7 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.errors import InputError, InterpError, ParameterError, TargetError, ZooError
 from interp_widgets.explainers import EXPLAINERS, EigenCAM, GradCAM
+from interp_widgets.explainers.refinement import refined
 from interp_widgets.inspectors.outline import outline_of
 from interp_widgets.render.blend import render_pixels
 from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table
@@ -122,7 +123,13 @@ def _fresh(explorer: Explorer) -> np.ndarray:
     session = explorer.session
     with iw.record(copy.deepcopy(session.model), session.tensor_of(session.example)) as trace:
         layer = session.layer if session.method.at_layer and trace.is_spatial(session.layer) else None
-        return session.method(trace, session.target, layer).array
+        return _as_sure(session, trace, session.target, layer)
+
+
+def _as_sure(session: Session, trace: iw.Trace, target: Any, layer: str | None) -> np.ndarray:
+    """The map of the session's method, as sure as the session asks for."""
+    *_, found = refined(session.method, trace, target, layer, tolerance=session.tolerance)
+    return found.array
 
 
 def _frame(picture: Any) -> Any:
@@ -170,7 +177,7 @@ def _every_frame_agrees(explorer: Explorer) -> None:
             _close_to(frame, trace.maps(rows[row])[0, channel].numpy())
         for (row, column), frame in panel.attribution._frames.items():
             layer = rows[row] if method.at_layer and trace.is_spatial(rows[row]) else None
-            _close_to(frame, method(trace, column, layer).array)
+            _close_to(frame, _as_sure(session, trace, column, layer))
 
 
 def _close_to(frame: Any, values: np.ndarray) -> None:
@@ -1169,6 +1176,15 @@ def test_closing_while_the_model_runs_leaves_nothing(opened: Open) -> None:
 
 
 SLOW = [name for name, kind in EXPLAINERS.items() if kind.refines]
+
+
+@pytest.mark.parametrize("name", ["SmoothGrad", "BlurIG"])  # both go on here beyond their own effort
+def test_a_map_at_rest_is_as_sure_as_the_session_asks(opened: Open, name: str) -> None:
+    explorer = opened(cnn(), images(), class_names=NAMES, target=0, explainer=name)
+    found = explorer.attribution
+    assert found.total > EXPLAINERS[name]()(explorer.session.ready(), 0).total
+    _agrees(explorer)
+    _every_frame_agrees(explorer)
 
 
 @pytest.mark.slow

@@ -203,7 +203,39 @@ def test_another_class_puts_an_end_to_it_and_its_own_map_wins(explorer: Explorer
     assert max(step for target, step in VALVE.reached if target == old) <= 3
     assert "“bee”" in explorer.status
     assert shown(explorer) == pytest.approx(4)
-    assert not explorer.controls["attribution"].has(0, 0) or explorer.controls["attribution"]._frames[0, 0].hi < 4
+    assert list(explorer.controls["attribution"]._frames) == [(0, 1)]  # the estimate that was given up is not held
+
+
+def test_a_stopped_estimate_stays_until_another_map_is_there(explorer: Explorer) -> None:
+    explorer.session.explainer = Slow()
+    VALVE.let(2)
+    until(lambda: "2 of 4" in explorer.status)
+    explorer.controls["stop"].click()
+    VALVE.let(1)
+    assert explorer.wait(PATIENCE)
+    explorer.session.target = 1
+    assert list(explorer.controls["attribution"]._frames) == [(0, 0)]  # under the sign that another is on its way
+    VALVE.let(4)
+    assert explorer.wait(PATIENCE)
+    assert list(explorer.controls["attribution"]._frames) == [(0, 1)]
+    VALVE.let(4)
+    explorer.session.target = 0
+    assert explorer.wait(PATIENCE)
+    assert sorted(explorer.controls["attribution"]._frames) == [(0, 0), (0, 1)]  # finished ones are kept
+
+
+def test_an_estimate_that_arrives_when_another_class_is_asked_for_is_not_held(explorer: Explorer) -> None:
+    explorer.session.explainer = Slow()
+    VALVE.let(2)
+    until(lambda: "2 of 4" in explorer.status)
+    view = explorer.views[1]
+    early = view.drawn
+    explorer.session.target = 1
+    view._arrive(early)  # the worker had it when the class was chosen
+    VALVE.let(5)
+    assert explorer.wait(PATIENCE)
+    view._arrive(early)
+    assert list(explorer.controls["attribution"]._frames) == [(0, 1)]
 
 
 def test_stop_keeps_what_is_there_and_a_new_question_goes_on(explorer: Explorer) -> None:

@@ -75,9 +75,9 @@ class Axes:
     @property
     def default_layer(self) -> str:
         """The last layer whose map tells where; see ``Trace.default_layer``."""
-        if not self._default_layer:
-            self._default_layer = default_layer.choose(self)
-        return self._default_layer
+        found = self._default_layer or default_layer.choose(self)
+        self._default_layer = found
+        return found
 
     # Layouts
 

@@ -166,6 +166,12 @@ class Picture(ImageTaker):
             if dropped:
                 self._announce({}, dropped)
 
+    def drop(self, row: int, column: int) -> None:
+        """Forget the frame ``(row, column)``, where it is held."""
+        with TURN:
+            if self._frames.pop((row, column), None) is not None:
+                self._announce({}, [(row, column)])
+
     def has(self, row: int, column: int) -> bool:
         """Whether the frame ``(row, column)`` is held."""
         return (row, column) in self._frames

@@ -1,6 +1,6 @@
 // Pictures in a row, one chosen: a list of options with one tab stop. A picture is asked for when it comes into sight.
 
-import { KEYS, bytes, change, explain, identity, make, onChange, taken } from "./dom.js";
+import { KEYS, bytes, change, explain, identity, make, modified, onChange, taken } from "./dom.js";
 import { ENDS, choose, destination, reveal, stand, within } from "./list.js";
 import { say } from "./words.js";
 
@@ -29,13 +29,28 @@ function render({ model, el, signal }) {
   }
 
   /** The picture, or its number where there is none; a screen reader says the tooltip, which is the name. */
-  const content = (data, i) => (data.length ? picture(data) : make("span", { "aria-hidden": "true" }, `${i + 1}`));
+  function content(data, i) {
+    const shown = data.length ? picture(data) : make("span", { "aria-hidden": "true" }, `${model.get("numbers")[i]}`);
+    return model.get("removable") ? [shown, cross(i)] : [shown];
+  }
+
+  const remove = (place) => model.send({ type: "remove", place });
+
+  /** For the mouse; the keyboard has Delete, and an option may hold no button. */
+  function cross(i) {
+    const made = make("span", { class: "iw-remove", "aria-hidden": "true", title: say("remove") }, "×");
+    made.addEventListener("click", (event) => {
+      event.stopPropagation(); // it is not chosen
+      remove(i);
+    });
+    return made;
+  }
 
   function option(image, i) {
     const name = model.get("names")[i] ?? "";
     const data = bytes(image);
     const attributes = { role: "option", id: `${prefix}-${i}`, title: name };
-    const made = make("div", attributes, content(data, i));
+    const made = make("div", attributes, ...content(data, i));
     made.style.width = `${model.get("size")}px`;
     made.style.height = `${model.get("size")}px`;
     made.addEventListener("click", () => change(model, "selected", i), { signal });
@@ -63,7 +78,7 @@ function render({ model, el, signal }) {
     const made = row.children[message?.place];
     if (message?.type !== "image" || !made) return;
     sight.unobserve(made);
-    made.replaceChildren(content(bytes(buffers[0]), message.place));
+    made.replaceChildren(...content(bytes(buffers[0]), message.place));
   }
 
   function mark() {
@@ -76,6 +91,11 @@ function render({ model, el, signal }) {
 
   function pressed(event) {
     const count = row.children.length;
+    if (event.key === "Delete" && model.get("removable") && !modified(event) && !event.repeat) {
+      taken(event);
+      remove(model.get("selected"));
+      return;
+    }
     const to = destination(event, model.get("selected"), count, STEPS);
     if (to === null) return;
     taken(event);
@@ -83,7 +103,7 @@ function render({ model, el, signal }) {
   }
 
   row.addEventListener("keydown", pressed, { signal });
-  onChange(model, ["images", "names", "size", "help"], build);
+  onChange(model, ["images", "numbers", "names", "removable", "size", "help"], build);
   onChange(model, ["selected"], mark);
   model.on("msg:custom", receive);
   signal?.addEventListener("abort", () => {

@@ -17,6 +17,7 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 import traitlets as t
+from numpy.typing import NDArray
 
 from interp_widgets.errors import InterpError
 from interp_widgets.evaluation import Finding, diagnose, is_odd
@@ -66,6 +67,7 @@ class AttributionView(SessionView):
     watches = ("trace", "layer", "target", "explainer", "at_layer", "tolerance")
     follows_layer = t.Bool(False)
     _doing = ""  # what is being computed, in words
+    _unfinished: tuple[int, int] | None = None  # row and column of an estimate that is held
 
     def build(self) -> list[widgets.Widget]:
         """A column with the picture, and the row of parameters."""
@@ -249,9 +251,9 @@ class AttributionView(SessionView):
         self._show_no_map(say("no map: the status line says why") if sentence else say("stopped: no map yet"))
 
     def late(self, state: AttributionState) -> None:
-        """What was scrubbed over is shown on the way."""
+        """What was scrubbed over is shown on the way, but no early estimate: nothing would make it better."""
         is_current = state.recording == self.session.recordings and state.shares_frames(self._asked)
-        if is_current and state.found is not None:
+        if is_current and state.found is not None and state.found.done >= state.found.total:
             self._put(state.row, state.column, state.found, is_draft=True)
 
     def _show_input(self) -> None:
@@ -350,8 +352,17 @@ class AttributionView(SessionView):
         self.bar.offer(words, finding.reason, lambda: self.act(lambda: self._take_way_out(finding)))
 
     def _put(self, row: int, column: int, found: Attribution, *, is_draft: bool = False, anew: bool = False) -> None:
-        """Hold a map in the browser; ``anew``: also where there is one, an earlier estimate."""
-        values = found.array
+        """Hold a map in the browser; ``anew``: also where there is one, an earlier estimate.
+
+        Then an estimate that was given up for it goes, which nobody could tell from a finished one.
+        """
+        self._hold(row, column, found.array, is_draft=is_draft, anew=anew)
+        given_up = self._unfinished
+        if given_up is not None and given_up != (row, column):
+            self.picture.drop(*given_up)
+        self._unfinished = (row, column) if found.done < found.total else None
+
+    def _hold(self, row: int, column: int, values: NDArray[np.float32], *, is_draft: bool, anew: bool) -> None:
         if values.ndim != 2 or (self.picture.resolution(row, column) == values.shape and not anew):
             return
         if anew or not (is_draft and self.picture.has(row, column)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, NoReturn
@@ -10,7 +11,7 @@ from typing import ClassVar, NoReturn
 import ipywidgets as widgets
 
 from interp_widgets.errors import InputError, InterpError
-from interp_widgets.inputs import Choice
+from interp_widgets.inputs import Choice, typed_path
 from interp_widgets.session.jobs import Rank, Steps
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
@@ -22,6 +23,7 @@ from interp_widgets.words import say
 
 __all__ = ["InputsState", "InputsView"]
 
+PAGE = 500  # thumbnails at a time; each is an element of the page even before it is read
 PREPARATION = {"flex": "1 1 120px", "width": "auto", "min_width": "80px", "max_width": "210px", "margin": "0 4px"}
 
 
@@ -30,11 +32,18 @@ class InputsState:
     """What the inputs are called, which of them is looked at, and how it was prepared.
 
     Args:
+        count: how many inputs there are.
+        first: the place of the first that has a thumbnail.
+        numbers: of those with a thumbnail, which they keep when others are removed.
+        names: of the same.
         preparation: in words.
         choices: the ways to prepare it; empty for what is given as the model takes it.
         choice: the place of the present one.
     """
 
+    count: int
+    first: int
+    numbers: tuple[int, ...]
     names: tuple[str, ...]
     example: int
     preparation: str
@@ -43,16 +52,27 @@ class InputsState:
 
 
 class InputsView(SessionView):
-    """Choose an input: a thumbnail, an uploaded image, a path. Thumbnails are read when they come into sight."""
+    """Choose an input: a thumbnail, an uploaded image, a path; Delete removes one.
 
-    watches = ("trace", "example", "preprocess")
+    Thumbnails are read when they come into sight. Of very many inputs those around the present one have a thumbnail,
+    and a field takes the number of any.
+    """
+
+    watches = ("trace", "example", "preprocess", "input_count")
     box: ClassVar[dict[str, str]] = {"flex": "1 1 0%", "flex_flow": "row wrap", "align_items": "center"}
 
     def build(self) -> list[widgets.Widget]:
-        """Thumbnails, upload and path in one row."""
-        self._wanted: list[int] = []  # thumbnails that are in sight
+        """Thumbnails, number, upload and path in one row."""
+        self._wanted: list[int] = []  # numbers of inputs whose thumbnails are in sight
+        self.number = widgets.BoundedIntText(
+            min=1,
+            description=say("input"),
+            tooltip=say("number of the input that is looked at, in their order"),
+            style={"description_width": "40px"},
+            layout={"width": "130px", "flex": "0 0 auto", "display": "none"},
+        )
         self.thumbnails = Thumbnails(
-            help=say("the input chosen here is looked at"),
+            help=say("the input chosen here is looked at; Delete removes it"),
             layout={"flex": "4 1 200px", "min_width": "0", "width": "auto"},
         )
         self.upload = ImageSource(layout={"flex": "0 0 auto"})
@@ -67,23 +87,28 @@ class InputsView(SessionView):
         self.preparation = Menu(
             label=say("preparation"), help=say("how an image becomes what the model takes"), layout=PREPARATION
         )
-        return [self.thumbnails, self.preparation, self.upload, self.path]
+        return [self.thumbnails, self.number, self.preparation, self.upload, self.path]
 
     def bind(self) -> None:
         """Each has the model run on another input."""
-        self.on(self.thumbnails, "selected", self._look_at)
+        self.on(self.thumbnails, "selected", lambda place: self._look_at(self._first + place, "example"))
+        self.thumbnails.on_remove(lambda place: self._remove(self._first + place))
+        self.on(self.number, "value", lambda number: self._look_at(number - 1, "number"))
         self.upload.on_image(self.take_file)
-        self.on(self.path, "value", lambda text: self._take(text.strip()))
+        self.on(self.path, "value", lambda text: self._take(typed_path(text)))
         self.on(self.preparation, "value", self._prepare)
         self.thumbnails.on_need(self._read)
 
     def resolve(self, session: Session) -> InputsState:
         """The names; no input is read."""
-        count = len(session.inputs)
-        names = tuple(session.name_of(place) for place in range(count))
+        first = session.example // PAGE * PAGE
+        places = range(first, min(first + PAGE, session.input_count))
         choices = session.preprocess_choices()
         return InputsState(
-            names,
+            session.input_count,
+            first,
+            tuple(session.number_of(place) for place in places),
+            tuple(session.name_of(place) for place in places),
             session.example,
             session.preparation(),
             choices=tuple(choices),
@@ -92,8 +117,13 @@ class InputsView(SessionView):
 
     def draw(self, state: InputsState) -> None:
         """A place for each input; pictures come when they are seen."""
-        if self.drawn is None or state.names != self.drawn.names:
-            self.thumbnails.expect(state.names)
+        last: InputsState | None = self.drawn
+        if last is None or (state.numbers, state.names) != (last.numbers, last.names):
+            self.thumbnails.expect(state.names, state.example - state.first, numbers=state.numbers)
+        if last is None or state.count != last.count:
+            self.thumbnails.removable = state.count > 1
+            self.number.max = state.count
+            self.number.layout.display = "" if state.count > PAGE else "none"
         ways = [f"{choice.name}: {choice.words}" for choice in state.choices] or [state.preparation]
         options = [(words, str(at)) for at, words in enumerate(ways)]
         if [tuple(option) for option in self.preparation.options] != options:
@@ -104,7 +134,9 @@ class InputsView(SessionView):
     def place(self, state: InputsState, _last: InputsState | None) -> None:
         """What was clicked stays the chosen one while it is on its way."""
         if not self.runs_first("example"):
-            self.thumbnails.selected = state.example
+            self.thumbnails.selected = state.example - state.first
+        if not self.runs_first("number"):
+            self.number.value = state.example + 1
         if not self.runs_first("preparation"):
             self.preparation.value = str(state.choice)
 
@@ -112,8 +144,8 @@ class InputsView(SessionView):
         """How many there are, and which is looked at."""
         return say(
             "{count} inputs; looked at: {name}; {preparation}",
-            count=len(state.names),
-            name=state.names[state.example],
+            count=state.count,
+            name=state.names[state.example - state.first],
             preparation=state.preparation,
         )
 
@@ -124,25 +156,37 @@ class InputsView(SessionView):
     def _read(self, places: Sequence[int]) -> None:
         """Read the inputs whose thumbnails have come into sight, one a step."""
         with TURN:
-            self._wanted += [place for place in places if place not in self._wanted]
+            numbers = [self.drawn.numbers[place] for place in places]
+            self._wanted += [number for number in numbers if number not in self._wanted]
         self.jobs.submit((self, "thumbnails"), self._read_wanted, on_error=self._fail_asked, rank=Rank.ASKED)
 
     def _read_wanted(self) -> Steps:
         while self._wanted and not self.closed:
-            place = self._wanted[0]
-            try:
-                picture = self.session.picture(place)
-            except InterpError:  # said when it is chosen
-                picture = None
+            number, state = self._wanted[0], self.drawn
+            picture, is_listed = None, number in state.numbers
+            if is_listed:
+                with suppress(InterpError):  # said when it is chosen
+                    picture = self.session.picture(state.first + state.numbers.index(number))
             with TURN:
-                self._wanted.remove(place)
-                if not self.closed:
-                    self.thumbnails.put(place, picture)
+                if self.drawn.numbers != state.numbers:  # added or removed meanwhile
+                    continue
+                self._wanted.remove(number)
+                if is_listed and not self.closed:
+                    self.thumbnails.put(state.numbers.index(number), picture)
             yield
 
-    def _look_at(self, example: int) -> None:
-        if example != self.session.example or self.runs_first("example"):
-            self.run_first(lambda: self.session.look_at(example), kind="example")
+    @property
+    def _first(self) -> int:
+        """The place of the first input that has a thumbnail."""
+        return 0 if self.drawn is None else int(self.drawn.first)
+
+    def _look_at(self, example: int, kind: str) -> None:
+        is_on_its_way = self.runs_first("example") or self.runs_first("number")
+        if example != self.session.example or is_on_its_way:
+            self.run_first(lambda: self.session.look_at(example), kind=kind)
+
+    def _remove(self, example: int) -> None:
+        self.run_first(lambda: self.session.remove(example))
 
     def _prepare(self, place: str) -> None:
         if place and self.drawn is not None and (int(place) != self.drawn.choice or self.runs_first("preparation")):
