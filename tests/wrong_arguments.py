@@ -235,7 +235,10 @@ def _calls() -> dict[str, Good]:
         lambda example: iw.Session(model(), [image(), image()]).remove(example),
         {"example": int},
     )
-    calls["Session.code"] = (lambda **given: _session().code(**given), {"colormap": nothing, "look": nothing})
+    calls["Session.code"] = (
+        lambda **given: _session().code(**given),
+        {"colormap": nothing, "opacity": nothing, "look": nothing},
+    )
     calls |= _of_traces()
     for name, kind in iw.EXPLAINERS.items():
         if not kind.missing():
@@ -316,7 +319,11 @@ def _of_explainer(name: str, kind: type[iw.Explainer]) -> dict[str, Good]:
         )
         calls[f"{name}().svg"] = (
             lambda **given: made()(_trace(), 0).svg(**given),
-            {"colormap": layer, "look": iw.Look},
+            {"colormap": layer, "opacity": lambda: 1.0, "look": iw.Look},
+        )
+        calls[f"{name}().figure"] = (
+            lambda **given: made()(_trace(), 0).figure(**given),
+            {"colormap": layer, "opacity": lambda: 1.0, "look": iw.Look},
         )
     return calls
 

@@ -183,15 +183,16 @@ class Attribution:
         enlarged = enlarge(picture, grid_factor(width, height, DRAWN_SIDE))
         return display.over(enlarged, self._table(colormap), opacity)
 
-    def figure(self, colormap: str | None = None, *, look: Look | None = None) -> StillFigure:
+    def figure(self, colormap: str | None = None, opacity: float = 0.6, *, look: Look | None = None) -> StillFigure:
         """A matplotlib figure: the input, the map with its colour bar, the overlay; of a list of values a bar chart.
 
         Args:
             colormap, look: as for ``pixels``.
+            opacity: of the overlay, as for ``overlay``.
 
         Raises:
             LayoutError: the attribution is neither a map nor a list of values.
-            ParameterError: no such colour map; a look that cannot be.
+            ParameterError: no such colour map; an opacity or a look that cannot be.
         """
         if self.values.ndim == 1:
             title = "\n".join(filter(None, (self._title, self.additivity, self.doubt)))
@@ -199,7 +200,7 @@ class Attribution:
         display = self.display(look)
         self._table(colormap)  # refuses a name that matplotlib does not have, with a sentence
         title = "\n".join(filter(None, (self._title, self.doubt)))
-        overlay = None if self.background is None else self.overlay(colormap, look=look)
+        overlay = None if self.background is None else self.overlay(colormap, opacity, look=look)
         chosen = default_colormap(signed=self.signed) if colormap is None else colormap
         return attribution_figure(display, self.picture, overlay, colormap=chosen, title=title)
 

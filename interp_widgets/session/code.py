@@ -22,7 +22,7 @@ from interp_widgets.render.look import Look
 from interp_widgets.session.inputs import Inputs
 from interp_widgets.session.state import SessionState
 from interp_widgets.trace import Target
-from interp_widgets.trace.arguments import check_is
+from interp_widgets.trace.arguments import check_is, check_number
 from interp_widgets.words import say
 
 __all__ = ["code_of"]
@@ -32,19 +32,28 @@ LISTED = 20  # names written one by one; of more the user has a list
 PUBLIC = {*trace.__all__, *explainers.__all__, "Look", "Preprocess"}
 
 
-def code_of(session: SessionState, inputs: Inputs, *, colormap: str | None = None, look: Look | None = None) -> str:
+def code_of(
+    session: SessionState,
+    inputs: Inputs,
+    *,
+    colormap: str | None = None,
+    opacity: float | None = None,
+    look: Look | None = None,
+) -> str:
     """Python source that makes the session's present attribution from nothing, and shows it.
 
     Args:
         inputs: those of the session.
-        colormap, look: of the figure; ``None`` for the usual ones.
+        colormap, opacity, look: of the figure; ``None`` for the usual ones.
 
     Raises:
         TargetError, LayoutError: as ``session.attribution()``, where there is nothing to make.
-        ParameterError: no such colour map; no look.
+        ParameterError: no such colour map; an opacity that cannot be; no look.
     """
     if colormap is not None:
         colour_table(colormap)  # refuses a name that matplotlib does not have
+    if opacity is not None:
+        check_number(opacity, "opacity", 0, 1)
     if look is not None:
         check_is(look, Look, say("look must be an iw.Look"))
     session.ready()
@@ -57,7 +66,7 @@ def code_of(session: SessionState, inputs: Inputs, *, colormap: str | None = Non
         arguments.insert(0, f"target={writer.value(session.target, 'target')}")
     known = session.known()
     is_drawn = known is None or known.values.ndim in (1, 2)
-    shown = {"colormap": colormap, "look": look}
+    shown = {"colormap": colormap, "opacity": opacity, "look": look}
     options = [f"{name}={writer.value(value, name)}" for name, value in shown.items() if value is not None]
     lines = [
         *recording,

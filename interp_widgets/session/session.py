@@ -265,7 +265,7 @@ class Session(SessionState):
         tensor = baseline_of(value[0] if trace.has_rows(name) else value, method.baseline, getattr(method, "seed", 0))
         return self._inputs.as_picture(tensor, self.example)
 
-    def code(self, *, colormap: str | None = None, look: Look | None = None) -> str:
+    def code(self, *, colormap: str | None = None, opacity: float | None = None, look: Look | None = None) -> str:
         """Python that makes what is shown and ends in its figure, for a script or a paper.
 
         A model of the zoo or torchvision's that was loaded by name, and is still as it was loaded, is loaded by that
@@ -273,14 +273,14 @@ class Session(SessionState):
         refining it makes the last estimate.
 
         Args:
-            colormap, look: of the figure; ``None`` for the usual ones.
+            colormap, opacity, look: of the figure; ``None`` for the usual ones.
 
         Raises:
             TargetError, LayoutError: as ``attribution()``, where there is nothing to make.
-            ParameterError: no such colour map; no look.
+            ParameterError: no such colour map; an opacity that cannot be; no look.
         """
         with self.steady():
-            return code_of(self, self._inputs, colormap=colormap, look=look)
+            return code_of(self, self._inputs, colormap=colormap, opacity=opacity, look=look)
 
     # Recording
 

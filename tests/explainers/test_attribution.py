@@ -108,3 +108,13 @@ def test_what_cannot_be_drawn_is_refused_in_words() -> None:
         attribution(4, 4).pixels(look=0.99)  # type: ignore[arg-type] - on purpose
     with pytest.raises(ParameterError, match=r"opacity must be in 0\.\.1, got 2"):
         attribution(4, 4).overlay(opacity=2)
+
+
+def test_the_figures_overlay_is_as_opaque_as_asked() -> None:
+    found = attribution(70, 80)
+    for opacity in (0.2, 1.0):
+        *_, overlay = found.figure("viridis", opacity).axes[:3]
+        drawn = np.asarray(overlay.images[0].get_array())
+        assert np.array_equal(drawn, found.overlay("viridis", opacity))
+    with pytest.raises(ParameterError, match=r"opacity must be .*, got 7"):
+        found.figure(opacity=7)

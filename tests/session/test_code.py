@@ -127,14 +127,18 @@ def test_only_hyper_parameters_that_are_not_usual_are_written() -> None:
 
 def test_colours_and_look_are_those_of_the_figure() -> None:
     with zoo_session("digits") as session:
-        code = session.code(colormap="magma", look=iw.Look(percentile=95, photo="grey"))
-        assert code.endswith("attribution.figure(colormap='magma', look=iw.Look(percentile=95, photo='grey'))\n")
+        code = session.code(colormap="magma", opacity=0.25, look=iw.Look(photo="grey"))
+        assert code.endswith("attribution.figure(colormap='magma', opacity=0.25, look=iw.Look(photo='grey'))\n")
         ran(code)
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
-    [({"colormap": "jett"}, "no colour map is named 'jett'"), ({"look": "grey"}, "look must be an iw.Look")],
+    [
+        ({"colormap": "jett"}, "no colour map is named 'jett'"),
+        ({"look": "grey"}, "look must be an iw.Look"),
+        ({"opacity": 3}, "opacity must be .*3"),
+    ],
 )
 def test_colours_and_looks_that_cannot_be_are_refused(options: dict[str, Any], sentence: str) -> None:
     with Session(cnn(), images(1)) as session, pytest.raises(InterpError, match=sentence):

@@ -25,7 +25,7 @@ from interp_widgets.explainers import EXPLAINERS, Attribution
 from interp_widgets.inspectors.channels import draft
 from interp_widgets.inspectors.outline import outline_of, row_of
 from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table, default_colormap
-from interp_widgets.render.look import ends_of
+from interp_widgets.render.look import USUAL_OPACITY, ends_of
 from interp_widgets.render.snapshot import reduced
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
@@ -91,7 +91,7 @@ class AttributionView(SessionView):
         self.opacity = Slider(
             label=say("opacity"),
             help=say("how much the map covers the input"),
-            value=0.6,
+            value=USUAL_OPACITY,
             step=0.01,
             layout={"flex": "1 1 120px", "width": "auto"},
         )

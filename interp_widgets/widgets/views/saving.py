@@ -9,6 +9,7 @@ import numpy as np
 from interp_widgets.errors import InputError
 from interp_widgets.explainers import Attribution
 from interp_widgets.render.colours import default_colormap
+from interp_widgets.render.look import USUAL_OPACITY
 from interp_widgets.render.sheet import WIDTH, Sheet
 from interp_widgets.render.svg import svg_of
 from interp_widgets.widgets.kit.save import Kind, Save
@@ -65,7 +66,12 @@ def _code(view: AttributionView, found: Attribution) -> str:
         return view.session.code()
     colours, look = view.picture.colormap, view.picture.look
     is_usual = colours == default_colormap(signed=found.signed)
-    return view.session.code(colormap=None if is_usual else colours, look=None if look == found.look else look)
+    opacity = view.picture.opacity
+    return view.session.code(
+        colormap=None if is_usual else colours,
+        opacity=None if opacity == USUAL_OPACITY else opacity,
+        look=None if look == found.look else look,
+    )
 
 
 def _name(view: AttributionView, title: str) -> str:

@@ -75,6 +75,8 @@ def test_the_code_has_colours_and_look_where_they_are_not_the_usual_ones(shown: 
     view.picture.look = iw.Look(percentile=90)
     ending = b"attribution.figure(colormap='magma', look=iw.Look(percentile=90))\n"
     assert save.file("code")[1].endswith(ending)
+    view.picture.opacity = 0.3
+    assert b"opacity=0.3" in save.file("code")[1]
 
 
 def test_another_method_is_saved_as_soon_as_it_is_shown(shown: tuple[AttributionView, Save]) -> None:
