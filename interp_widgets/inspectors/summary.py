@@ -6,20 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import nn
 
-from interp_widgets.errors import InputError
-from interp_widgets.inputs.load import load_input, with_batch_axis
-from interp_widgets.inputs.usual import usual_preprocess
+from interp_widgets.inspectors.attempts import attempted
 from interp_widgets.inspectors.cause import likely_cause
 from interp_widgets.inspectors.flops import count_flops
 from interp_widgets.inspectors.module_rows import ModuleRow, Shape, module_rows
 from interp_widgets.inspectors.table import Column, Table, compact
 from interp_widgets.trace import Trace
-from interp_widgets.trace.arguments import plain_module, shown
-from interp_widgets.trace.recording import Attempt, attempt, check_ready
-from interp_widgets.trace.shadow import Shadow
+from interp_widgets.trace.recording import Attempt
 from interp_widgets.words import say
 
 __all__ = ["Summary", "summary"]
@@ -96,40 +91,14 @@ def summary(model: nn.Module | Trace, inputs: Any = None, *, kwargs: Mapping[str
     >>> [(row.path, row.output_shape, row.parameters, row.flops) for row in found.rows]
     [('', (2, 3), 15, 48), ('0', (2, 3), 15, 48), ('1', (2, 3), 0, 0)]
     """
-    if isinstance(model, Trace):
-        return _summary(Attempt(model.tape, model.calls, model))
-    module = plain_module(model)
-    shapes = _shapes(inputs)
-    if shapes is None:
-        given = with_batch_axis(module, load_input(inputs, usual_preprocess(module)))
-        return _summary(attempt(module, given, kwargs=kwargs))
-    check_ready(module)
-    twin = Shadow(module).copy.to("meta")
-    kind = next((each.dtype for each in module.parameters() if each.dtype.is_floating_point), torch.float32)
-    given = tuple(torch.empty(shape, dtype=kind, device="meta") for shape in shapes)
-    found = _summary(attempt(twin, given, kwargs=kwargs), module)
-    return replace(found, rows=tuple(replace(row, seconds=0.0) for row in found.rows))
+    found = attempted(model, inputs, kwargs)
+    table = _summary(found.attempt, found.model)
+    if found.is_computed:
+        return table
+    return replace(table, rows=tuple(replace(row, seconds=0.0) for row in table.rows))
 
 
-def _shapes(inputs: Any) -> list[Shape] | None:
-    """The shapes that were given in place of inputs."""
-    if _is_shape(inputs):
-        return [tuple(inputs)]
-    if isinstance(inputs, (tuple, list)) and inputs and all(map(_is_shape, inputs)):
-        return [tuple(shape) for shape in inputs]
-    return None
-
-
-def _is_shape(value: Any) -> bool:
-    if not (isinstance(value, (tuple, list, torch.Size)) and value and all(type(size) is int for size in value)):
-        return False
-    if min(value) < 0:
-        raise InputError(say("a shape must hold sizes of at least 0, got {given}", given=shown(value)))
-    return True
-
-
-def _summary(found: Attempt, model: nn.Module | None = None) -> Summary:
-    model = found.tape.model if model is None else model
+def _summary(found: Attempt, model: nn.Module) -> Summary:
     flops = count_flops(found.tape)
     parameters = {id(each): each for each in model.parameters()}.values()
     rows = tuple(module_rows(model, found, flops, sum(each.numel() for each in parameters)))

@@ -39,6 +39,10 @@ class Calls:
         self._whole = frozenset(whole)
         self._stateful = stateful
 
+    def outer(self, call: str) -> str:
+        """The call that a call ran in; empty for the model's own code."""
+        return self._outer.get(call, "")
+
     def around(self, call: str) -> Iterator[str]:
         """The calls that a call ran in, the innermost first."""
         while call := self._outer.get(call, ""):
