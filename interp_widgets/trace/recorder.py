@@ -490,7 +490,9 @@ def _is_transformed() -> bool:
 
 
 def _as_leaf(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().requires_grad_().clone()
+    """A copy from which autograd starts, where there is anything to differentiate."""
+    plain = tensor.detach()
+    return plain.requires_grad_().clone() if _is_number(plain.dtype) else plain.clone()
 
 
 def _is_number(kind: torch.dtype) -> bool:

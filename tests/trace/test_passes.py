@@ -104,6 +104,25 @@ def test_inputs_come_in_the_models_floating_type(given: torch.dtype, computed: t
     assert torch.equal(x, before)
 
 
+class Rounded(nn.Module):
+    """Whole numbers between an operation and the next one, which no module gives out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head((x * 10).round().long() + 0.5)
+
+
+def test_whole_numbers_inside_a_model_can_be_exchanged() -> None:
+    model, x = Rounded().eval(), torch.rand(1, 4)
+    trace = iw.record(model, x)
+    values = torch.tensor([[1, 2, 3, 4], [0, 0, 7, 0]])
+    found = trace.probe("/long", values, 1).scores
+    torch.testing.assert_close(found, model.head(values + 0.5)[:, 1].detach())
+
+
 def test_whole_numbers_and_models_without_parameters_keep_their_type() -> None:
     embedding = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(12, 2)).double()
     assert iw.record(embedding, torch.tensor([[1, 2, 3]])).activation("input").dtype == torch.int64
