@@ -21,6 +21,9 @@ MOST_DEVIATIONS = 10
 those of training, about 60 (255 times ImageNet's deviation of 0.23) and more for bytes in place of 0..1."""
 
 
+DARK = 64  # of 255: the brightest number of a photograph is larger, that of most other counts is smaller
+
+
 class Surroundings(NamedTuple):
     """What is wrong with a recording, each in words; empty where nothing is seen.
 
@@ -89,11 +92,12 @@ def _is_nonzero(trace: Trace, index: int) -> bool:
 def _strangeness(trace: Trace) -> str:
     """How far the first input is from those of training, in words; empty where it is not, or nothing tells.
 
-    The first batch norm has kept mean and variance of what it saw in training.
+    The first batch norm has kept mean and variance of what it saw in training. Where there is none, the bytes of an
+    image tell themselves: whole numbers up to 255 that go straight into a convolution.
     """
     found = next((each for each in trace.tape.operations if each.name == "batch_norm" and each.refs), None)
     if found is None:
-        return ""
+        return _bytes_in_a_convolution(trace)
     mean, variance = (_given(trace, found, place, name) for place, name in ((1, "running_mean"), (2, "running_var")))
     if mean is None or variance is None or (not mean.any() and bool((variance == 1).all())):
         return ""  # it has kept nothing, or was never trained
@@ -122,6 +126,24 @@ def _strangeness(trace: Trace) -> str:
         "prepare it as the training images were",
         layer=layer,
         size=size,
+    )
+
+
+def _bytes_in_a_convolution(trace: Trace) -> str:
+    """That the first input is read as it lies in an image file, in words; empty where it is not.
+
+    A model that is made for bytes divides them first, so that no convolution reads them.
+    """
+    site = trace.site(trace.input_sites[0])
+    reader = next((each for each in trace.tape.operations if any(ref.index == site.index for ref in each.refs)), None)
+    if reader is None or reader.name != "conv2d" or len(site.shape) != 4 or not site.dtype.is_floating_point:
+        return ""
+    value = of_first(trace, site.name, trace.activation(site.name))
+    if not _looks_like_bytes(trace) or float(value.max()) < DARK or bool((value != value.round()).any()):
+        return ""
+    return say(
+        "the input holds whole numbers in 0..255, as an image file does, and goes straight into a convolution; nearly "
+        "all networks are trained on 0..1 or less: divide by 255, or prepare it as the training images were"
     )
 
 

@@ -317,6 +317,32 @@ def test_bytes_where_the_model_was_trained_on_another_range_are_noticed(name: st
     assert "divide by 255" in found.reason
 
 
+class Patches(nn.Module):
+    """As a vision transformer begins: a convolution, and no batch norm that could tell what it saw in training."""
+
+    def __init__(self, *, divides: bool = False) -> None:
+        super().__init__()
+        self.divides = divides
+        self.patches, self.norm, self.head = nn.Conv2d(3, 8, 4, 4), nn.LayerNorm(8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        patches = self.patches(x / 255 if self.divides else x)
+        return self.head(self.norm(patches.flatten(2).mT).mean(dim=1))
+
+
+@pytest.mark.parametrize(
+    ("divides", "scale", "shift", "noticed"),
+    [(False, 1.0, 0.0, True), (True, 1.0, 0.0, False), (False, 1 / 255, 0.0, False), (False, 1.0, -117.0, False)],
+    ids=["bytes", "the model divides them", "0..1", "less a mean"],
+)
+def test_bytes_are_noticed_without_a_batch_norm_too(divides: bool, scale: float, shift: float, noticed: bool) -> None:
+    photograph = as_bytes(iw.zoo.load("scenes")) * scale + shift
+    trace = iw.record(Patches(divides=divides).eval(), photograph)
+    found = diagnose(trace, iw.GradCAM(), iw.GradCAM()(trace))
+    sentence = "the input holds whole numbers in 0..255, as an image file does, and goes straight into a convolution"
+    assert (found is not None and found.reason.startswith(sentence)) is noticed
+
+
 def test_an_input_a_hundred_times_too_large_is_noticed_also_where_it_is_no_image_of_bytes() -> None:
     entry = iw.zoo.load("digits")
     trace = iw.record(entry.model, entry.inputs[:1] * 1e4)
