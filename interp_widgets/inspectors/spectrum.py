@@ -82,7 +82,7 @@ def _gram(matrix: torch.Tensor) -> torch.Tensor:
     side = tall.shape[1]
     gram = torch.zeros(side, side, dtype=torch.complex128 if matrix.is_complex() else torch.float64)
     for block in blocks(tall):
-        gram += block.mH @ block
+        gram.addmm_(block.mH, block)
     return gram
 
 

@@ -180,6 +180,9 @@ def _oddities(row: Weight) -> Iterator[str]:
             count=row.nonfinite,
             total=row.count,
         )
+    if row.zeros == 1 and not row.nonfinite and row.filters:
+        yield say("{path}: all values are zero", path=row.path)
+        return
     if row.dead:
         yield say("{path}: {count:,} of {total:,} filters are dead", path=row.path, count=row.dead, total=row.filters)
     if row.duplicates:
@@ -189,7 +192,7 @@ def _oddities(row: Weight) -> Iterator[str]:
             count=row.duplicates,
             total=row.filters,
         )
-    if row.zeros is not None and row.zeros >= MANY_ZEROS and len(row.shape or ()) > 1:
+    if row.zeros is not None and row.zeros >= MANY_ZEROS and row.filters:  # biases often begin as zeros
         yield say("{path}: {share:.0%} of the values are zero", path=row.path, share=row.zeros)
     if row.reason:
         yield say("{path}: {reason}", path=row.path, reason=row.reason)

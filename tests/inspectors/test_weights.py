@@ -153,6 +153,9 @@ def test_what_is_odd_is_said_in_words() -> None:
     notes = iw.weights(layer).notes()
     assert "weight: 1 of 64 filters point the way of an earlier one" in notes
     assert "weight: 67% of the values are zero" in notes
+    zeros = nn.Linear(3, 2)
+    nn.init.zeros_(zeros.weight)
+    assert iw.weights(zeros).notes()[1:] == ["weight: all values are zero"]
 
 
 def test_values_that_are_not_finite_are_counted_and_left_out_of_the_rest() -> None:
