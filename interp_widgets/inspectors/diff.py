@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.parameter import is_lazy
 
 from interp_widgets.errors import InputError
 from interp_widgets.inspectors.table import Column, Table, figure_text, shape_text
@@ -190,23 +189,16 @@ def _shapes_text(row: Change) -> str:
 
 
 def _change(path: str, a: NamedTensor | None, b: NamedTensor | None) -> Change:
-    shape, other_shape = _shape(a), _shape(b)
     if a is None:
-        return Change(path, "only b", other_shape)
+        return Change(path, "only b", b.shape if b else None)
     if b is None:
-        return Change(path, "only a", shape)
-    if shape is not None and other_shape is not None and shape != other_shape:
-        return Change(path, "other shape", shape, other_shape)
+        return Change(path, "only a", a.shape)
+    if a.shape is not None and b.shape is not None and a.shape != b.shape:
+        return Change(path, "other shape", a.shape, b.shape)
     reason = _obstacle(a, b)
     if reason:
-        return Change(path, "both", shape, reason=reason)
+        return Change(path, "both", a.shape, reason=reason)
     return _compared(path, a, b)
-
-
-def _shape(named: NamedTensor | None) -> tuple[int, ...] | None:
-    if named is None or is_lazy(named.tensor):
-        return None
-    return tuple(named.tensor.shape)
 
 
 def _obstacle(a: NamedTensor | None, b: NamedTensor | None) -> str:
@@ -215,7 +207,7 @@ def _obstacle(a: NamedTensor | None, b: NamedTensor | None) -> str:
         return say("it is in one of the two only")
     if a.obstacle or b.obstacle:
         return a.obstacle or b.obstacle
-    return "" if a.tensor.shape == b.tensor.shape else say("its shape is another in b")
+    return "" if a.shape == b.shape else say("its shape is another in b")
 
 
 def _compared(path: str, a: NamedTensor, b: NamedTensor) -> Change:
@@ -239,7 +231,7 @@ def _compared(path: str, a: NamedTensor, b: NamedTensor) -> Change:
     return Change(
         path,
         "both",
-        _shape(a),
+        a.shape,
         change=float(change),
         relative=float(_ratio(change, norm)),
         largest=largest,

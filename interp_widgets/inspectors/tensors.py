@@ -40,11 +40,18 @@ class NamedTensor:
     groups: int = 0
 
     @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Its shape; ``None`` for one without, lazy or nested."""
+        return None if _is_shapeless(self.tensor) else tuple(self.tensor.shape)
+
+    @property
     def obstacle(self) -> str:
         """Why its values cannot be read, in words; empty where they can."""
         tensor = self.tensor
         if is_lazy(tensor):
             return say("lazy: it gets its shape in the first pass")
+        if tensor.is_nested:
+            return say("nested: its parts have different shapes")
         if tensor.is_meta:
             return say("on the meta device: it has a shape and no values")
         if tensor.layout != torch.strided and tensor.numel() > MOST_DENSE:
@@ -88,14 +95,17 @@ def blocks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
 def parameters_of(source: Any) -> list[NamedTensor]:
     """The parameters of a model, each once, or all tensors of a state dict or a file; in their order.
 
+    Weights of quantised layers are no parameters in torch's sense; they are taken from the state dict.
+
     Raises:
         ModelError: it is none of these.
         InputError: a file that cannot be read, or a mapping without tensors.
     """
     if isinstance(source, nn.Module):
-        named = dict(source.named_parameters(remove_duplicate=False))
+        named: dict[str, torch.Tensor] = dict(source.named_parameters(remove_duplicate=False))
+        named |= {name: tensor for name, tensor in _tensors_in(source.state_dict()) if tensor.is_quantized}
         return _tied(named, _transposed(source))
-    return _tied(_mapping_of(source, "model"), {})
+    return _tied(dict(_tensors_in(_mapping_of(source, "model"))), {})
 
 
 def state_of(source: Any, what: str) -> dict[str, NamedTensor]:
@@ -110,11 +120,7 @@ def state_of(source: Any, what: str) -> dict[str, NamedTensor]:
     """
     groups = _transposed(source) if isinstance(source, nn.Module) else {}
     state = source.state_dict() if isinstance(source, nn.Module) else _mapping_of(source, what)
-    return {
-        name: NamedTensor((name,), tensor, groups.get(name, 0))
-        for name, tensor in state.items()
-        if isinstance(tensor, torch.Tensor)
-    }
+    return {name: NamedTensor((name,), tensor, groups.get(name, 0)) for name, tensor in _tensors_in(state)}
 
 
 def tensor_named(name: Any, known: Mapping[str, NamedTensor]) -> str:
@@ -145,18 +151,30 @@ def tensor_named(name: Any, known: Mapping[str, NamedTensor]) -> str:
     )
 
 
-def _tied(named: Mapping[str, Any], groups: Mapping[str, int]) -> list[NamedTensor]:
+def _tensors_in(state: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a state dict by name, also those in a tuple, where quantised layers have their weight and bias."""
+    for name, value in state.items():
+        if isinstance(value, torch.Tensor):
+            yield name, value
+        elif isinstance(value, tuple):
+            yield from _tensors_in({f"{name}.{index}": item for index, item in enumerate(value)})
+
+
+def _is_shapeless(tensor: torch.Tensor) -> bool:
+    return is_lazy(tensor) or tensor.is_nested
+
+
+def _tied(named: Mapping[str, torch.Tensor], groups: Mapping[str, int]) -> list[NamedTensor]:
     """Each tensor once, with all its names."""
     paths: dict[object, list[str]] = {}
     for path, tensor in named.items():
-        if isinstance(tensor, torch.Tensor):
-            paths.setdefault(_place(tensor), []).append(path)
+        paths.setdefault(_place(tensor), []).append(path)
     return [NamedTensor(tuple(each), named[each[0]], groups.get(each[0], 0)) for each in paths.values()]
 
 
 def _place(tensor: torch.Tensor) -> object:
     """Equal for tensors that are the same values in the same memory; a state dict has other objects for tied ones."""
-    is_plain = tensor.layout == torch.strided and not is_lazy(tensor)
+    is_plain = tensor.layout == torch.strided and not _is_shapeless(tensor)
     if not is_plain or tensor.is_meta or tensor.numel() == 0:
         return id(tensor)
     return tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
@@ -189,11 +207,11 @@ def _mapping_of(source: Any, what: str) -> Mapping[str, Any]:
 
 
 def _checked(mapping: Any, what: str) -> Mapping[str, Any]:
-    """A mapping from names to tensors; entries of other kinds, which state dicts may have, are passed over."""
+    """A mapping from names with a tensor in it; what else it holds, such as versions of a module, is passed over."""
     wanted = say("{what} must hold tensors by name, as a state dict does", what=what)
     if not isinstance(mapping, Mapping) or not all(isinstance(name, str) for name in mapping):
         raise InputError(say("{wanted}, got {given}", wanted=wanted, given=shown(mapping)))
-    if mapping and not any(isinstance(each, torch.Tensor) for each in mapping.values()):
+    if mapping and next(_tensors_in(mapping), None) is None:
         inner = [name for name, each in mapping.items() if isinstance(each, Mapping)]
         if inner:
             raise InputError(say("{wanted}; give the one inside it, at {name!r}", wanted=wanted, name=inner[0]))

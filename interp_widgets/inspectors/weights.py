@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch.nn.parameter import is_lazy
 
 from interp_widgets.inspectors.filters import Filters, filters_of
 from interp_widgets.inspectors.moments import moments_of
@@ -203,9 +202,9 @@ def _weight(named: NamedTensor) -> Weight:
     row = Weight(
         path=named.paths[0],
         tied=named.paths[1:],
-        shape=None if is_lazy(tensor) else tuple(tensor.shape),
+        shape=named.shape,
         dtype=str(tensor.dtype).removeprefix("torch."),
-        count=None if is_lazy(tensor) else tensor.numel(),
+        count=None if named.shape is None else tensor.numel(),
         trainable=tensor.requires_grad if isinstance(tensor, torch.nn.Parameter) else None,
         reason=named.obstacle,
     )

@@ -230,6 +230,26 @@ def test_quantised_weights_are_the_numbers_they_stand_for() -> None:
     _matches(_row({"weight": weight}), _by_hand(weight.dequantize()))
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:torch.ao.quantization", "ignore:.*deprecated")
+def test_the_weights_of_quantised_layers_are_found_in_their_state() -> None:
+    model = nn.Sequential(nn.Linear(6, 5))
+    quantised = torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
+    packed: Any = quantised[0]
+    row = _row(quantised, "0._packed_params._packed_params.0")
+    assert (row.dtype, row.trainable) == ("qint8", None)
+    _matches(row, _by_hand(packed.weight().dequantize()))
+    other = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(6, 5)), {nn.Linear})
+    assert any(row.change for row in iw.diff(quantised, other).rows if row.path == "0._packed_params._packed_params.0")
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_nested_tensor_has_no_numbers_and_says_why() -> None:
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    row = _row({"weight": nested})
+    assert (row.shape, row.count, row.reason) == (None, None, "nested: its parts have different shapes")
+    assert iw.diff({"w": nested}, {"w": nested}).rows[0].reason == row.reason
+
+
 def test_sparse_weights_count_their_zeros() -> None:
     dense = torch.tensor([[0.0, 2.0, 0.0], [0.0, 0.0, -1.0]])
     _matches(_row({"weight": dense.to_sparse()}), _by_hand(dense))
