@@ -333,6 +333,7 @@ def test_a_large_matrix_has_no_rank_and_says_so(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_matrix_of_rank_one_has_the_effective_rank_one() -> None:
     values = singular_values(torch.ones(200, 300))
+    assert len(values) == len(singular_values(torch.ones(300, 200))) == 200
     assert int((values > 0).sum()) == 1
     assert effective_rank(values) == pytest.approx(1, rel=DOUBLE)
     assert effective_rank(singular_values(torch.eye(17))) == pytest.approx(17, rel=DOUBLE)
