@@ -15,8 +15,10 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from interp_widgets.inputs import Preprocess as Preprocess
     from interp_widgets.inputs import load_input as load_input
     from interp_widgets.inputs import record as record
+    from interp_widgets.inspectors.diff import diff as diff
     from interp_widgets.inspectors.graph import graph as graph
     from interp_widgets.inspectors.summary import summary as summary
+    from interp_widgets.inspectors.weights import weights as weights
     from interp_widgets.render.look import Look as Look
     from interp_widgets.session import Session as Session
     from interp_widgets.trace import Against as Against
@@ -39,8 +41,7 @@ _HOME = {
     "InterpError": "errors",
     "check": "evaluation.check",
     **dict.fromkeys(("Preprocess", "load_input", "record"), "inputs"),
-    "graph": "inspectors.graph",
-    "summary": "inspectors.summary",
+    **{name: f"inspectors.{name}" for name in ("diff", "graph", "summary", "weights")},
     "Look": "render.look",
     "Session": "session",
     **dict.fromkeys(

@@ -158,6 +158,13 @@ def _calls() -> dict[str, Good]:
                 "interpolation": lambda: "nearest",
             },
         ),
+        "weights": (iw.weights, {"model": model}),
+        "weights.filters": (
+            lambda **given: iw.weights(model()).filters(**given),
+            {"layer": lambda: "0", "channel": nothing},
+        ),
+        "diff": (iw.diff, {"a": model, "b": model}),
+        "diff.filters": (lambda **given: iw.diff(model(), model()).filters(**given), {"name": lambda: "0"}),
         "Against": (lambda **given: _trace().score(iw.Against(**given)), {"index": int}),
         "Look": (
             iw.Look,

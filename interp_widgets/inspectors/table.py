@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from interp_widgets.errors import MissingExtraError
 from interp_widgets.words import say
 
-__all__ = ["Column", "Table", "compact"]
+__all__ = ["Column", "Table", "compact", "figure_text", "shape_text"]
 
 Row = TypeVar("Row")
 MOST_ROWS = 500  # that a notebook shows: a browser draws more of them slowly, and nobody reads them
@@ -97,6 +97,26 @@ def compact(number: float) -> str:
         if abs(number) >= size * 0.9995:
             return f"{number / size:.3g} {prefix}"
     return f"{number:.3g}"
+
+
+def figure_text(number: complex | None) -> str:
+    """A number in three digits; empty where there is none.
+
+    >>> figure_text(0.012345), figure_text(None)
+    ('0.0123', '')
+    """
+    return "" if number is None else f"{number:.3g}"
+
+
+def shape_text(shape: Sequence[int] | None) -> str:
+    """A shape in words; a question mark where it is not known yet.
+
+    >>> shape_text((64, 3, 7, 7)), shape_text(()), shape_text(None)
+    ('64x3x7x7', '()', '?')
+    """
+    if shape is None:
+        return "?"
+    return "x".join(map(str, shape)) or "()"
 
 
 def _aligned(column: Column[Any], cells: Sequence[str]) -> list[str]:

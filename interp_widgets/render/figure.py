@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from interp_widgets.render.look import Display
     from interp_widgets.render.still import StillFigure
 
-__all__ = ["attribution_figure", "bars_figure"]
+__all__ = ["attribution_figure", "bars_figure", "mosaic_figure"]
 
 MOST_BARS = 20
 NARROW = 44  # letters in a line below a map that stands alone
@@ -91,4 +91,35 @@ def bars_figure(values: NDArray[np.float32], names: Sequence[str], *, title: str
         label = say("contribution to the score; {left} smaller ones are not shown", left=left)
     panel.set_xlabel(label, fontsize=8, fontfamily=fonts)
     figure.suptitle(title, fontsize=10, fontfamily=fonts, parse_math=False)
+    return figure
+
+
+def mosaic_figure(
+    pixels: NDArray[np.uint8],
+    *,
+    colormap: str,
+    limits: tuple[float, float],
+    is_clipped: bool,
+    title: str,
+) -> StillFigure:
+    """A picture that is already in its colours, with the colour bar of these.
+
+    Args:
+        pixels: ``(H, W, 4)`` uint8.
+        limits: the values of the first and the last colour.
+        is_clipped: whether there are values beyond; below, too, where the limits begin below zero.
+    """
+    from matplotlib.cm import ScalarMappable  # noqa: PLC0415 - slow to import, only when drawn
+    from matplotlib.colors import Normalize  # noqa: PLC0415
+
+    from interp_widgets.render.still import StillFigure  # noqa: PLC0415
+
+    figure = StillFigure(6, 5)
+    panel = figure.subplots()
+    panel.set(xticks=[], yticks=[], facecolor="darkgray")  # seen where the picture is transparent
+    panel.imshow(pixels, interpolation="nearest")
+    ends = ("both" if limits[0] < 0 else "max") if is_clipped else "neither"
+    scale = ScalarMappable(Normalize(*limits), colormap)
+    figure.colorbar(scale, ax=panel, shrink=0.8, extend=ends)
+    figure.suptitle(title, fontsize=10, fontfamily=families(), parse_math=False)
     return figure
