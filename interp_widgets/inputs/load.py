@@ -19,7 +19,7 @@ from interp_widgets.inputs.usual import first_convolution, usual_preprocess
 from interp_widgets.trace.arguments import plain_module, shown
 from interp_widgets.words import say
 
-__all__ = ["counts_examples", "load_input", "record", "with_batch_axis"]
+__all__ = ["counts_examples", "load_input", "prepared", "record", "with_batch_axis"]
 
 
 def load_input(source: Any, preprocess: Prepare | None = None) -> Any:
@@ -90,14 +90,18 @@ def record(model: nn.Module, inputs: Any, *, preprocess: Prepare | None = None, 
     ``feature_names``, ``evaluation``, ``batch_axis``.
     """
     module = plain_module(model)  # first: whoever confuses the arguments hears of the model, not of an image
-    value = as_numbers(inputs, module, preprocess)
-    if value is None:
-        value = load_input(inputs, usual_preprocess(module) if preprocess is None else preprocess)
-    elif options.get("feature_names") is None:
+    value = prepared(module, inputs, preprocess, adds_batch_axis=options.get("batch_axis", "auto") is not None)
+    if options.get("feature_names") is None and as_numbers(inputs, module, preprocess) is not None:
         options["feature_names"] = column_names(inputs)
-    if options.get("batch_axis", "auto") is not None:
-        value = with_batch_axis(module, value)
     return trace.record(module, value, **options)
+
+
+def prepared(model: nn.Module, inputs: Any, preprocess: Prepare | None = None, *, adds_batch_axis: bool = True) -> Any:
+    """What ``trace.record`` takes, from what ``record`` does."""
+    value = as_numbers(inputs, model, preprocess)
+    if value is None:
+        value = load_input(inputs, usual_preprocess(model) if preprocess is None else preprocess)
+    return with_batch_axis(model, value) if adds_batch_axis else value
 
 
 def with_batch_axis(model: nn.Module, value: Any) -> Any:

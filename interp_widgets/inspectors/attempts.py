@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from interp_widgets.errors import InputError
-from interp_widgets.inputs.load import load_input, with_batch_axis
-from interp_widgets.inputs.usual import usual_preprocess
+from interp_widgets.inputs.load import prepared
 from interp_widgets.trace import Trace
 from interp_widgets.trace.arguments import plain_module, shown
 from interp_widgets.trace.recording import Attempt, attempt, check_ready
@@ -52,17 +51,24 @@ def attempted(model: nn.Module | Trace, inputs: Any, kwargs: Mapping[str, Any] |
     if isinstance(model, Trace):
         return Attempted(model.model, Attempt(model.tape, model.calls, model))
     module = plain_module(model)
+    if inputs is None:
+        raise InputError(say("inputs are missing: give what the model takes, or a shape such as (1, 3, 224, 224)"))
     shapes = _shapes(inputs)
     if shapes is None:
-        given = with_batch_axis(module, load_input(inputs, usual_preprocess(module)))
-        return Attempted(module, attempt(module, given, kwargs=kwargs))
+        return Attempted(module, attempt(module, prepared(module, inputs), kwargs=kwargs))
     check_ready(module)
-    twin = Shadow(module).copy.to("meta")
     kind = next((each.dtype for each in module.parameters() if each.dtype.is_floating_point), torch.float32)
-    empty = tuple(torch.empty(shape, dtype=kind, device="meta") for shape in shapes)
-    with torch.device("meta"):  # for what the model makes anew, such as a mask
-        found = attempt(twin, empty, kwargs=kwargs)
+    found = _planned(module, shapes, kind, kwargs)
+    if found.error is not None and isinstance(module.get_submodule(found.failed), (nn.Embedding, nn.EmbeddingBag)):
+        found = _planned(module, shapes, torch.int64, kwargs)  # it takes ids
     return Attempted(module, found, is_computed=False)
+
+
+def _planned(model: nn.Module, shapes: list[Shape], kind: torch.dtype, kwargs: Mapping[str, Any] | None) -> Attempt:
+    """A pass of a twin of the model that has shapes and no values."""
+    twin = Shadow(model).copy.to("meta")
+    with torch.device("meta"):  # for what the model makes anew, such as a mask
+        return attempt(twin, tuple(torch.empty(shape, dtype=kind) for shape in shapes), kwargs=kwargs)
 
 
 def _shapes(inputs: Any) -> list[Shape] | None:
@@ -75,8 +81,10 @@ def _shapes(inputs: Any) -> list[Shape] | None:
 
 
 def _is_shape(value: Any) -> bool:
-    if not (isinstance(value, (tuple, list)) and value and all(type(size) is int for size in value)):
+    if not (isinstance(value, (tuple, list)) and any(type(size) is int for size in value)):
         return False
-    if min(value) < 0:
-        raise InputError(say("a shape must hold sizes of at least 0, got {given}", given=shown(value)))
+    if isinstance(value, list) and all(isinstance(size, (int, float)) for size in value) and float in map(type, value):
+        return False  # a row of numbers
+    if not all(type(size) is int and size >= 0 for size in value):
+        raise InputError(say("a shape must hold whole numbers of at least 0, got {given}", given=shown(value)))
     return True

@@ -54,10 +54,12 @@ def _wanted(module: nn.Module, value: Value) -> tuple[object, object, str] | Non
         found = module.in_channels, _size(shape, 1 if is_batch else 0), say("channels")
     elif isinstance(module, _NormBase):
         found = module.num_features, _size(shape, 1), say("channels")
-    elif isinstance(module, nn.Embedding) and value.tensor is not None and value.tensor.numel():
-        largest = int(value.tensor.max())
-        if largest >= module.num_embeddings:
-            found = module.num_embeddings, largest, say("ids, from 0 on")
+    elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        if value.dtype.is_floating_point:
+            found = say("whole"), value.dtype, say("numbers")
+        elif value.tensor is not None and not value.tensor.is_meta and value.tensor.numel():
+            largest = int(value.tensor.max())
+            found = module.num_embeddings, max(largest, module.num_embeddings), say("ids, from 0 on")
     return found
 
 

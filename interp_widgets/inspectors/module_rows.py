@@ -81,6 +81,7 @@ def module_rows(model: nn.Module, found: Attempt, flops: Flops, total: int) -> I
         notes = [
             say("the pass failed here") if found.error is not None and path == found.failed else "",
             "" if inner or not path else say("not called"),
+            say("called {count} times", count=len(calls[path])) if len(calls.get(path, ())) > 1 else "",
             say("also {paths}", paths=", ".join(others[id(module)][1:])) if len(others[id(module)]) > 1 else "",
             say("frozen") if count and not trainable else "",
         ]

@@ -30,6 +30,7 @@ class Summary(Table[ModuleRow]):
         total_flops: of the pass; 2 for each multiply-add.
         uncounted: operations that could not be looked into, and how many there were of each.
         error: what the model's forward raised, with a likely cause; empty where it did not fail.
+        was_training: whether the model is in training mode, in which the pass did not run.
     """
 
     total_parameters: int
@@ -37,6 +38,7 @@ class Summary(Table[ModuleRow]):
     total_flops: int
     uncounted: Mapping[str, int]
     error: str = ""
+    was_training: bool = False
 
     def columns(self) -> Sequence[Column[ModuleRow]]:
         return (
@@ -50,22 +52,24 @@ class Summary(Table[ModuleRow]):
             Column(say("share"), lambda row: f"{row.share:.1%}" if row.parameters else ""),
             Column(say("FLOPs"), lambda row: compact(row.flops) if row.flops else ""),
             Column(say("time"), lambda row: f"{row.seconds * 1e3:.2f} ms" if row.seconds else ""),
-            Column(say("memory"), lambda row: compact(row.nbytes) + "B" if row.nbytes else ""),
+            Column(say("memory"), lambda row: compact(row.nbytes, "B") if row.nbytes else ""),
             Column(say("note"), lambda row: row.note, is_number=False),
         )
 
     def notes(self) -> Sequence[str]:
         found = [
             say(
-                "{total:,} parameters, {trainable:,} of them trainable; {flops}FLOPs (2 a multiply-add)",
+                "{total:,} parameters, {trainable:,} of them trainable; {flops} (2 a multiply-add)",
                 total=self.total_parameters,
                 trainable=self.trainable_parameters,
-                flops=compact(self.total_flops),
+                flops=compact(self.total_flops, "FLOPs"),
             )
         ]
         if self.uncounted:
             names = ", ".join(f"{name} \N{MULTIPLICATION SIGN}{count}" for name, count in self.uncounted.items())
             found.append(say("not counted, since nobody can look into them: {names}", names=names))
+        if self.was_training:
+            found.append(say("run in evaluation mode, as every recording is; the model is in training mode"))
         return [*found, self.error] if self.error else found
 
     def to_depth(self, depth: int) -> Summary:
@@ -109,6 +113,7 @@ def _summary(found: Attempt, model: nn.Module) -> Summary:
         total_flops=flops.total,
         uncounted=flops.uncounted,
         error="" if found.error is None else _failure(found),
+        was_training=model.training,
     )
 
 
@@ -122,4 +127,4 @@ def _failure(found: Attempt) -> str:
     """What was raised and where, and a likely cause."""
     where = found.failed or say("the model's own forward")
     raised = say("{where} raised {kind}: {error}", where=where, kind=type(found.error).__name__, error=found.error)
-    return " ".join(filter(None, (raised, likely_cause(found))))
+    return ". ".join(filter(None, (raised.rstrip(". "), likely_cause(found))))

@@ -87,16 +87,16 @@ class Table(Generic[Row]):
         return pd.DataFrame([[getattr(row, name) for name in names] for row in self.rows], columns=names)
 
 
-def compact(number: float) -> str:
-    """A number in three digits with the prefix of its size.
+def compact(number: float, unit: str = "") -> str:
+    """A number in three digits with its unit and the prefix of its size.
 
-    >>> compact(11689512), compact(999), compact(3.6e9), compact(0)
-    ('11.7 M', '999', '3.6 G', '0')
+    >>> compact(11689512), compact(999), compact(3.6e9, "B"), compact(512, "B")
+    ('11.7 M', '999', '3.6 GB', '512 B')
     """
     for size, prefix in PREFIXES:
         if abs(number) >= size * 0.9995:
-            return f"{number / size:.3g} {prefix}"
-    return f"{number:.3g}"
+            return f"{number / size:.3g} {prefix}{unit}"
+    return f"{number:.3g} {unit}".rstrip()
 
 
 def figure_text(number: complex | None) -> str:

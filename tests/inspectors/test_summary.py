@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -115,7 +116,7 @@ def test_reused_shared_tied_and_unused_modules_are_told() -> None:
     found = iw.summary(Reused(), torch.rand(4, 6))
     rows = rows_of(found)
     assert rows["act"].calls == 3
-    assert rows["act"].note == "also again"
+    assert rows["act"].note == "called 3 times; also again"
     assert rows["act"].nbytes == 3 * 4 * 6 * 4
     assert rows["spare"].note == "not called"
     assert rows["spare"].calls == 0
@@ -178,6 +179,28 @@ def test_where_forward_fails_the_table_goes_so_far_and_tells_the_cause(
 def test_an_id_that_an_embedding_does_not_have_is_told() -> None:
     found = iw.summary(nn.Sequential(nn.Embedding(10, 4), nn.Flatten()), torch.tensor([[3, 12]]))
     assert "0 (Embedding) takes 10 ids, from 0 on, and was given 12" in found.error
+    floats = iw.summary(nn.Sequential(nn.Embedding(10, 4), nn.Flatten()), torch.rand(1, 2))
+    assert "0 (Embedding) takes whole numbers, and was given torch.float32" in floats.error
+
+
+def test_the_shape_of_ids_is_enough_for_an_embedding() -> None:
+    found = iw.summary(nn.Sequential(nn.Embedding(50, 6), nn.Flatten(), nn.Linear(120, 3)), (1, 20))
+    assert found.error == ""
+    assert found.rows[0].output_shape == (1, 3)
+
+
+def test_a_table_is_taken_as_record_takes_it() -> None:
+    model = nn.Sequential(nn.Linear(4, 3))
+    rows = [[0.1, 0.2, 0.3, 0.4], [1.0, 2.0, 3.0, 4.0]]
+    for table in (rows, np.array(rows), rows[0]):
+        with iw.record(model, table) as trace:
+            assert iw.summary(model, table).rows[0].output_shape == tuple(trace.output.shape)
+
+
+def test_a_model_in_training_mode_is_told_that_it_ran_in_the_other() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    assert "run in evaluation mode" in str(iw.summary(model.train(), (1, 4)))
+    assert "run in evaluation mode" not in str(iw.summary(model.eval(), (1, 4)))
 
 
 def test_a_failure_in_the_models_own_code_has_its_error_and_no_guess() -> None:
@@ -219,9 +242,9 @@ def test_models_without_parameters_and_odd_tensors_work() -> None:
     assert iw.summary(complex_model, torch.rand(1, 3, dtype=torch.complex64)).rows[0].nbytes == 16
 
 
-@pytest.mark.parametrize("wrong", [None, (1, -3, 8), "nonsense", (), {}])
+@pytest.mark.parametrize("wrong", [None, (1, -3, 8), (None, 4), (1.0, 3, 32), (1, 5, "a"), "nonsense", (), {}])
 def test_what_is_neither_input_nor_shape_is_refused(wrong: Any) -> None:
-    with pytest.raises(InputError, match=r"NoneType|-3|nonsense|empty|dict"):
+    with pytest.raises(InputError, match=r"are missing|a shape must hold|nonsense|empty|dict"):
         iw.summary(nn.Sequential(nn.Linear(3, 2)), wrong)
 
 
