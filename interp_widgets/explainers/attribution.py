@@ -196,7 +196,7 @@ class Attribution:
         """
         if self.values.ndim == 1:
             title = "\n".join(filter(None, (self._title, self.additivity, self.doubt)))
-            return bars_figure(self.array, self.names, title=title)
+            return bars_figure(self.array, self.names, title=title, signed=self.signed)
         display = self.display(look)
         self._table(colormap)  # refuses a name that matplotlib does not have, with a sentence
         title = "\n".join(filter(None, (self._title, self.doubt)))

@@ -67,11 +67,12 @@ def attribution_figure(
     return figure
 
 
-def bars_figure(values: NDArray[np.float32], names: Sequence[str], *, title: str) -> StillFigure:
+def bars_figure(values: NDArray[np.float32], names: Sequence[str], *, title: str, signed: bool = True) -> StillFigure:
     """A list of values as bars, the largest first, at most 20 of them.
 
     Args:
         values: ``(F,)``; names: one for each, or none at all.
+        signed: whether values below zero mean evidence against; else they are sizes, and no contributions.
     """
     from interp_widgets.render.still import StillFigure  # noqa: PLC0415 - slow to import, only when drawn
 
@@ -86,9 +87,9 @@ def bars_figure(values: NDArray[np.float32], names: Sequence[str], *, title: str
     panel.axvline(0, color="black", linewidth=0.8)
     panel.spines[["top", "right", "left"]].set_visible(False)
     left = len(values) - len(order)
-    label = say("contribution to the score")
+    label = say("contribution to the score") if signed else say("size, without a sign")
     if left:
-        label = say("contribution to the score; {left} smaller ones are not shown", left=left)
+        label = say("{label}; {left} smaller ones are not shown", label=label, left=left)
     panel.set_xlabel(label, fontsize=8, fontfamily=fonts)
     figure.suptitle(title, fontsize=10, fontfamily=fonts, parse_math=False)
     return figure

@@ -47,7 +47,7 @@ def snapshot_png(
         y = 40 + line * 24
         _write(draw, (x, y), name, width=130)
         draw.rectangle((x + 136, y + 4, x + 136 + round(max(0.0, min(1.0, value)) * 48), y + 11), "#1976d2")
-        _write(draw, (x + 190, y), f"{value:.0%}", colour=GREY)
+        _write(draw, (x + 190, y), f"{100 * value:.3g}%", colour=GREY)
     for line, words in enumerate(captions):
         _write(draw, (MARGIN, 64 + SIDE + line * LINE), words, colour=GREY, width=width - 2 * MARGIN)
     return _file(sheet.quantize(256, dither=Image.Dither.NONE))

@@ -15,6 +15,7 @@ from interp_widgets import zoo
 from interp_widgets.errors import InputError
 from interp_widgets.explainers import Attribution
 from interp_widgets.inputs import Preprocess
+from interp_widgets.render.sheet import WIDTH
 from interp_widgets.render.snapshot import snapshot_png
 from interp_widgets.session.session import Session
 from interp_widgets.trace.arguments import as_names, check_is, check_text, plain_module
@@ -148,7 +149,11 @@ class Explorer(Screen):
         return str(self._attribution.picture.alt)
 
     def _png(self) -> bytes:
-        """From what the widgets hold: the model need not be there any more."""
+        """From what the widgets hold: the model need not be there any more. Of a list of values its chart."""
+        state = self._attribution.drawn
+        if state is not None and state.found is not None and state.found.values.ndim == 1:
+            found: Attribution = state.found
+            return found.figure().png(WIDTH)
         shown, channel = self._attribution.picture, self._channels.picture
         pictures = [(shown.label, shown.as_array())]
         if self._channels.tiles.mode == "tiles":

@@ -118,3 +118,12 @@ def test_the_figures_overlay_is_as_opaque_as_asked() -> None:
         assert np.array_equal(drawn, found.overlay("viridis", opacity))
     with pytest.raises(ParameterError, match=r"opacity must be .*, got 7"):
         found.figure(opacity=7)
+
+
+@pytest.mark.parametrize(
+    ("method", "label"), [(iw.InputXGradient(), "contribution to the score"), (iw.Gradient(), "size, without a sign")]
+)
+def test_a_chart_says_whether_its_bars_have_a_sign(method: iw.Explainer, label: str) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(30, 2)).eval()
+    panel = method(iw.record(model, torch.rand(1, 30)), 1).figure().axes[0]
+    assert panel.get_xlabel() == f"{label}; 10 smaller ones are not shown"

@@ -33,6 +33,7 @@ from interp_widgets.inspectors.outline import outline_of
 from interp_widgets.render.blend import render_pixels
 from interp_widgets.render.colours import DIVERGING, SEQUENTIAL, colour_table
 from interp_widgets.render.look import Look
+from interp_widgets.render.sheet import WIDTH
 from interp_widgets.session import session as session_module
 from interp_widgets.session.session import Session
 from interp_widgets.session.turn import TURN
@@ -1365,6 +1366,13 @@ def test_a_snapshot_is_a_png_of_the_present_state(explorer: Explorer) -> None:
     assert second.shape == shown.shape
     assert (second != shown).any(axis=2).mean() > 0.02
     assert explorer.controls["attribution"].alt == explorer.snapshot().alt
+
+
+def test_the_snapshot_of_a_list_of_values_is_its_chart(opened: Open) -> None:
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2)).eval()
+    shown = opened(model, torch.rand(1, 4), explainer="InputXGradient", feature_names=["age", "bmi", "bp", "glucose"])
+    _settle(shown)
+    assert shown.snapshot().data == shown.attribution.figure().png(WIDTH)
 
 
 def test_the_snapshot_holds_the_attribution_itself(explorer: Explorer) -> None:
