@@ -115,15 +115,14 @@ def _strangeness(trace: Trace) -> str:
     layer = trace.tape.names[found.outputs[0]]
     if _looks_like_bytes(trace):
         return say(
-            "the input lies in 0..255, but the model was trained on another range "
-            "(what reaches {layer!r} is {size:.0f} times as large as in training): divide by 255, "
-            "or prepare it as the training images were",
+            "the input lies in 0..255, but the model was trained on another range: divide by 255, or prepare it as the "
+            "training images were (what reaches {layer!r} is {size:.0f} times as large as in training)",
             layer=layer,
             size=size,
         )
     return say(
-        "the input is unlike those of training (what reaches {layer!r} is {size:.0f} times as large as there): "
-        "prepare it as the training images were",
+        "the input is unlike those of training: prepare it as the training images were "
+        "(what reaches {layer!r} is {size:.0f} times as large as there)",
         layer=layer,
         size=size,
     )
@@ -142,8 +141,8 @@ def _bytes_in_a_convolution(trace: Trace) -> str:
     if not _looks_like_bytes(trace) or float(value.max()) < DARK or bool((value != value.round()).any()):
         return ""
     return say(
-        "the input holds whole numbers in 0..255, as an image file does, and goes straight into a convolution; nearly "
-        "all networks are trained on 0..1 or less: divide by 255, or prepare it as the training images were"
+        "the input holds whole numbers in 0..255, as an image file does: divide by 255, or prepare it as the training "
+        "images were (it goes straight into a convolution, and nearly all networks are trained on 0..1 or less)"
     )
 
 

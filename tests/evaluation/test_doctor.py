@@ -339,7 +339,7 @@ def test_bytes_are_noticed_without_a_batch_norm_too(divides: bool, scale: float,
     photograph = as_bytes(iw.zoo.load("scenes")) * scale + shift
     trace = iw.record(Patches(divides=divides).eval(), photograph)
     found = diagnose(trace, iw.GradCAM(), iw.GradCAM()(trace))
-    sentence = "the input holds whole numbers in 0..255, as an image file does, and goes straight into a convolution"
+    sentence = "the input holds whole numbers in 0..255, as an image file does: divide by 255"
     assert (found is not None and found.reason.startswith(sentence)) is noticed
 
 
