@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torchvision.transforms import v2
 
 import interp_widgets as iw
@@ -469,3 +471,44 @@ def test_a_photograph_of_48_megapixels_needs_little_memory(progressive: bool, mo
     width, grown = done.stdout.split()
     assert int(width) == 4032
     assert float(grown) < most
+
+
+def grey_network() -> nn.Module:
+    """Takes 28 x 28 and nothing else, as a student's first network does."""
+    return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(8 * 49, 10)).eval()
+
+
+@pytest.mark.parametrize("start", [iw.record, iw.Session])
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        (
+            np.zeros((28, 28), np.uint8),
+            r"the image was prepared to \(1, 1, 224, 224\) .* preprocess=iw.Preprocess\(size",
+        ),
+        (
+            torch.zeros(1, 1, 28, 28, dtype=torch.uint8),
+            r"the input holds whole numbers \(uint8\); .* x.float\(\) / 255",
+        ),
+    ],
+    ids=["prepared to another size", "whole numbers"],
+)
+def test_what_the_forward_does_not_take_has_a_hint(start: Any, given: Any, hint: str) -> None:
+    with pytest.raises(RuntimeError, match=r"cannot be multiplied|should be the same") as raised:
+        start(grey_network(), given)
+    assert re.search(hint, "\n".join(raised.value.__notes__))
+    if isinstance(given, np.ndarray):
+        start(grey_network(), given, preprocess=iw.Preprocess(size=28, mean=0, std=1)).close()
+
+
+def test_a_model_that_takes_whole_numbers_gets_them() -> None:
+    class Frames(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = grey_network()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.network(x / 255)
+
+    with iw.record(Frames().eval(), torch.full((1, 1, 28, 28), 255, dtype=torch.uint8)) as trace:
+        assert trace.activation("input").dtype == torch.uint8

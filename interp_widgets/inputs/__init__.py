@@ -2,7 +2,7 @@
 
 from interp_widgets.inputs.foreign import Prepare, in_words, of_torchvision, understood
 from interp_widgets.inputs.image import load_image
-from interp_widgets.inputs.load import counts_examples, load_input, record, with_batch_axis
+from interp_widgets.inputs.load import counts_examples, hinted, load_input, record, with_batch_axis
 from interp_widgets.inputs.numbers import as_numbers, column_names
 from interp_widgets.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, to_picture
 from interp_widgets.inputs.typed import typed_path
@@ -19,6 +19,7 @@ __all__ = [
     "column_names",
     "counts_examples",
     "first_convolution",
+    "hinted",
     "in_words",
     "load_image",
     "load_input",

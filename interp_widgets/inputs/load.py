@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,16 @@ from PIL import Image
 from torch import nn
 
 from interp_widgets import trace
-from interp_widgets.errors import InputError
-from interp_widgets.inputs.foreign import Prepare, understood
+from interp_widgets.errors import InputError, InterpError
+from interp_widgets.inputs.foreign import Prepare, in_words, understood
 from interp_widgets.inputs.image import load_image
 from interp_widgets.inputs.numbers import as_numbers, column_names
 from interp_widgets.inputs.preprocess import Preprocess
-from interp_widgets.inputs.usual import first_convolution, usual_preprocess
+from interp_widgets.inputs.usual import first_convolution, takes_images, usual_preprocess
 from interp_widgets.trace.arguments import plain_module, shown
 from interp_widgets.words import say
 
-__all__ = ["counts_examples", "load_input", "prepared", "record", "with_batch_axis"]
+__all__ = ["counts_examples", "hinted", "load_input", "prepared", "record", "with_batch_axis"]
 
 
 def load_input(source: Any, preprocess: Prepare | None = None) -> Any:
@@ -93,7 +95,45 @@ def record(model: nn.Module, inputs: Any, *, preprocess: Prepare | None = None, 
     value = prepared(module, inputs, preprocess, adds_batch_axis=options.get("batch_axis", "auto") is not None)
     if options.get("feature_names") is None and as_numbers(inputs, module, preprocess) is not None:
         options["feature_names"] = column_names(inputs)
-    return trace.record(module, value, **options)
+    with hinted(module, inputs, value, preprocess):
+        return trace.record(module, value, **options)
+
+
+@contextmanager
+def hinted(model: nn.Module, given: Any, value: Any, preprocess: Prepare | None) -> Iterator[None]:
+    """Within it, an error of the model's forward says what may be wrong with its input.
+
+    Args:
+        given: what the user gave.
+        value: what the model is given.
+        preprocess: how the one becomes the other, where the user said so.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, InterpError):
+            for hint in _hints(model, given, value, preprocess):
+                error.add_note(hint)
+        raise
+
+
+def _hints(model: nn.Module, given: Any, value: Any, preprocess: Prepare | None) -> Iterator[str]:
+    if not isinstance(value, torch.Tensor) or not takes_images(model):
+        return
+    if isinstance(given, torch.Tensor) and not (value.is_floating_point() or value.is_complex()):
+        yield say(
+            "the input holds whole numbers ({kind}); where the model takes others, give x.float() / 255, or the image "
+            "itself as an array, which is prepared",
+            kind=str(value.dtype).removeprefix("torch."),
+        )
+    if not (isinstance(given, torch.Tensor) or _holds_tensor(given)):
+        chosen = usual_preprocess(model) if preprocess is None else understood(preprocess)
+        yield say(
+            "the image was prepared to {shape} ({way}); where the model takes another size, say so: "
+            "preprocess=iw.Preprocess(size=...)",
+            shape=tuple(value.shape),
+            way=in_words(chosen or usual_preprocess(model)),
+        )
 
 
 def prepared(model: nn.Module, inputs: Any, preprocess: Prepare | None = None, *, adds_batch_axis: bool = True) -> Any:

@@ -19,7 +19,7 @@ from interp_widgets import trace as tracing
 from interp_widgets.errors import ClosedError, InputError, InterpError, LayoutError, ParameterError, TargetError
 from interp_widgets.explainers import EXPLAINERS, Explainer
 from interp_widgets.explainers.baselines import baseline_of
-from interp_widgets.inputs import Choice, Prepare, choices, column_names, understood
+from interp_widgets.inputs import Choice, Prepare, choices, column_names, hinted, understood
 from interp_widgets.render.look import Look
 from interp_widgets.session.answers import Answers
 from interp_widgets.session.code import code_of
@@ -288,13 +288,15 @@ class Session(SessionState):
         self._check_open()
         started = time.perf_counter()
         key = inputs.key(example)
-        found = tracing.record(
-            self.model,
-            inputs.tensor(example),
-            memory_limit=self.memory_limit,
-            class_names=self.class_names or None,
-            feature_names=self.feature_names or None,
-        )
+        value = inputs.tensor(example)
+        with hinted(self.model, inputs.source(example), value, inputs.preprocess):
+            found = tracing.record(
+                self.model,
+                value,
+                memory_limit=self.memory_limit,
+                class_names=self.class_names or None,
+                feature_names=self.feature_names or None,
+            )
         return _Take(key, inputs, found, time.perf_counter() - started)
 
     def _prepared(self, preprocess: Prepare | None, inputs: Inputs) -> _Take:
