@@ -217,6 +217,7 @@ def _calls() -> dict[str, Good]:
             {"cells": lambda: [Cell(_session(), iw.Gradient(), None, None, "a")], "title": str},
         ),
         "check": (iw.check, {"model": model, "inputs": image, "target": nothing, "methods": lambda: ["Gradient"]}),
+        "SummaryTable": (iw.SummaryTable, {"session": _session}),
         "summary": (iw.summary, {"model": model, "inputs": image, "kwargs": nothing}),
         "zoo.load": (iw.zoo.load, {"name": lambda: "digits"}),
         "zoo.held_out": (

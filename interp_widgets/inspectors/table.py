@@ -26,11 +26,13 @@ class Column(Generic[Row]):
         title: the head of the column.
         text: the property in words.
         is_number: whether it stands at the right.
+        key: by what rows are sorted, a finite number; ``None``: by the text.
     """
 
     title: str
     text: Callable[[Row], str]
     is_number: bool = True
+    key: Callable[[Row], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,16 @@ class Table(Generic[Row]):
         return pd.DataFrame([[getattr(row, name) for name in names] for row in self.rows], columns=names)
 
 
-def compact(number: float) -> str:
-    """A number in three digits with the prefix of its size.
+def compact(number: float, unit: str = "") -> str:
+    """A number in three digits with the prefix of its size, and a unit.
 
-    >>> compact(11689512), compact(999), compact(3.6e9), compact(0)
-    ('11.7 M', '999', '3.6 G', '0')
+    >>> compact(11689512), compact(999), compact(3.6e9, "B"), compact(24, "B"), compact(0)
+    ('11.7 M', '999', '3.6 GB', '24 B', '0')
     """
     for size, prefix in PREFIXES:
         if abs(number) >= size * 0.9995:
-            return f"{number / size:.3g} {prefix}"
-    return f"{number:.3g}"
+            return f"{number / size:.3g} {prefix}{unit}"
+    return f"{number:.3g} {unit}".rstrip()
 
 
 def _aligned(column: Column[Any], cells: Sequence[str]) -> list[str]:
