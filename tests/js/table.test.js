@@ -60,5 +60,5 @@ test("of many rows those in sight are made, with a few around them", () => {
 test("a column is as wide as its longest text or its title, within limits", () => {
   const columns = [{ title: "module" }, { title: "count" }, { title: "note" }];
   const rows = [{ cells: ["a", "1", "x".repeat(90)] }, { cells: ["b", "1,234,567", ""] }];
-  assert.deepEqual(widths(columns, rows), [24, 9, 28]);
+  assert.deepEqual(widths(columns, rows), [24, 11, 28]);
 });

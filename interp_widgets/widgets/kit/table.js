@@ -3,7 +3,7 @@
 import {
   KEYS, change, clamp, explain, identity, make, modified, onChange, oncePerFrame, onceSeen, shortened, taken,
 } from "./dom.js";
-import { ENDS, choose, destination, nothing, scrolledTo, searchField, stand, within, writes } from "./list.js";
+import { ENDS, destination, nothing, scrolledTo, searchField, stand, within, writes } from "./list.js";
 import { ancestors, family, highlighted, twist } from "./tree.js";
 import { say } from "./words.js";
 
@@ -15,7 +15,8 @@ const SPARE = 6; // rows made above and below those in sight
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, ...ENDS }; // along the titles
 const NARROW = 6; // letters of a column at least, and at most
 const WIDE = 28;
-const LETTERS_OF_TREE = 24; // of the first column at least, which takes what room there is
+const LETTERS_OF_TREE = 24; // of the first column
+const WIDER = 2; // letters more than the longest text: some are wider than a figure, and a title has an arrow
 
 const collator = new Intl.Collator(undefined, { numeric: true }); // layer2 before layer10
 
@@ -56,11 +57,12 @@ export function inSight(scrolled, room, count) {
   return [first, end];
 }
 
-/** The width of each column in letters: of its longest text, within limits. */
+/** The width of each column in letters: of its longest text, within limits; that of the tree is fixed. */
 export function widths(columns, rows) {
   return columns.map(({ title }, c) => {
-    const longest = rows.reduce((most, row) => Math.max(most, (row.cells[c] ?? "").length), title.length + 2);
-    return clamp(longest, c === 0 ? LETTERS_OF_TREE : NARROW, c === 0 ? LETTERS_OF_TREE : WIDE);
+    if (c === 0) return LETTERS_OF_TREE;
+    const longest = rows.reduce((most, row) => Math.max(most, (row.cells[c] ?? "").length), title.length);
+    return clamp(longest + WIDER, NARROW, WIDE);
   });
 }
 
@@ -111,8 +113,7 @@ function render({ model, el, signal }) {
     rows = model.get("rows");
     tree = family(rows);
     const letters = widths(columns(), rows);
-    const [first, ...others] = letters.map((count) => `${count}ch`);
-    grid.style.setProperty("--columns", [`minmax(${first}, 1fr)`, ...others].join(" "));
+    grid.style.setProperty("--columns", letters.map((count) => `minmax(${count}ch, ${count}fr)`).join(" "));
     const sum = letters.reduce((total, count) => total + count, 0);
     grid.style.setProperty("--width", `calc(${sum}ch + ${GAP * letters.length}px)`);
     const deepest = Math.max(0, ...tree.levels) - 1;
@@ -201,7 +202,6 @@ function render({ model, el, signal }) {
       "aria-level": tree.levels[i],
       "aria-rowindex": places.get(i) + 2,
       "aria-expanded": hasChildren ? String(isOpen(i)) : null,
-      "aria-disabled": reason ? "true" : null,
     }, first, ...others);
     element.style.top = `${ROW * places.get(i)}px`;
     explain(element, reason);
@@ -210,8 +210,11 @@ function render({ model, el, signal }) {
 
   /** Tell which row is chosen, and on which one the keyboard stands. */
   function mark() {
-    choose([...made.values()], [...made.keys()].indexOf(selected()));
-    for (const [i, element] of made) element.classList.toggle("iw-active", i === active);
+    const chosen = selected();
+    for (const [i, element] of made) {
+      element.classList.toggle("iw-active", i === active);
+      if (!rows[i].reason) element.setAttribute("aria-selected", String(i === chosen)); // without: not to be chosen
+    }
     stand([grid], made.get(active));
   }
 
