@@ -192,4 +192,12 @@ def test_a_click_on_a_module_moves_the_session_and_its_views(lab: Lab, theme: Th
         inside = """() => [...document.querySelectorAll('.iw-table')].every(each =>
             each.scrollWidth <= each.clientWidth + 1 && each.clientWidth <= each.closest('.iw-explorer').clientWidth)"""
         notebook.wait(inside)
+    page_end = """() => {
+        const grid = [...document.querySelectorAll('.iw-table [role=treegrid]')].at(-1);
+        grid.scrollLeft = grid.scrollWidth;
+        const cell = grid.querySelector('.iw-body [role=row] > :nth-child(9)').getBoundingClientRect();
+        const middle = document.elementFromPoint((cell.left + cell.right) / 2, (cell.top + cell.bottom) / 2);
+        return middle?.getAttribute('role') === 'gridcell';  // the names do not lie over it
+    }"""
+    notebook.wait(page_end)
     assert _violations(notebook) == []

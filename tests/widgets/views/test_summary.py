@@ -16,7 +16,7 @@ from interp_widgets.session.session import Session
 from interp_widgets.trace import Trace
 from interp_widgets.widgets.views import summary as view_module
 from interp_widgets.widgets.views.summary import SummaryTable
-from tests.widgets.models import WORKER, Residual, TokenModel, cnn, images
+from tests.widgets.models import WORKER, Gate, Residual, TokenModel, cnn, images
 
 
 class Lists(nn.Module):
@@ -118,8 +118,11 @@ def test_it_is_counted_once_for_a_pass_on_the_worker_and_the_model_does_not_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     counted: list[str] = []
+    gate = Gate()
+    gate.shut()
 
     def counting(trace: Trace) -> Summary:
+        gate.passing()
         counted.append(threading.current_thread().name)
         return summary(trace)
 
@@ -128,8 +131,10 @@ def test_it_is_counted_once_for_a_pass_on_the_worker_and_the_model_does_not_run(
     model = Residual().eval()
     model.register_forward_pre_hook(lambda _module, _inputs: runs.append("once"))
     with Session(model, images(2)) as session:
-        first, second = _made(session), _made(session)
+        first, second = SummaryTable(session), SummaryTable(session)  # both ask before there is an answer
+        assert "being counted" in first.alt
         session.layer = "stem"
+        gate.open()
         assert first.wait(60)
         assert counted == [WORKER]
         assert runs == ["once"]
