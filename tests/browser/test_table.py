@@ -201,3 +201,6 @@ def test_a_click_on_a_module_moves_the_session_and_its_views(lab: Lab, theme: Th
     }"""
     notebook.wait(page_end)
     assert _violations(notebook) == []
+    table.get_by_label("search the table").fill("zzz")
+    notebook.wait("document.querySelector('.iw-table .iw-body .iw-nothing')")
+    assert _violations(notebook) == []
