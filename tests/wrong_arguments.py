@@ -225,6 +225,7 @@ def _calls() -> dict[str, Good]:
         ),
         "check": (iw.check, {"model": model, "inputs": image, "target": nothing, "methods": lambda: ["Gradient"]}),
         "graph": (iw.graph, {"model": model, "inputs": image, "kwargs": nothing}),
+        "SummaryTable": (iw.SummaryTable, {"session": _session}),
         "summary": (iw.summary, {"model": model, "inputs": image, "kwargs": nothing}),
         "zoo.load": (iw.zoo.load, {"name": lambda: "digits"}),
         "zoo.held_out": (

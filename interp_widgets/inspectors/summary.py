@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -46,13 +47,33 @@ class Summary(Table[ModuleRow]):
                 say("module"), lambda row: "  " * row.depth + (row.path.rpartition(".")[2] or row.type), is_number=False
             ),
             Column(say("type"), lambda row: row.type, is_number=False),
-            Column(say("input"), lambda row: _times(row.input_shape), is_number=False),
-            Column(say("output"), lambda row: _times(row.output_shape), is_number=False),
-            Column(say("parameters"), lambda row: f"{row.parameters:,}" if row.parameters else ""),
-            Column(say("share"), lambda row: f"{row.share:.1%}" if row.parameters else ""),
-            Column(say("FLOPs"), lambda row: compact(row.flops) if row.flops else ""),
-            Column(say("time"), lambda row: f"{row.seconds * 1e3:.2f} ms" if row.seconds else ""),
-            Column(say("memory"), lambda row: compact(row.nbytes, "B") if row.nbytes else ""),
+            Column(
+                say("input"),
+                lambda row: _times(row.input_shape),
+                is_number=False,
+                key=lambda row: _size(row.input_shape),
+            ),
+            Column(
+                say("output"),
+                lambda row: _times(row.output_shape),
+                is_number=False,
+                key=lambda row: _size(row.output_shape),
+            ),
+            Column(
+                say("parameters"),
+                lambda row: f"{row.parameters:,}" if row.parameters else "",
+                key=lambda row: row.parameters,
+            ),
+            Column(say("share"), lambda row: f"{row.share:.1%}" if row.parameters else "", key=lambda row: row.share),
+            Column(say("FLOPs"), lambda row: compact(row.flops) if row.flops else "", key=lambda row: row.flops),
+            Column(
+                say("time"),
+                lambda row: f"{row.seconds * 1e3:.2f} ms" if row.seconds else "",
+                key=lambda row: row.seconds,
+            ),
+            Column(
+                say("memory"), lambda row: compact(row.nbytes, "B") if row.nbytes else "", key=lambda row: row.nbytes
+            ),
             Column(say("note"), lambda row: row.note, is_number=False),
         )
 
@@ -121,6 +142,11 @@ def _times(shape: Shape | None) -> str:
     if shape is None:
         return ""
     return "\N{MULTIPLICATION SIGN}".join(map(str, shape)) if shape else "1"
+
+
+def _size(shape: Shape | None) -> int:
+    """How many values a tensor of this shape has."""
+    return 0 if shape is None else math.prod(shape)
 
 
 def _failure(found: Attempt) -> str:

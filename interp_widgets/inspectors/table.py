@@ -26,11 +26,13 @@ class Column(Generic[Row]):
         title: the head of the column.
         text: the property in words.
         is_number: whether it stands at the right.
+        key: by what rows are sorted, a finite number; ``None``: by the text.
     """
 
     title: str
     text: Callable[[Row], str]
     is_number: bool = True
+    key: Callable[[Row], float] | None = None
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from interp_widgets.widgets.views.network import NetworkView
 from interp_widgets.widgets.views.prediction import PredictionView
 from interp_widgets.widgets.views.saving import saving
 from interp_widgets.widgets.views.status_bar import StatusBar
+from interp_widgets.widgets.views.summary import SummaryTable
 from interp_widgets.words import say
 
 __all__ = ["Explorer", "explore"]
@@ -177,7 +178,12 @@ class Explorer(Screen):
         self._help = explorer_help()
         head = widgets.Box([heading(self._title), self._inputs, self._save, self._help])
         head.add_class("iw-top")
-        self._panels = Panels({say("Layers"): lambda: tree, say("Activations"): self._make_histogram}, say("the model"))
+        panels = {
+            say("Layers"): lambda: tree,
+            say("Activations"): lambda: self._make(HistogramView),
+            say("Summary"): lambda: self._make(SummaryTable),
+        }
+        self._panels = Panels(panels, say("the model"))
         areas = {
             "head": head,
             "map": column,
@@ -197,8 +203,9 @@ class Explorer(Screen):
         screen.add_class("iw-screen")
         return screen
 
-    def _make_histogram(self) -> SessionView:
-        self._more.append(HistogramView(self.session, bar=self._bar))
+    def _make(self, kind: type[SessionView]) -> SessionView:
+        """A view in a panel that is opened."""
+        self._more.append(kind(self.session, bar=self._bar))
         return self._more[-1]
 
     def _link(self) -> None:

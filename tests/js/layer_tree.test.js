@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { ancestors, family, pieces, searched, short, unfolded } from "../../interp_widgets/widgets/kit/layer_tree.js";
+import { searched, short, unfolded } from "../../interp_widgets/widgets/kit/layer_tree.js";
+import { ancestors, family, pieces } from "../../interp_widgets/widgets/kit/tree.js";
 
 const node = (path, parent, kind) => ({ path, parent, kind });
 const NODES = [
@@ -14,7 +15,8 @@ const NODES = [
 ];
 
 test("children, levels and siblings follow from the parents", () => {
-  const { children, levels, siblings, byPath } = family(NODES);
+  const { roots, children, levels, siblings, byPath } = family(NODES);
+  assert.deepEqual(roots, [0, 1, 5]);
   assert.deepEqual(children, [[], [2, 4], [3], [], [], []]);
   assert.deepEqual(levels, [1, 1, 2, 3, 2, 1]);
   assert.deepEqual(siblings[4], [2, 4]);

@@ -867,17 +867,19 @@ def test_a_file_too_large_to_be_sent_is_told_by_its_name(explorer: Explorer) -> 
     assert len(explorer.session.inputs) == 3
 
 
-def test_a_panel_is_made_when_it_is_first_looked_at(explorer: Explorer) -> None:
+@pytest.mark.parametrize("place", [1, 2], ids=["activations", "summary"])
+def test_a_panel_is_made_when_it_is_first_looked_at(explorer: Explorer, place: int) -> None:
     panels = explorer._panels
-    assert [bool(box.children) for box in panels.stack.children] == [True, False]
-    _send(panels.tabs, selected=1)
-    (histogram,) = panels.stack.children[1].children
-    before = histogram.alt
+    assert [bool(box.children) for box in panels.stack.children] == [True, False, False]
+    _send(panels.tabs, selected=place)
+    _settle(explorer)
+    (view,) = panels.stack.children[place].children
+    before = view.alt
     assert explorer.session.layer in before
     explorer.session.layer = "0"
-    assert histogram.alt != before
+    assert view.alt != before
     explorer.close()
-    assert histogram.closed
+    assert view.closed
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from interp_widgets.widgets.kit.layer_tree import LayerTree
 from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.picture import Picture
 from interp_widgets.widgets.kit.slider import Slider
+from interp_widgets.widgets.kit.table import Table
 from interp_widgets.widgets.kit.thumbnails import Thumbnails
 from interp_widgets.widgets.kit.tiles import Tiles
 from interp_widgets.widgets.views import VIEWS, SessionView
@@ -163,7 +164,7 @@ def test_every_picture_has_a_text_and_the_view_says_what_it_shows(view: SessionV
                 assert len(widget.alt) > 10, widget
             if isinstance(widget, (Slider, Menu, CanvasAid)):
                 assert widget.label, widget
-            if isinstance(widget, (CheckBox, ClassList, LayerTree, Menu, Slider, Thumbnails, Tiles)):
+            if isinstance(widget, (CheckBox, ClassList, LayerTree, Menu, Slider, Table, Thumbnails, Tiles)):
                 assert _is_explained(widget), widget
             if isinstance(widget, Thumbnails) and widget.layout.display != "none":
                 assert all(widget.names)
@@ -252,6 +253,8 @@ def _touch(widget: ipywidgets.Widget) -> Iterator[Callable[[], object]]:
         states = [{"selected": 1}, {"selected": 2}]
     elif isinstance(widget, LayerTree):
         states = [{"selected": node["path"]} for node in widget.nodes[:2]]
+    elif isinstance(widget, Table):
+        states = [{"selected": row["path"]} for row in widget.rows[:3]]
     for state in states:
         yield lambda state=state: widget.set_state(state)
 

@@ -1,40 +1,15 @@
 // The model's modules as a tree that can be searched: the precise companion of the drawn network.
 
 import {
-  KEYS, change, clamp, explain, identity, make, modified, onChange, oncePerFrame, onceSeen, shortened, taken,
+  KEYS, change, explain, identity, make, modified, onChange, oncePerFrame, onceSeen, shortened, taken,
 } from "./dom.js";
 import { ENDS, choose, destination, nothing, reveal, searchField, stand, within, writes } from "./list.js";
+import { ancestors, family, highlighted, twist } from "./tree.js";
 import { say } from "./words.js";
 
 const ROW = 22; // CSS pixels
 const INDENT = 12; // CSS pixels per level
-const TRIANGLE = "M2 1l4 3-4 3z";
-const SVG = "http://www.w3.org/2000/svg";
 const UNITS = [[1e9, "B"], [1e6, "M"], [1e3, "k"]];
-
-/** How nodes belong together: the children, level (from 1) and siblings of each, and the nodes by path.
- *
- * A node's `parent` is the index of a node before it, or -1. */
-export function family(nodes) {
-  const children = nodes.map(() => []);
-  const roots = [];
-  const levels = [];
-  nodes.forEach((node, i) => {
-    const isRoot = node.parent < 0;
-    levels[i] = isRoot ? 1 : levels[node.parent] + 1;
-    (isRoot ? roots : children[node.parent]).push(i);
-  });
-  const siblings = nodes.map((node) => (node.parent < 0 ? roots : children[node.parent]));
-  const byPath = new Map(nodes.map((node, i) => [node.path, i]));
-  return { children, levels, siblings, byPath };
-}
-
-/** The indices of a node's ancestors, the nearest first. */
-export function ancestors(nodes, i) {
-  const found = [];
-  for (let at = nodes[i].parent; at >= 0; at = nodes[at].parent) found.push(at);
-  return found;
-}
 
 /** Whether a node's path or type contains the query, which is in lower case. */
 export function matches(node, query) {
@@ -52,16 +27,6 @@ export function searched(nodes, query) {
   const found = nodes.map((_, i) => i).filter((i) => matches(nodes[i], query));
   const kept = new Set(found.flatMap((i) => [i, ...ancestors(nodes, i)]));
   return { found, visible: nodes.map((_, i) => i).filter((i) => kept.has(i)) };
-}
-
-/** The part of a text from `start` to `end` in three pieces: before, in and after the place where the query is in the
- * text; one piece where it is not. */
-export function pieces(text, query, start = 0, end = text.length) {
-  const at = query ? text.toLowerCase().indexOf(query) : -1;
-  const from = clamp(at, start, end);
-  const to = at < 0 ? from : clamp(at + query.length, start, end);
-  if (from === to) return [text.slice(start, end)];
-  return [text.slice(start, from), text.slice(from, to), text.slice(to, end)];
 }
 
 /** A number of parameters as 25.6M; nothing for 0. */
@@ -171,25 +136,6 @@ function render({ model, el, signal }) {
       cell(node.shape, node.shape),
       cell(parameters, parameters),
     );
-  }
-
-  /** The room for the triangle that opens and closes a node. */
-  function twist(hasChildren) {
-    const room = make("span", { class: "iw-twist" });
-    if (!hasChildren) return room;
-    const icon = document.createElementNS(SVG, "svg");
-    const path = document.createElementNS(SVG, "path");
-    icon.setAttribute("viewBox", "0 0 8 8");
-    path.setAttribute("d", TRIANGLE);
-    path.setAttribute("fill", "currentColor");
-    icon.append(path);
-    room.append(icon);
-    return room;
-  }
-
-  function highlighted(text, wanted, from, to) {
-    const [before, match, after] = pieces(text, wanted, from, to);
-    return match === undefined ? [before] : [before, make("mark", {}, match), after];
   }
 
   /** Mark the selected node. The keyboard moves to it once; then it may walk on without selecting. */

@@ -9,13 +9,11 @@ import traitlets as t
 from interp_widgets.widgets.kit.assets import module
 from interp_widgets.widgets.kit.browser_widget import BrowserWidget
 from interp_widgets.widgets.kit.help_trait import help_trait
-from interp_widgets.words import say
+from interp_widgets.widgets.kit.tree_nodes import check_nodes
 
 __all__ = ["LayerTree"]
 
 _FIELDS: dict[str, type] = {
-    "path": str,
-    "parent": int,
     "name": str,
     "kind": str,
     "shape": str,
@@ -56,30 +54,5 @@ class LayerTree(BrowserWidget):
     @t.validate("nodes")
     def _validate_nodes(self, proposal: dict[str, Any]) -> list[dict[str, Any]]:
         nodes: list[dict[str, Any]] = proposal["value"]
-        seen: set[str] = set()
-        for index, node in enumerate(nodes):
-            for field, kind in _FIELDS.items():
-                if not isinstance(node.get(field), kind):
-                    raise t.TraitError(
-                        say(
-                            "nodes[{index}] needs {field!r} ({kind}), got {value!r}",
-                            index=index,
-                            field=field,
-                            kind=kind.__name__,
-                            value=node.get(field),
-                        )
-                    )
-            if not -1 <= node["parent"] < index:
-                raise t.TraitError(
-                    say(
-                        "nodes[{index}]['parent'] must be -1 or the index of a node before it, got {parent}",
-                        index=index,
-                        parent=node["parent"],
-                    )
-                )
-            if node["path"] in seen:
-                raise t.TraitError(
-                    say("nodes[{index}]['path'] must be unique, got {path!r} twice", index=index, path=node["path"])
-                )
-            seen.add(node["path"])
+        check_nodes(nodes, _FIELDS, trait="nodes")
         return nodes

@@ -11,6 +11,7 @@ from interp_widgets.widgets.views.inputs import InputsView
 from interp_widgets.widgets.views.map import MapView
 from interp_widgets.widgets.views.network import NetworkView
 from interp_widgets.widgets.views.prediction import PredictionView
+from interp_widgets.widgets.views.summary import SummaryTable
 
 __all__ = ["VIEWS", "SessionView"]
 
@@ -23,5 +24,6 @@ VIEWS: Mapping[str, type[SessionView]] = MappingProxyType(
         "map": MapView,
         "network": NetworkView,
         "prediction": PredictionView,
+        "summary": SummaryTable,
     }
 )
