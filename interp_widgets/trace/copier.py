@@ -150,10 +150,7 @@ class Copier:
         return type(value)(self.copy(item, name) for item in value)
 
     def _function(self, value: Any, _name: str) -> Any:
-        held = (getattr(value, each, None) for each in ("__closure__", "__defaults__", "__kwdefaults__", "__self__"))
-        self.refers_back = self.refers_back or not all(
-            each is None or isinstance(each, types.ModuleType) for each in held
-        )
+        self.refers_back = self.refers_back or not _holds_nothing(value)
         return value
 
     def _method(self, value: types.MethodType, name: str) -> types.MethodType:
@@ -314,6 +311,31 @@ def _slots(kind: Any) -> list[str]:
     slots = (vars(each).get("__slots__", ()) for each in kind.__mro__)
     names = (name for given in slots for name in ((given,) if isinstance(given, str) else given))
     return [name for name in names if name not in ("__dict__", "__weakref__")]
+
+
+def _holds_nothing(function: Any) -> bool:
+    """Whether a function, or what it holds, holds on to nothing but numbers, words, types and such functions."""
+    waiting, seen = [function], set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen or type(value) in SHARED or isinstance(value, type):
+            continue
+        seen.add(id(value))
+        if isinstance(value, (types.FunctionType, types.BuiltinFunctionType)):
+            waiting += (getattr(value, name, None) for name in ("__defaults__", "__kwdefaults__", "__self__"))
+            waiting += map(_content, getattr(value, "__closure__", None) or ())
+        elif isinstance(value, (tuple, dict)):
+            waiting += value.values() if isinstance(value, dict) else value
+        else:
+            return False
+    return True
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing was put into it
+        return None
 
 
 def _empty_like(module: nn.Module) -> nn.Module:

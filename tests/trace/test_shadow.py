@@ -6,6 +6,7 @@ import _thread
 import copy
 import functools
 import gc
+import math
 import random
 import signal
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import prune
 from torch.utils.checkpoint import CheckpointFunction, checkpoint
@@ -360,6 +362,24 @@ def test_the_last_shadow_serves_the_next_recording_and_goes_with_its_model() -> 
     del model
     assert gone() is None
     assert kept() is None
+
+
+def calls_itself() -> Callable[[int], int]:
+    def factorial(n: int) -> int:
+        return n * factorial(n - 1) if n else 1
+
+    return factorial
+
+
+PLAIN = [F.relu, torch.relu, F.gelu, math.sqrt, calls_itself()]
+
+
+@pytest.mark.parametrize("function", PLAIN, ids=lambda each: f"{each.__module__}.{each.__name__}")
+def test_functions_that_hold_nothing_do_not_keep_a_shadow_from_being_kept(function: Any) -> None:
+    model = plain()
+    model[0].activation = function
+    kept = shadow_after_a_trace(model)
+    assert kept() is not None
 
 
 def test_only_one_shadow_is_kept() -> None:
