@@ -100,7 +100,7 @@ class StatusBar(widgets.HBox):
         self.say(say("stopped; what is shown is what was there by then"))
 
     def _show_errors(self) -> None:
-        self._line.error = " · ".join(self._errors.values())
+        self._line.error = " · ".join(dict.fromkeys(self._errors.values()))
 
     def _show_busy(self) -> None:
         self.stop.layout.visibility = "visible" if self._busy else "hidden"
