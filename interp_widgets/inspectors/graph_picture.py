@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from interp_widgets.errors import LayerError
 from interp_widgets.inspectors.nodes import Edge, Node, Scope
@@ -121,7 +121,7 @@ class _Drawing:
             is_open = name in self._opened
             if name not in self._places:
                 self._places[name] = len(self.plates)
-                self.plates.append(self._scope(self._nesting.scopes[name], node, parent, path))
+                self.plates.append(self._scope(self._nesting.scopes[name], parent, path))
             parent, path = self._places[name], self._nesting.scopes[name].path
             if not is_open:
                 return parent
@@ -139,15 +139,15 @@ class _Drawing:
         colour = KIND_COLOURS[kind_of(kind)]
         return Plate(_label(name, kind, path), size, "  ·  ".join(notes), colour, parent)
 
-    def _scope(self, scope: Scope, node: Node, parent: int, path: str) -> Plate:
+    def _scope(self, scope: Scope, parent: int, path: str) -> Plate:
         label = _label(scope.name, scope.kind, path)
         colour = KIND_COLOURS["attention" if kind_of(scope.kind) == "attention" else "block"]
-        role = "open" if scope.name in self._opened else "closed"
+        role: Literal["open", "closed"] = "open" if scope.name in self._opened else "closed"
         return Plate(label, "", f"{scope.name}  ·  {scope.kind}", colour, parent, role)
 
 
 def _label(name: str, kind: str, path: str) -> str:
-    """A name within the module that it is shown in, and what it is: ``conv1: Conv2d``, ``add:1``."""
+    """A name within the module that it is shown in, and what it is: ``conv1 · Conv2d``, ``add:1``."""
     inner = name[len(path) :] if path and name.startswith((f"{path}.", f"{path}/")) else name
     local = inner.lstrip("./")
-    return local if local.partition(":")[0] == kind else f"{local}: {kind}"
+    return local if local.partition(":")[0] == kind else f"{local} · {kind}"

@@ -23,7 +23,7 @@ PAD = 12.0  # between a scope's border and what is in it
 BESIDE, APART = 20.0, 12.0  # between two boxes of a row; between a rail and whatever is beside it
 SWEEPS = 12  # over the rows, for an order with fewer crossings
 PASSES = 4  # over the rows, down and up, for straight lines
-STEADY = 8.0  # how much more a box than a rail stays where it wants to be
+STEADY = 1e9  # weight of a box against a rail's 1: rails give way
 
 
 class Item(NamedTuple):
@@ -159,6 +159,12 @@ class _Grid:
             listed[joint.upper].append(joint)
         return listed
 
+    def ends(self, vertex: int, *, is_down: bool) -> list[tuple[float, int, float]]:
+        """Of each line from above (or below): the place on the vertex, the vertex at its other end, the place there."""
+        if is_down:
+            return [(joint.lower_x, joint.upper, joint.upper_x) for joint in self.above[vertex]]
+        return [(joint.upper_x, joint.lower, joint.lower_x) for joint in self.below[vertex]]
+
     def gap(self, left: int, right: int) -> float:
         """What has to be free between two neighbours of a row."""
         count = len(self.level.items)
@@ -261,24 +267,19 @@ def _swept(grid: _Grid, rows: list[list[int]], *, is_down: bool) -> list[list[in
     for row in ordered if is_down else reversed(ordered):
         keys = {}
         for vertex in row:
-            joined = [_end(grid, places, joint, is_upper=is_down) for joint in _joints(grid, vertex, is_down=is_down)]
-            keys[vertex] = statistics.fmean(joined) if joined else places[vertex]
+            ends = [_point(grid, places, other, other_x) for _, other, other_x in grid.ends(vertex, is_down=is_down)]
+            keys[vertex] = statistics.fmean(ends) if ends else places[vertex]
         row.sort(key=keys.__getitem__)
         places.update({vertex: float(place) for place, vertex in enumerate(row)})
     return ordered
-
-
-def _joints(grid: _Grid, vertex: int, *, is_down: bool) -> list[_Joint]:
-    return grid.above[vertex] if is_down else grid.below[vertex]
 
 
 def _places(rows: list[list[int]]) -> dict[int, float]:
     return {vertex: float(place) for row in rows for place, vertex in enumerate(row)}
 
 
-def _end(grid: _Grid, places: dict[int, float], joint: _Joint, *, is_upper: bool) -> float:
-    """Where in its row an end of a line is: the vertex's place, and a share for the point on its edge."""
-    vertex, x = (joint.upper, joint.upper_x) if is_upper else (joint.lower, joint.lower_x)
+def _point(grid: _Grid, places: dict[int, float], vertex: int, x: float) -> float:
+    """Where in its row the end of a line is: the vertex's place, and a share for the point on its edge."""
     return places[vertex] + x / (grid.widths[vertex] + 1)
 
 
@@ -287,8 +288,9 @@ def _crossings(grid: _Grid, rows: list[list[int]]) -> int:
     places = _places(rows)
     lines: list[list[tuple[float, float]]] = [[] for _ in rows]
     for joint in grid.joints:
-        ends = (_end(grid, places, joint, is_upper=True), _end(grid, places, joint, is_upper=False))
-        lines[grid.rank[joint.upper]].append(ends)
+        upper = _point(grid, places, joint.upper, joint.upper_x)
+        lower = _point(grid, places, joint.lower, joint.lower_x)
+        lines[grid.rank[joint.upper]].append((upper, lower))
     count = 0
     for between in lines:
         seen: list[float] = []
@@ -316,15 +318,12 @@ def _placed(grid: _Grid, rows: list[list[int]]) -> list[float]:
 
 def _wanted(grid: _Grid, lefts: list[float], vertex: int, *, is_down: bool) -> float:
     """Where a vertex would stand straight below (or above) what it is joined to; boxes heed boxes before rails."""
-    joints = _joints(grid, vertex, is_down=is_down)
-    others = [(joint.upper if is_down else joint.lower) for joint in joints]
-    if any(other not in grid.passing for other in others):
-        joints = [joint for joint, other in zip(joints, others, strict=True) if other not in grid.passing]
-    if not joints:
+    ends = grid.ends(vertex, is_down=is_down)
+    if not ends:
         return lefts[vertex]
-    if is_down:
-        return statistics.median(lefts[joint.upper] + joint.upper_x - joint.lower_x for joint in joints)
-    return statistics.median(lefts[joint.lower] + joint.lower_x - joint.upper_x for joint in joints)
+    own = statistics.fmean(x for x, _, _ in ends)  # the middle of its ports: aligning one would push it aside
+    heeded = [end for end in ends if end[1] not in grid.passing] or ends
+    return statistics.median(lefts[other] + other_x for _, other, other_x in heeded) - own
 
 
 def _set_row(grid: _Grid, row: list[int], lefts: list[float], wanted: list[float]) -> None:
