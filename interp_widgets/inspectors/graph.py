@@ -14,6 +14,8 @@ from interp_widgets.inspectors.attempts import Attempted, attempted
 from interp_widgets.inspectors.graph_picture import pictured
 from interp_widgets.inspectors.nodes import Edge, Node, Scope
 from interp_widgets.render.diagram import Diagram
+from interp_widgets.render.diagram_png import png_of_diagram
+from interp_widgets.render.diagram_svg import svg_of_diagram
 from interp_widgets.trace import Trace
 from interp_widgets.trace.names import SiteName
 from interp_widgets.trace.tape import Tape
@@ -106,7 +108,7 @@ class Graph:
         >>> iw.graph(torch.nn.Sequential(block), (2, 4)).to_svg(opened=[]).count("<g>")
         3
         """
-        text = self._diagram(opened).svg()
+        text = svg_of_diagram(self._diagram(opened))
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text
@@ -121,7 +123,7 @@ class Graph:
         Raises:
             LayerError: a name in ``opened`` that no module call has.
         """
-        file = self._diagram(opened).png()
+        file = png_of_diagram(self._diagram(opened))
         if path is not None:
             Path(path).write_bytes(file)
         return file

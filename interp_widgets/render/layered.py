@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
-from interp_widgets.render.level import Arranged, Item, Level, Point, Rail, arrange
+from interp_widgets.render.level import Arranged, Item, Level, Point, Rail
+from interp_widgets.render.rows import arrange
 
 __all__ = ["Box", "Layout", "Rectangle", "layered"]
 
