@@ -116,19 +116,19 @@ class _Drawing:
 
     def add(self, node: Node) -> int:
         """The place of the box that shows a node: its own, or that of the outermost closed scope around it."""
-        parent, path = -1, ""
+        parent, outer = -1, None
         for name in self._nesting.frames(node.scope):
             is_open = name in self._opened
             if name not in self._places:
                 self._places[name] = len(self.plates)
-                self.plates.append(self._scope(self._nesting.scopes[name], parent, path))
-            parent, path = self._places[name], self._nesting.scopes[name].path
+                self.plates.append(self._scope(self._nesting.scopes[name], parent, outer))
+            parent, outer = self._places[name], self._nesting.scopes[name]
             if not is_open:
                 return parent
-        self.plates.append(self._node(node, parent, path))
+        self.plates.append(self._node(node, parent, outer))
         return len(self.plates) - 1
 
-    def _node(self, node: Node, parent: int, path: str) -> Plate:
+    def _node(self, node: Node, parent: int, outer: Scope | None) -> Plate:
         name, kind = node.name, node.kind
         if self._nesting.is_sole(node):
             name, kind = node.scope, self._nesting.scopes[node.scope].kind
@@ -137,17 +137,20 @@ class _Drawing:
         if node.parameters:
             notes.append(say("{count:,} parameters", count=node.parameters))
         colour = KIND_COLOURS[kind_of(kind)]
-        return Plate(_label(name, kind, path), size, "  ·  ".join(notes), colour, parent)
+        return Plate(_label(name, kind, outer), size, "  ·  ".join(notes), colour, parent)
 
-    def _scope(self, scope: Scope, parent: int, path: str) -> Plate:
-        label = _label(scope.name, scope.kind, path)
+    def _scope(self, scope: Scope, parent: int, outer: Scope | None) -> Plate:
+        label = _label(scope.name, scope.kind, outer)
         colour = KIND_COLOURS["attention" if kind_of(scope.kind) == "attention" else "block"]
         role: Literal["open", "closed"] = "open" if scope.name in self._opened else "closed"
         return Plate(label, "", f"{scope.name}  ·  {scope.kind}", colour, parent, role)
 
 
-def _label(name: str, kind: str, path: str) -> str:
+def _label(name: str, kind: str, outer: Scope | None) -> str:
     """A name within the module that it is shown in, and what it is: ``conv1 · Conv2d``, ``add:1``."""
-    inner = name[len(path) :] if path and name.startswith((f"{path}.", f"{path}/")) else name
-    local = inner.lstrip("./")
+    starts = ["/"]  # of an operation in the model's own code
+    if outer is not None:
+        starts = [f"{outer.name}/", f"{outer.path}/", f"{outer.path}."]
+    start = next((start for start in starts if name.startswith(start)), "")
+    local = name.removeprefix(start)
     return local if local.partition(":")[0] == kind else f"{local} · {kind}"

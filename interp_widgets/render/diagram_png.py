@@ -23,10 +23,12 @@ LETTERS = 0.92  # matplotlib's own font is wider than those of browsers
 
 def png_of_diagram(diagram: Diagram) -> bytes:
     """A PNG file, two pixels for each unit of the diagram; fewer where the file would be more than 50 megapixels."""
-    from interp_widgets.render.still import StillFigure  # noqa: PLC0415 - slow to import, only when drawn
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import, only when drawn
+    from matplotlib.figure import Figure  # noqa: PLC0415
 
     width, height = diagram.width / INCH, diagram.height / INCH
-    figure = StillFigure(width, height)
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()
     left, top = diagram.corner
