@@ -95,6 +95,9 @@ def _placed(grid: Grid, rows: list[list[int]]) -> list[float]:
             _set_row(grid, row, lefts, [_wanted(grid, lefts, vertex, is_down=is_down) for vertex in row])
     for _ in range(2):
         _straighten(grid, rows, lefts)
+    leaving = [port for port in grid.ports if port >= 0]
+    if len(rows[0]) == len(leaving) == 1:
+        lefts[rows[0][0]] = lefts[leaving[0]]  # so that a chain of scopes does not drift to one side
     return lefts
 
 

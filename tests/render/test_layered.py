@@ -68,6 +68,21 @@ def test_repeated_blocks_look_the_same() -> None:
     assert len({block[0].x for block in blocks}) == 1, "a chain of blocks does not drift"
 
 
+def test_blocks_with_two_branches_stand_below_each_other() -> None:
+    boxes, links, last = small(1), [], 0
+    for _ in range(3):  # a branch of two boxes, and a wide one beside it, joined by the last
+        place = len(boxes)
+        boxes += [Box(60, 20, is_open=True), *small(1, place), Box(200, 30, place), *small(2, place)]
+        one, wide, two, joined = range(place + 1, place + 5)
+        links += [(last, one), (last, wide), (one, two), (two, joined), (wide, joined)]
+        last = joined
+    links.append((last, len(boxes)))
+    boxes += small(1)
+    layout = layered(boxes, links)
+    check(boxes, links, layout)
+    assert len({layout.rectangles[place].x for place in range(1, len(boxes) - 1, 5)}) == 1
+
+
 def test_crossings_that_need_not_be_are_undone() -> None:
     boxes = small(6)
     links = [(0, 4), (1, 3), (2, 5), (0, 3), (1, 4)]  # drawn in their order 0-4 and 1-3 would cross
