@@ -21,6 +21,7 @@ from interp_widgets.inspectors.graph import Graph
 from interp_widgets.inspectors.graph_picture import pictured
 from interp_widgets.inspectors.nodes import Edge, Node
 from interp_widgets.inspectors.outline import times
+from interp_widgets.render.colours import KIND_COLOURS
 from interp_widgets.render.diagram import MOST, Diagram
 from interp_widgets.render.layered import Box
 from tests.render.geometry import check
@@ -148,6 +149,14 @@ def test_a_closed_module_is_one_box_with_the_shape_of_what_leaves_it(small: Grap
         ("output", times((1, 2)), "single"),
     ]
     assert diagram.lines == [(0, 1), (1, 2), (2, 4), (4, 5), (5, 6), (6, 7)]
+
+
+def test_the_colour_is_that_of_the_family_in_the_other_views(small: Graph) -> None:
+    colours = {plate.label: plate.colour for plate in diagram_of(small, ["stage.0"]).plates}
+    assert colours["one · Linear"] == KIND_COLOURS["linear"]
+    assert colours["relu"] == KIND_COLOURS["activation"]
+    assert colours["add"] == colours["input"] == KIND_COLOURS["other"]
+    assert colours["1 · Block"] == KIND_COLOURS["block"]
 
 
 def test_opening_a_module_opens_those_that_it_is_in(small: Graph) -> None:

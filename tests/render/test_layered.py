@@ -33,6 +33,14 @@ def test_a_residual_runs_beside_the_branch_that_stays_straight() -> None:
     assert len(set(beside)) == 1, "upright past both boxes"
 
 
+def test_a_line_past_boxes_of_different_widths_is_upright() -> None:
+    boxes = [Box(width, 30) for width in (100, 60, 160, 100, 100)]
+    links = [*pairwise(range(5)), (0, 4)]
+    layout = layered(boxes, links)
+    check(boxes, links, layout)
+    assert len({x for x, y in layout.routes[-1] if layout.rectangles[1].y <= y < layout.rectangles[4].y}) == 1
+
+
 def test_a_residual_into_a_scope_enters_through_a_port() -> None:
     boxes = [*small(1), Box(60, 20, is_open=True), *small(3, parent=1), *small(1)]
     links = [(0, 2), (2, 3), (3, 4), (0, 4), (4, 5), (0, 5)]
