@@ -181,7 +181,8 @@ class Diagram:
 
 def _box(plate: Plate) -> Box:
     if plate.role == "open":
-        return Box(_length(plate.label) + 2 * ROUND, HEADER, plate.parent, is_open=True)
+        width = math.ceil(_length(plate.label)) + 2 * ROUND
+        return Box(min(width, MOST), HEADER, plate.parent, is_open=True)
     needed = max(_length(plate.label), _length(plate.note)) + 4 * ROUND
     return Box(min(max(STEP * math.ceil(needed / STEP), LEAST), MOST), HEIGHT, plate.parent)
 

@@ -136,6 +136,14 @@ def test_opened_whole_it_has_each_node_and_each_edge(small: Graph) -> None:
     assert drawn == [(edge.source, edge.target) for edge in small.edges]
 
 
+def test_a_frame_has_room_for_its_name() -> None:
+    graph = graph_of("UNet")
+    diagram = diagram_of(graph, list(graph.scopes))
+    shown = [diagram.captions(place)[0].words for place in range(len(diagram.plates))]
+    assert shown == [plate.label for plate in diagram.plates]
+    assert "down.0 · Sequential" in shown
+
+
 def test_a_closed_module_is_one_box_with_the_shape_of_what_leaves_it(small: Graph) -> None:
     diagram = diagram_of(small, ["stage"])
     assert [(plate.label, plate.note, plate.role) for plate in diagram.plates] == [
