@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from interp_widgets.inspectors.attempts import Attempted, attempted
+from interp_widgets.inspectors.graph_picture import pictured
+from interp_widgets.inspectors.nodes import Edge, Node, Scope
+from interp_widgets.render.diagram import Diagram
+from interp_widgets.render.diagram_png import png_of_diagram
+from interp_widgets.render.diagram_svg import svg_of_diagram
 from interp_widgets.trace import Trace
 from interp_widgets.trace.names import SiteName
 from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.values import Operation, tensors_in
 from interp_widgets.words import say
 
-__all__ = ["Edge", "Graph", "Node", "Scope", "graph"]
+__all__ = ["Graph", "graph"]
 
+MOST_NAMED = 20  # boxes in a picture's text alternative
 # They rearrange numbers and compute none; half of what a transformer does.
 FOLDED = frozenset(
     (
@@ -44,56 +52,6 @@ SHAPED = frozenset(
     for kind in ("zeros", "ones", "empty", "full", "rand", "randn")
     for start, end in (("new_", ""), ("", "_like"))
 )
-
-
-@dataclass(frozen=True)
-class Node:
-    """An operation of the pass, an input of the model, or what it returned.
-
-    Args:
-        name: of the site of its (first) output, as ``trace.activation`` takes it; ``"output"`` for what was returned.
-        scope: name of the module call that it ran in, empty for the model's own code; a key of ``Graph.scopes``.
-        kind: the module's class where it is all that the module does, else the operation: ``Conv2d``, ``add``.
-        shape: of its (first) output.
-        parameters: how many numbers it reads of the model's.
-    """
-
-    name: str
-    scope: str
-    kind: str
-    shape: tuple[int, ...]
-    parameters: int = 0
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A tensor that goes from one node to another; two nodes may have several.
-
-    Args:
-        source, target: names of nodes.
-        shape: of the tensor as the target reads it.
-    """
-
-    source: str
-    target: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Scope:
-    """A module call with what ran in it.
-
-    Args:
-        name: of the call: ``layer1.0``, or ``relu:1`` for the second of several.
-        path: of the module.
-        parent: name of the call that it ran in; empty for the model's own code.
-        kind: the module's class.
-    """
-
-    name: str
-    path: str
-    parent: str
-    kind: str
 
 
 @dataclass(frozen=True)
@@ -133,6 +91,52 @@ class Graph:
         for edge in self.edges:
             found.add_edge(edge.source, edge.target, shape=edge.shape)
         return found
+
+    def to_svg(self, path: str | PathLike[str] | None = None, *, opened: Iterable[str] | None = None) -> str:
+        """The graph as an SVG file, its names as text; the same graph gives the same file.
+
+        Args:
+            path: where to write it too.
+            opened: names of the module calls that are shown open, with those that they are in; all others are one box
+                each. By default as many levels are open as give at most 60 boxes; ``graph.scopes`` opens all.
+
+        Raises:
+            LayerError: a name in ``opened`` that no module call has.
+
+        >>> import torch, interp_widgets as iw
+        >>> block = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+        >>> iw.graph(torch.nn.Sequential(block), (2, 4)).to_svg(opened=[]).count("<g>")
+        3
+        """
+        text = svg_of_diagram(self._diagram(opened))
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def to_png(self, path: str | PathLike[str] | None = None, *, opened: Iterable[str] | None = None) -> bytes:
+        """The graph as a PNG file, two pixels for each unit of the SVG file, fewer where it would have over 50 million.
+
+        Args:
+            path: where to write it too.
+            opened: as for ``to_svg``.
+
+        Raises:
+            LayerError: a name in ``opened`` that no module call has.
+        """
+        file = png_of_diagram(self._diagram(opened))
+        if path is not None:
+            Path(path).write_bytes(file)
+        return file
+
+    def _repr_svg_(self) -> str:
+        return self.to_svg()
+
+    def _diagram(self, opened: Iterable[str] | None) -> Diagram:
+        plates, lines = pictured(self.nodes, self.edges, self.scopes, opened)
+        names = [plate.label for plate in plates if plate.parent < 0]
+        listed = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
+        alt = say("Data flow of {model}, from top to bottom: {boxes}", model=self.model, boxes=listed)
+        return Diagram(plates, lines, title=self.model, alt=alt, error=self.error)
 
 
 def graph(

@@ -11,7 +11,7 @@ from torch import nn
 from interp_widgets.trace import Trace
 from interp_widgets.words import say
 
-__all__ = ["Kind", "Module", "Outline", "outline_of", "row_of", "shortened", "times"]
+__all__ = ["Kind", "Module", "Outline", "kind_of", "outline_of", "row_of", "shortened", "times"]
 
 Kind = Literal["convolution", "linear", "attention", "normalisation", "activation", "pooling", "block", "other"]
 
@@ -70,6 +70,12 @@ def shortened(path: str, letters: int) -> str:
         return path
     end = min(END, letters - 1)
     return path[: letters - 1 - end] + "…" + path[-end:]
+
+
+def kind_of(name: str) -> Kind:
+    """The family of a module's class or of an operation by its name, such as ``Conv2d`` or ``softmax``."""
+    lower = name.lower()
+    return next((kind for kind, parts in _KINDS if any(part in lower for part in parts)), "other")
 
 
 class Outline:
@@ -167,4 +173,4 @@ def _kind(module: nn.Module) -> Kind:
     name = type(module).__name__.lower()
     if any(True for _ in module.children()) and "attention" not in name:
         return "block"
-    return next((kind for kind, parts in _KINDS if any(part in name for part in parts)), "other")
+    return kind_of(name)

@@ -16,11 +16,22 @@ from interp_widgets.words import say
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DIVERGING", "SEQUENTIAL", "colour_table", "default_colormap", "paint"]
+__all__ = ["DIVERGING", "KIND_COLOURS", "SEQUENTIAL", "colour_table", "default_colormap", "paint"]
 
 SEQUENTIAL = ("viridis", "inferno", "magma", "cividis", "gray")
 DIVERGING = ("RdBu_r", "PuOr_r", "BrBG")
 MAX_PIXELS = 100_000_000
+# Okabe and Ito's colours, told apart with every kind of colour vision; mid-tones that stand on light and dark pages.
+KIND_COLOURS = {
+    "convolution": "#3b8fc4",
+    "attention": "#d55e00",
+    "linear": "#b0679b",
+    "normalisation": "#9aa3ab",
+    "activation": "#e0a020",
+    "pooling": "#119e77",
+    "block": "#6f8fae",
+    "other": "#7f8790",
+}
 
 
 def default_colormap(*, signed: bool) -> str:

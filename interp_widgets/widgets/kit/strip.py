@@ -11,23 +11,13 @@ import ipywidgets as widgets
 import traitlets as t
 
 from interp_widgets.inspectors.outline import Module, Outline
+from interp_widgets.render.colours import KIND_COLOURS
 from interp_widgets.widgets.kit.canvas import Command, Surface
 from interp_widgets.widgets.kit.canvas_aid import CanvasAid
 from interp_widgets.words import say
 
 __all__ = ["Block", "NetworkStrip", "arrange", "first_open"]
 
-# Okabe and Ito's colours, told apart with every kind of colour vision; mid-tones that stand on light and dark pages.
-COLOURS = {
-    "convolution": "#3b8fc4",
-    "attention": "#d55e00",
-    "linear": "#b0679b",
-    "normalisation": "#9aa3ab",
-    "activation": "#e0a020",
-    "pooling": "#119e77",
-    "block": "#6f8fae",
-    "other": "#7f8790",
-}
 TEXT = "#808488"
 ACCENT = "#2a8cdb"
 AT_FIRST = 40  # blocks shown before the user opens or closes anything
@@ -136,7 +126,7 @@ def _commands(blocks: list[Block], marked: str, hovered: str) -> list[Command]:
             continue
         chosen = block.path == marked
         commands += [
-            ("fill_style", COLOURS[block.kind]),
+            ("fill_style", KIND_COLOURS[block.kind]),
             ("global_alpha", 1.0 if chosen or block.path == hovered else 0.78),
             ("fill_rect", block.x, block.y, block.width, block.height),
             ("global_alpha", 1.0),
