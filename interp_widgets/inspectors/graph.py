@@ -248,7 +248,7 @@ class _Builder:
         found = {}
         for name in calls.given:
             path = SiteName.parse(name).path
-            if path:
+            if path in modules and path:
                 found[name] = Scope(name, path, calls.outer(name), type(modules[path]).__name__)
         return found
 

@@ -120,7 +120,8 @@ def _checked(model: nn.Module, inputs: Any, kwargs: Mapping[str, Any]) -> nn.Mod
             )
         )
     is_without_values = any(tensor.is_meta and type(tensor) is torch.Tensor for tensor in given)
-    if is_without_values and not any(parameter.is_meta for parameter in model.parameters()):
+    held = {parameter.is_meta for parameter in model.parameters()}
+    if is_without_values and held == {False}:
         raise InputError(say("an input is on the device 'meta', so it has a shape and no values: give it values"))
     return model
 

@@ -181,5 +181,16 @@ def test_networkx_has_the_same_nodes_and_edges() -> None:
     assert graph.nodes["conv"]["kind"] == "Conv2d"
 
 
+def test_a_shape_is_enough_for_a_model_without_parameters() -> None:
+    assert pairs(iw.graph(nn.Sequential(nn.ReLU(), nn.Tanh()), (1, 4))) == [("input", "0"), ("0", "1"), ("1", "output")]
+
+
+def test_a_module_may_be_called_what_looks_like_an_operation() -> None:
+    model = nn.Sequential()
+    model.add_module("a/b", nn.Linear(4, 3))
+    model.add_module("c", nn.ReLU())
+    assert pairs(iw.graph(model, (1, 4))) == [("input", "a/b"), ("a/b", "c"), ("c", "output")]
+
+
 def test_it_says_how_large_it_is() -> None:
     assert repr(iw.graph(Nested().eval(), [(1, 4), (1, 2)])) == "<Graph of Nested: 8 nodes, 8 edges, 5 modules>"
