@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from interp_widgets.inputs import Preprocess as Preprocess
     from interp_widgets.inputs import load_input as load_input
     from interp_widgets.inputs import record as record
+    from interp_widgets.inspectors.activations import activation_stream as activation_stream
+    from interp_widgets.inspectors.activations import activations as activations
     from interp_widgets.inspectors.graph import graph as graph
     from interp_widgets.inspectors.summary import summary as summary
     from interp_widgets.render.look import Look as Look
@@ -39,6 +41,7 @@ _HOME = {
     "InterpError": "errors",
     "check": "evaluation.check",
     **dict.fromkeys(("Preprocess", "load_input", "record"), "inputs"),
+    **dict.fromkeys(("activation_stream", "activations"), "inspectors.activations"),
     "graph": "inspectors.graph",
     "summary": "inspectors.summary",
     "Look": "render.look",

@@ -357,11 +357,11 @@ class Pass:
         return found
 
     def read(self, inputs: Mapping[str, torch.Tensor], wanted: Mapping[str, str], keep: Keep) -> dict[str, Any]:
-        """Run again without autograd and without a recording: what ``keep`` keeps of the values at some sites.
+        """Run again without autograd and without a recording: what ``keep`` makes of the values at some sites.
 
         Args:
             wanted: module path of each site of a module whose value is asked for, by its name.
-            look: is called as soon as a value is there, so that no more of them than needed are there at a time.
+            keep: is called as soon as a value is there, so that no more of them than needed are there at a time.
         """
         watcher, _ = self._watched(inputs, lambda: Watcher(_NO_EDITS, wanted, _NO_EDITS, keep))
         return watcher.found
