@@ -97,8 +97,11 @@ class ActivationReport(Table[ActivationRow]):
         Raises:
             LayerError: the report has no such layer.
         """
-        named = [name for name in self.by_channel if layer in (name, SiteName.parse(name).path)]
-        if not named:
+        if layer in self.by_channel:
+            return self.by_channel[layer]
+        sites = map(SiteName.parse, self.by_channel)
+        calls = [site for site in sites if site.is_output and site.path == layer]
+        if not calls:
             raise LayerError(
                 say(
                     "the report has no layer {layer}{hint} It has {count}, see rows",
@@ -107,7 +110,7 @@ class ActivationReport(Table[ActivationRow]):
                     count=len(self.by_channel),
                 )
             )
-        return self.by_channel[layer if layer in self.by_channel else named[-1]]
+        return self.by_channel[str(max(calls, key=lambda site: site.call or 0))]
 
     def figure(self, *, log: bool = False) -> StillFigure:
         """A matplotlib figure: a box for each layer through depth, below it the gradient's size where it was measured.

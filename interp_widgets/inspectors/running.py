@@ -51,7 +51,9 @@ class Moments:
         """
         channels = value.reshape(1, value.numel()) if axis is None else value.movedim(axis, 0)
         at_once = max(1, AT_ONCE // max(1, channels[:1].numel()))
-        parts = [_moments(part.reshape(len(part), part[:1].numel()), function) for part in torch.split(channels, at_once)]
+        parts = [
+            _moments(part.reshape(len(part), part[:1].numel()), function) for part in torch.split(channels, at_once)
+        ]
         columns = zip(*(vars(part).values() for part in parts), strict=True)
         return cls(*(np.concatenate(column) for column in columns))
 

@@ -41,6 +41,9 @@ def profile_figure(
     panels = figure.subplots(1 if norms is None else 2, 1, sharex=True, squeeze=False)[:, 0]
     keys = ("whislo", "q1", "med", "q3", "whishi")
     known = [place for place in range(count) if np.isfinite(boxes[place]).all()]
+    if log:
+        largest = float(np.abs(boxes[known]).max(initial=0.0))
+        panels[0].set_yscale("symlog", linthresh=LINEAR * largest or 1.0)
     panels[0].bxp(
         [dict(zip(keys, boxes[place], strict=True)) for place in known],
         positions=known,
@@ -52,13 +55,11 @@ def profile_figure(
     )
     panels[0].axhline(0, color="grey", linewidth=0.6)
     panels[0].set_ylabel(say("value"), fontsize=8, fontfamily=fonts)
-    if log:
-        largest = float(np.abs(boxes[known]).max(initial=0.0))
-        panels[0].set_yscale("symlog", linthresh=LINEAR * largest or 1.0)
     if norms is not None:
         panels[1].plot(np.arange(count), np.where(norms > 0, norms, np.nan), color=LINE, marker=".")
         panels[1].set_yscale("log")
         panels[1].set_ylabel(say("norm of the gradient"), fontsize=8, fontfamily=fonts)
+    panels[-1].set_xlim(-1, count)
     step = math.ceil(count / MOST_NAMES)
     places = range(0, count, step)
     panels[-1].set_xticks(places, [names[place] for place in places], rotation=90, fontsize=7, parse_math=False)

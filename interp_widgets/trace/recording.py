@@ -367,16 +367,23 @@ class Pass:
         return watcher.found
 
     def _watched(self, inputs: Mapping[str, torch.Tensor], made: Callable[[], Watcher]) -> tuple[Watcher, Any]:
-        """A watcher that has looked on a pass, and what the model returned; a new one where autograd is needed."""
+        """A watcher that has looked on a pass, and what the model returned.
+
+        Without autograd a pass may fail, or go another way than when it was recorded: torch's transformer layers then
+        take a fused kernel instead of their modules. So it is done again with autograd, as are all from then on.
+        """
         given = map_structure(lambda slot: inputs[slot.name], self.arguments, Slot)
         watcher = made()
         try:
-            return watcher, self._output(given, watcher, follow=self.stage.follows)
+            output = self._output(given, watcher, follow=self.stage.follows)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError:
             if self.stage.follows:
                 raise
+        else:
+            if self.stage.follows or not watcher.was_passed_over:
+                return watcher, output
         watcher = made()
         output = self._output(given, watcher, follow=True)
         self.stage.follows = True

@@ -51,6 +51,12 @@ class Watcher:
         self._known = {counted(site): value for site, value in self.known.items()}
         self._paths = {SiteName.parse(name).path for name in (*self._edited, *self._read, *self._known)}
         self._calls: Counter[str] = Counter()
+        self._called: set[str] = set()
+
+    @property
+    def was_passed_over(self) -> bool:
+        """Whether a module did not run whose value was to be read or exchanged: torch took a fused way around it."""
+        return not self._called.issuperset((*self._edited, *self._read, *self._known))
 
     def call(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """See ``shadow.Observer``."""
@@ -58,6 +64,7 @@ class Watcher:
             return run_module(module, args, kwargs)
         name = f"{path}:{self._calls[path]}" if self._calls[path] else path
         self._calls[path] += 1
+        self._called.add(name)
         output = self._known[name] if name in self._known else run_module(module, args, kwargs)
         tensors = list(tensors_in(output))
         main = dict(tensors).get(main_tensor(tensors))
