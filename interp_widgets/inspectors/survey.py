@@ -73,6 +73,14 @@ class Survey:
     def __init__(self, trace: Trace, layers: Iterable[str] | str | None, target: TargetLike, seed: int) -> None:
         names = _returned(trace) if layers is None else as_list(layers)
         sites = [trace.site(name) for name in names]
+        if layers is None and not sites:
+            raise LayerError(
+                say(
+                    "this {kind} has no module inside that returns a tensor, so it has no layers: "
+                    "put it into a torch.nn.Sequential",
+                    kind=type(trace.model).__name__,
+                )
+            )
         if not sites:
             raise LayerError(
                 say("layers must name at least one layer, got {given}; leave it out for all", given=shown(layers))

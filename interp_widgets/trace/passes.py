@@ -337,6 +337,8 @@ class Passes:
                     given=tuple(value.shape),
                 )
             )
+        if value.is_complex() and not site.dtype.is_complex:
+            raise InputError(say("values for {name!r} must be real numbers, got {kind}", name=name, kind=value.dtype))
         if site.dtype in QUANTISED and not value.is_quantized:
             return _quantised_as(self._tape.value(site.index, name), value.to(self._device(name)))
         return value.to(device=self._device(name), dtype=site.dtype)

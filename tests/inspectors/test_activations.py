@@ -539,6 +539,15 @@ def test_the_table_has_a_data_frame_with_all_fields() -> None:
             InputError,
             r"values for 'input' must have shape \(B, 2, 6, 6\), got \(2, 2, 7, 6\)",
         ),
+        (
+            {
+                "loader": [torch.zeros(2, 2, 6, 6, dtype=torch.complex64)],
+                "model": iw.record(small(), torch.rand(1, 2, 6, 6)),
+            },
+            InputError,
+            r"values for 'input' must be real numbers, got torch\.complex64",
+        ),
+        ({"model": nn.ReLU()}, LayerError, "this ReLU has no module inside that returns a tensor, so it has no layers"),
         ({"layers": []}, LayerError, r"layers must name at least one layer, got \[\]; leave it out for all"),
         ({"layers": ["cnv"]}, LayerError, "layer 'cnv' was not recorded; did you mean 'conv'?"),
         ({"target": 7}, TargetError, r"target must be in 0\.\.2"),
