@@ -176,7 +176,8 @@ def test_dead_and_saturated_are_told_of_the_functions_they_are_defined_for() -> 
         (nn.Threshold(0, 0), [-2.0, 0.5, 5.95, 1.0], 0.25, None),
         (nn.Threshold(0.1, 20), [-2.0, 0.5, 5.95, 1.0], None, None),
         (nn.GELU(), [-2.0, 0.5, 5.95, 1.0], None, None),
-        (nn.Tanh(), [-9.0, 0.0, 0.1, 0.2], None, 0.25),
+        (nn.Tanh(), [-9.0, 2.4, 2.2, 0.2], None, 0.5),  # tanh(2.4) = 0.984, tanh(2.2) = 0.976
+        (nn.Sigmoid(), [-9.0, 4.7, 4.5, 0.2], None, 0.5),  # sigmoid(4.7) = 0.991, sigmoid(4.5) = 0.989
     ],
 )
 def test_limits_are_those_of_the_function(
@@ -438,6 +439,8 @@ def test_outputs_with_one_number_for_each_input_have_one_channel() -> None:
 
     report = iw.activations(nn.Sequential(nn.Linear(3, 1), Squeezed()), [torch.rand(4, 3), torch.rand(7, 3)])
     assert report.channels("1").mean.shape == (1,)
+    alone = iw.activations(nn.Sequential(nn.Linear(3, 1), Squeezed()), torch.rand(4, 3))
+    assert alone.channels("1").mean.shape == (1,)
     assert rows_of(report)["1"].mean == pytest.approx(rows_of(report)["0"].mean, **EXACT)
 
 
