@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from interp_widgets.inputs import Preprocess as Preprocess
     from interp_widgets.inputs import load_input as load_input
     from interp_widgets.inputs import record as record
+    from interp_widgets.inspectors.activations import activation_stream as activation_stream
+    from interp_widgets.inspectors.activations import activations as activations
     from interp_widgets.inspectors.diff import diff as diff
     from interp_widgets.inspectors.graph import graph as graph
     from interp_widgets.inspectors.summary import summary as summary
@@ -43,6 +45,7 @@ _HOME = {
     "check": "evaluation.check",
     **dict.fromkeys(("Preprocess", "load_input", "record"), "inputs"),
     **{name: f"inspectors.{name}" for name in ("diff", "graph", "summary", "weights")},
+    **dict.fromkeys(("activation_stream", "activations"), "inspectors.activations"),
     "Look": "render.look",
     "Session": "session",
     **dict.fromkeys(

@@ -224,6 +224,15 @@ def _calls() -> dict[str, Good]:
             {"cells": lambda: [Cell(_session(), iw.Gradient(), None, None, "a")], "title": str},
         ),
         "check": (iw.check, {"model": model, "inputs": image, "target": nothing, "methods": lambda: ["Gradient"]}),
+        "activations": (
+            iw.activations,
+            {"model": model, "loader": image, "layers": nothing, "target": nothing, "seed": int},
+        ),
+        "activations of a trace": (iw.activations, {"model": _trace, "loader": image, "target": int}),
+        "activation_stream": (
+            lambda **given: list(iw.activation_stream(**given)),
+            {"model": model, "loader": lambda: [image()], "layers": nothing, "target": nothing, "seed": int},
+        ),
         "graph": (iw.graph, {"model": model, "inputs": image, "kwargs": nothing}),
         "SummaryTable": (iw.SummaryTable, {"session": _session}),
         "summary": (iw.summary, {"model": model, "inputs": image, "kwargs": nothing}),

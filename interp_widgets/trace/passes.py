@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import torch
 from torch import nn
 
-from interp_widgets.errors import InputError
+from interp_widgets.errors import InputError, LayerError
 from interp_widgets.trace.arguments import check_batches, check_example, check_whole
 from interp_widgets.trace.axes.axes import Axes
 from interp_widgets.trace.calls import Calls
@@ -19,6 +19,7 @@ from interp_widgets.trace.names import SiteName
 from interp_widgets.trace.outputs import Outputs
 from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.target import Recorded, Target, Values
+from interp_widgets.trace.watcher import Keep
 from interp_widgets.words import say
 
 __all__ = ["Again", "Passes", "Probe", "Probes"]
@@ -63,6 +64,9 @@ class Again(Protocol):
         known: Mapping[str, torch.Tensor] = ...,
     ) -> dict[str, torch.Tensor]:
         """Run again without autograd and without a recording."""
+
+    def read(self, inputs: Mapping[str, torch.Tensor], wanted: Mapping[str, str], keep: Keep) -> dict[str, Any]:
+        """Run again in the same way, and keep what ``keep`` makes of the values at some sites."""
 
     def lend(
         self, inputs: Mapping[str, torch.Tensor], *, itself: bool
@@ -120,6 +124,23 @@ class Passes:
         inputs = {name: self._repeated(name, 1, example) for name in self._tape.inputs}
         with self._again.lend(inputs, itself=itself) as found:
             yield found
+
+    def read(self, inputs: Mapping[str, torch.Tensor], layers: Iterable[str], keep: Keep) -> dict[str, Any]:
+        """What ``keep`` makes of layers' values for other inputs; see ``Trace.read``."""
+        wanted: dict[str, str] = {}
+        for layer in layers:
+            site = self._tape.site(layer)
+            if site.module is None or not SiteName.parse(site.name).is_output:
+                raise LayerError(
+                    say(
+                        "{layer!r} is no output of a module: other inputs run without a recording, "
+                        "and only what modules return can be read then",
+                        layer=layer,
+                    )
+                )
+            wanted[site.name] = site.module
+        fed, _ = self._fed(inputs, 0)
+        return self._again.read(fed, wanted, keep)
 
     # Scores and gradients at other values
 
@@ -316,6 +337,8 @@ class Passes:
                     given=tuple(value.shape),
                 )
             )
+        if value.is_complex() and not site.dtype.is_complex:
+            raise InputError(say("values for {name!r} must be real numbers, got {kind}", name=name, kind=value.dtype))
         if site.dtype in QUANTISED and not value.is_quantized:
             return _quantised_as(self._tape.value(site.index, name), value.to(self._device(name)))
         return value.to(device=self._device(name), dtype=site.dtype)

@@ -39,7 +39,7 @@ from interp_widgets.trace.subject import Subject
 from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.trace import Recording, Trace
 from interp_widgets.trace.values import map_structure, tensors_in
-from interp_widgets.trace.watcher import Watcher
+from interp_widgets.trace.watcher import Keep, Watcher
 from interp_widgets.words import say
 
 __all__ = ["Attempt", "attempt", "check_ready", "record"]
@@ -350,8 +350,31 @@ class Pass:
             wanted: module path of each site of a module whose value is asked for, by its name.
             outputs: names of the sites of the returned tensors, by their path in the output.
         """
+        watcher, output = self._watched(inputs, lambda: Watcher(edits, wanted, known))
+        found = watcher.found
+        for path, tensor in tensors_in(output):
+            if path in outputs:
+                found[outputs[path]] = tensor
+        return found
+
+    def read(self, inputs: Mapping[str, torch.Tensor], wanted: Mapping[str, str], keep: Keep) -> dict[str, Any]:
+        """Run again without autograd and without a recording: what ``keep`` makes of the values at some sites.
+
+        Args:
+            wanted: module path of each site of a module whose value is asked for, by its name.
+            keep: is called as soon as a value is there, so that no more of them than needed are there at a time.
+        """
+        watcher, _ = self._watched(inputs, lambda: Watcher(_NO_EDITS, wanted, _NO_EDITS, keep))
+        return watcher.found
+
+    def _watched(self, inputs: Mapping[str, torch.Tensor], made: Callable[[], Watcher]) -> tuple[Watcher, Any]:
+        """A watcher that has looked on a pass, and what the model returned.
+
+        Without autograd a pass may fail, or go another way than when it was recorded: torch's transformer layers then
+        take a fused kernel instead of their modules. So it is done again with autograd, as are all from then on.
+        """
         given = map_structure(lambda slot: inputs[slot.name], self.arguments, Slot)
-        watcher = Watcher(edits, wanted, known)
+        watcher = made()
         try:
             output = self._output(given, watcher, follow=self.stage.follows)
         except torch.OutOfMemoryError:
@@ -359,14 +382,13 @@ class Pass:
         except RuntimeError:
             if self.stage.follows:
                 raise
-            watcher = Watcher(edits, wanted, known)
-            output = self._output(given, watcher, follow=True)
-            self.stage.follows = True
-        found = watcher.found
-        for path, tensor in tensors_in(output):
-            if path in outputs:
-                found[outputs[path]] = tensor
-        return found
+        else:
+            if self.stage.follows or not watcher.was_passed_over:
+                return watcher, output
+        watcher = made()
+        output = self._output(given, watcher, follow=True)
+        self.stage.follows = True
+        return watcher, output
 
     def _output(self, given: tuple[Any, Any], watcher: Watcher, *, follow: bool) -> Any:
         """What the model returns, computed without autograd unless its forward needs it to ``follow``."""

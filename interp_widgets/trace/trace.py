@@ -307,6 +307,23 @@ class Trace:
         named = {self.site(layer).name: batch for layer, batch in check_batches(values).items()}
         return self._passes.probe(named, as_target(target, self._outputs), example=example, gradient=gradient)
 
+    def read(
+        self, inputs: Mapping[str, torch.Tensor], layers: Iterable[str], keep: Callable[[str, torch.Tensor], Any]
+    ) -> dict[str, Any]:
+        """What ``keep(site, value)`` makes of layers' values for other inputs, by the names of the layers' sites.
+
+        The model runs without autograd and without a recording. ``keep`` is called as soon as a module has returned,
+        with a value ``(B, ...)`` that it must neither keep nor change. A module that does not run is left out.
+
+        Args:
+            inputs: a batch ``(B, *shape without its batch axis)`` for each input named; others are those recorded.
+
+        Raises:
+            LayerError: no such layer, or one that no module returns.
+            InputError, StaleError: as ``rerun``.
+        """
+        return self._passes.read(inputs, layers, keep)
+
     def lent(self, example: int = 0, *, itself: bool = False) -> AbstractContextManager[tuple[nn.Module, Any]]:
         """The model and one recorded input ``(1, ...)``, for code that must run it by itself.
 

@@ -188,3 +188,17 @@ def test_what_a_module_leaves_for_others_is_of_the_same_pass() -> None:
     with torch.no_grad():
         model(torch.randn(1, 3, 5, 6))  # another pass by the user
     torch.testing.assert_close(trace.probe("b", v, 0).scores, expected)
+
+
+@pytest.mark.parametrize("layer", ["0.linear1", "0.self_attn", "0"])
+def test_a_fused_transformer_layer_does_not_pass_over_an_edit(layer: str) -> None:
+    model = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Flatten(), nn.Linear(40, 3)).eval()
+    with iw.record(model, torch.rand(1, 5, 8)) as trace:
+        unedited = trace.score(0)
+        values = torch.randn(2, *trace.activation(layer).shape[1:])
+        quick = trace.probe(layer, values, 0).scores
+        with trace.rerun({layer: values}) as other:
+            recorded = other.logits[:, 0]
+    # 1e-5: the same operations in float32 over a batch, with and without a recording
+    assert torch.allclose(quick, recorded, atol=1e-5)
+    assert (quick - unedited).abs().min() > 1e-3
