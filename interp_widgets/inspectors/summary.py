@@ -31,7 +31,7 @@ class Summary(Table[ModuleRow]):
         total_flops: of the pass; 2 for each multiply-add.
         uncounted: operations that could not be looked into, and how many there were of each.
         error: what the model's forward raised, with a likely cause; empty where it did not fail.
-        was_training: whether the model is in training mode, in which the pass did not run.
+        was_training: whether the model that was run for this is in training mode, in which it did not run.
     """
 
     total_parameters: int
@@ -118,6 +118,8 @@ def summary(model: nn.Module | Trace, inputs: Any = None, *, kwargs: Mapping[str
     """
     found = attempted(model, inputs, kwargs)
     table = _summary(found.attempt, found.model)
+    if not isinstance(model, Trace):
+        table = replace(table, was_training=found.model.training)
     if found.is_computed:
         return table
     return replace(table, rows=tuple(replace(row, seconds=0.0) for row in table.rows))
@@ -134,7 +136,6 @@ def _summary(found: Attempt, model: nn.Module) -> Summary:
         total_flops=flops.total,
         uncounted=flops.uncounted,
         error="" if found.error is None else _failure(found),
-        was_training=model.training,
     )
 
 

@@ -837,6 +837,8 @@ ASKS: dict[str, Callable[[nn.Module, iw.Trace], object]] = {
 }
 
 
+# Python itself may be interrupted between opening a file and the block that closes it.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.parametrize("kind", ["plain", "captured", "remembers", "draws"])
 @pytest.mark.parametrize("times", [12, pytest.param(500, marks=pytest.mark.slow)])
 def test_interrupts_at_random_moments_leave_nothing_behind(kind: str, times: int) -> None:
