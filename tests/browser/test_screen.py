@@ -209,10 +209,6 @@ def test_zooming_keeps_the_place_under_the_mouse_and_what_is_read_there(notebook
 
 
 def test_an_image_is_dropped_and_pasted_on_the_map(notebook: NotebookPage) -> None:
-    buffer = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(buffer, format="PNG")
-    file = base64.b64encode(buffer.getvalue()).decode()
     bring = """([canvas, kind, data]) => {
         const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
         const files = new DataTransfer();
@@ -224,6 +220,10 @@ def test_an_image_is_dropped_and_pasted_on_the_map(notebook: NotebookPage) -> No
             canvas.dispatchEvent(new DragEvent(type, { ...options, dataTransfer: files }));
     }"""
     for count, kind in enumerate(("drop", "paste"), start=1):
+        buffer = io.BytesIO()  # another picture each time: the same one again would be the one that is there
+        noise = np.random.default_rng(count).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(buffer, format="PNG")
+        file = base64.b64encode(buffer.getvalue()).decode()
         canvas = notebook.page.locator(CANVAS).element_handle()
         notebook.page.evaluate(bring, [canvas, kind, file])
         notebook.wait_for_python(f"explorer.session.name_of(explorer.session.example) == '<i>{kind}</i>.png'")
