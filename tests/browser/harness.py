@@ -96,6 +96,7 @@ class BrowserPage:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.errors: list[str] = []
+        self.expected: list[str] = []  # patterns of errors that this page may report
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.errors.append(f"{error.name}: {error.message}\n{error.stack}"))
 
@@ -153,7 +154,8 @@ class BrowserPage:
         """Close the page; the errors it reported, without the harmless ones."""
         self.page.evaluate("0")  # whatever was reported before is heard by now
         self.page.context.close()
-        return [error for error in self.errors if not any(re.search(pattern, error) for pattern, _ in HARMLESS)]
+        harmless = [*self.expected, *(pattern for pattern, _ in HARMLESS)]
+        return [error for error in self.errors if not any(re.search(pattern, error) for pattern in harmless)]
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type == "error":
