@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.values import Operation, Ref, Value, map_structure
@@ -94,13 +93,16 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch has no type for it
+        from torch.utils.flop_counter import flop_registry  # noqa: PLC0415 - 70 MB, and only counting needs it
+
+        self.formulas = flop_registry
         self.count = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        formula = flop_registry.get(func.overloadpacket)
+        formula = self.formulas.get(func.overloadpacket)
         if formula is None:
             with self:
                 found = func.decompose(*args, **kwargs)
