@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -20,6 +19,7 @@ from interp_widgets.evaluation.progress import progress_line
 from interp_widgets.explainers import EXPLAINERS, Attribution, ErrorKind, Explainer
 from interp_widgets.explainers.refinement import refined
 from interp_widgets.inputs import record
+from interp_widgets.inspectors.table import Column, Table
 from interp_widgets.trace import ClassScore, TargetLike, Trace
 from interp_widgets.trace.arguments import as_list, is_name_of, shown
 from interp_widgets.words import did_you_mean, say
@@ -62,41 +62,32 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Table[Check]):
     """One ``Check`` per method; prints as a table, shows as one in a notebook."""
 
     model: str
-    checks: tuple[Check, ...]
 
     def __getitem__(self, method: str) -> Check:
-        for each in self.checks:
+        for each in self.rows:
             if each.method == method:
                 return each
         raise KeyError(method)
 
     def __iter__(self) -> Iterator[Check]:
-        return iter(self.checks)
+        return iter(self.rows)
 
-    def __str__(self) -> str:
-        width = max(len(each.method) for each in self.checks)
-        lines = [
-            f"{each.method:<{width}}  {each.verdict.words:<8} {each.seconds:7.2f} s  {each.reason}"
-            for each in self.checks
-        ]
-        return "\n".join([say("explanations of {model}", model=self.model), *lines])
+    def title(self) -> str:
+        """Of which model."""
+        return say("explanations of {model}", model=self.model)
 
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(each.method)}</td><td>{each.verdict.words}</td><td>{each.seconds:.2f} s</td>"
-            f"<td style='text-align:left'>{html.escape(each.reason)}</td></tr>"
-            for each in self.checks
+    def columns(self) -> Sequence[Column[Check]]:
+        """The method, the verdict, the time and the reason."""
+        return (
+            Column(say("method"), lambda row: row.method, is_number=False),
+            Column(say("verdict"), lambda row: row.verdict.words, is_number=False),
+            Column(say("time"), lambda row: f"{row.seconds:.2f} s", key=lambda row: row.seconds),
+            Column(say("reason"), lambda row: row.reason, is_number=False),
         )
-        head = (
-            f"<tr><th>{say('method')}</th><th>{say('verdict')}</th><th>{say('time')}</th>"
-            f"<th style='text-align:left'>{say('reason')}</th></tr>"
-        )
-        caption = html.escape(say("explanations of {model}", model=self.model))
-        return f"<table><caption>{caption}</caption>{head}{rows}</table>"
 
 
 def check(
@@ -156,7 +147,7 @@ def _report(trace: Trace, target: TargetLike, names: list[str]) -> Report:
             tell_more = partial(tell, words)
             tell_more()
             checks.append(_check(trace, EXPLAINERS[name](), target, name, tell_more))
-    return Report(type(trace.model).__name__, tuple(checks))
+    return Report(tuple(checks), type(trace.model).__name__)
 
 
 def _check(trace: Trace, explainer: Explainer, target: TargetLike, name: str, tell: Callable[..., None]) -> Check:

@@ -93,7 +93,7 @@ def record(model: nn.Module, inputs: Any, *, preprocess: Prepare | None = None, 
     """
     module = plain_module(model)  # first: whoever confuses the arguments hears of the model, not of an image
     value = prepared(module, inputs, preprocess, adds_batch_axis=options.get("batch_axis", "auto") is not None)
-    if options.get("feature_names") is None and as_numbers(inputs, module, preprocess) is not None:
+    if options.get("feature_names") is None:
         options["feature_names"] = column_names(inputs)
     with hinted(module, inputs, value, preprocess):
         return trace.record(module, value, **options)

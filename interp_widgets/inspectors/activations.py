@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +18,7 @@ from interp_widgets.errors import InputError, LayerError
 from interp_widgets.inspectors.activation_rows import ActivationRow, ChannelStatistics, activation_row, flags
 from interp_widgets.inspectors.running import SAMPLE_SIZE
 from interp_widgets.inspectors.survey import Survey, first_tensor, inputs_in
-from interp_widgets.inspectors.table import Column, Table
+from interp_widgets.inspectors.table import Column, Table, figure_text
 from interp_widgets.trace import Trace
 from interp_widgets.trace.arguments import check_batches, check_whole, plain_module, shown
 from interp_widgets.trace.names import SiteName
@@ -59,17 +58,17 @@ class ActivationReport(Table[ActivationRow]):
         shown_columns = [
             Column[ActivationRow](say("layer"), lambda row: row.layer, is_number=False),
             Column[ActivationRow](say("type"), lambda row: row.type, is_number=False),
-            Column[ActivationRow](say("mean"), lambda row: _figures(row.mean)),
-            Column[ActivationRow](say("std"), lambda row: _figures(row.std)),
-            Column[ActivationRow](say("minimum"), lambda row: _figures(row.minimum)),
-            Column[ActivationRow](say("median"), lambda row: _figures(row.median)),
-            Column[ActivationRow](say("maximum"), lambda row: _figures(row.maximum)),
+            Column[ActivationRow](say("mean"), lambda row: figure_text(row.mean)),
+            Column[ActivationRow](say("std"), lambda row: figure_text(row.std)),
+            Column[ActivationRow](say("minimum"), lambda row: figure_text(row.minimum)),
+            Column[ActivationRow](say("median"), lambda row: figure_text(row.median)),
+            Column[ActivationRow](say("maximum"), lambda row: figure_text(row.maximum)),
             Column[ActivationRow](say("zeros"), lambda row: f"{row.sparsity:.1%}" if row.sparsity else ""),
             Column[ActivationRow](say("dead"), lambda row: _share(row.dead)),
             Column[ActivationRow](say("saturated"), lambda row: _share(row.saturated)),
         ]
         if any(row.gradient is not None for row in self.rows):
-            gradient = Column[ActivationRow](say("mean |gradient|"), lambda row: _figures(row.gradient))
+            gradient = Column[ActivationRow](say("mean |gradient|"), lambda row: figure_text(row.gradient))
             shown_columns.append(gradient)
         return shown_columns
 
@@ -256,10 +255,6 @@ def _report(survey: Survey, total: int | None, seed: int) -> ActivationReport:
         total_batches=total,
         seed=seed,
     )
-
-
-def _figures(number: float | None) -> str:
-    return "" if number is None or math.isnan(number) else f"{number:.3g}"
 
 
 def _share(share: float | None) -> str:

@@ -185,7 +185,7 @@ def _where_text(row: Change) -> str:
 
 def _shapes_text(row: Change) -> str:
     shapes = [row.shape] if row.other_shape is None else [row.shape, row.other_shape]
-    return " / ".join(map(shape_text, shapes))
+    return " / ".join(shape_text(shape, "?") for shape in shapes)
 
 
 def _change(path: str, a: NamedTensor | None, b: NamedTensor | None) -> Change:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,7 +60,7 @@ class Module:
         return "  ·  ".join(part for part in parts if part)
 
 
-def times(shape: tuple[int, ...]) -> str:
+def times(shape: Sequence[int]) -> str:
     """A shape as people write it."""
     return "\N{MULTIPLICATION SIGN}".join(str(size) for size in shape)
 

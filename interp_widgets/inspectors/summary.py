@@ -13,7 +13,7 @@ from interp_widgets.inspectors.attempts import attempted
 from interp_widgets.inspectors.cause import likely_cause
 from interp_widgets.inspectors.flops import count_flops
 from interp_widgets.inspectors.module_rows import ModuleRow, Shape, module_rows
-from interp_widgets.inspectors.table import Column, Table, compact
+from interp_widgets.inspectors.table import Column, Table, compact, shape_text
 from interp_widgets.trace import Trace
 from interp_widgets.trace.recording import Attempt
 from interp_widgets.words import say
@@ -48,14 +48,8 @@ class Summary(Table[ModuleRow]):
             ),
             Column(say("type"), lambda row: row.type, is_number=False),
             Column(
-                say("input"),
-                lambda row: _times(row.input_shape),
-                is_number=False,
-                key=lambda row: _size(row.input_shape),
-            ),
-            Column(
                 say("output"),
-                lambda row: _times(row.output_shape),
+                lambda row: shape_text(row.output_shape),
                 is_number=False,
                 key=lambda row: _size(row.output_shape),
             ),
@@ -73,6 +67,12 @@ class Summary(Table[ModuleRow]):
             ),
             Column(
                 say("memory"), lambda row: compact(row.nbytes, "B") if row.nbytes else "", key=lambda row: row.nbytes
+            ),
+            Column(
+                say("input"),
+                lambda row: shape_text(row.input_shape),
+                is_number=False,
+                key=lambda row: _size(row.input_shape),
             ),
             Column(say("note"), lambda row: row.note, is_number=False),
         )
@@ -137,12 +137,6 @@ def _summary(found: Attempt, model: nn.Module) -> Summary:
         uncounted=flops.uncounted,
         error="" if found.error is None else _failure(found),
     )
-
-
-def _times(shape: Shape | None) -> str:
-    if shape is None:
-        return ""
-    return "\N{MULTIPLICATION SIGN}".join(map(str, shape)) if shape else "1"
 
 
 def _size(shape: Shape | None) -> int:

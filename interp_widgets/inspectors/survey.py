@@ -96,6 +96,7 @@ class Survey:
         self._trace = trace
         self._target = target
         self._seed = seed
+        self._numbers = {name: number for number, name in enumerate(self.sites)}
         self._axes = {name: _channel_axis(trace, name) for name in self.sites}
         # A block, and the ReLU that it ends in, return the same tensor: it is read once.
         self._first: dict[int, str] = {}
@@ -137,8 +138,7 @@ class Survey:
     def _summed_up(self, name: str, value: torch.Tensor) -> Seen:
         """What is known of a layer with one more batch of its values."""
         real = _real(value)
-        number = list(self.sites).index(name)
-        rng = np.random.default_rng([self._seed, number, self.batches])
+        rng = np.random.default_rng([self._seed, self._numbers[name], self.batches])
         axis = self._axes[name]
         new = Moments.of(real, axis if axis is not None and axis < real.ndim else None, self.functions[name])
         if name not in self.seen:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from interp_widgets.errors import MissingExtraError
+from interp_widgets.inspectors.outline import times
 from interp_widgets.words import say
 
 __all__ = ["Column", "Table", "compact", "figure_text", "shape_text"]
@@ -51,6 +52,10 @@ class Table(Generic[Row]):
         """What is shown of a row."""
         raise NotImplementedError
 
+    def title(self) -> str:
+        """What stands above the table; nothing by default."""
+        return ""
+
     def notes(self) -> Sequence[str]:
         """Sentences below the table: sums, and what is wrong."""
         return ()
@@ -60,7 +65,8 @@ class Table(Generic[Row]):
         cells = [[column.title, *map(column.text, self.rows)] for column in columns]
         lines = [line.rstrip() for line in map("  ".join, zip(*map(_aligned, columns, cells), strict=True))]
         rule = "─" * max(map(len, lines))
-        return "\n".join([lines[0], rule, *lines[1:], rule, *self.notes()])
+        title, notes = filter(None, [self.title()]), self.notes()
+        return "\n".join([*title, lines[0], rule, *lines[1:], rule, *notes])
 
     def _repr_html_(self) -> str:
         columns = self.columns()
@@ -71,7 +77,8 @@ class Table(Generic[Row]):
         if len(shown) < len(self.rows):
             notes.append(say("{count:,} more rows: print() shows them all", count=len(self.rows) - len(shown)))
         below = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
+        caption = f"<caption>{html.escape(self.title())}</caption>" if self.title() else ""
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
 
     def to_dataframe(self) -> Any:
         """A ``pandas.DataFrame`` with a column for each field of a row; the values themselves, not their words.
@@ -102,23 +109,21 @@ def compact(number: float, unit: str = "") -> str:
 
 
 def figure_text(number: complex | None) -> str:
-    """A number in three digits; empty where there is none.
+    """A number in three digits; empty where there is none, or NaN.
 
     >>> figure_text(0.012345), figure_text(None)
     ('0.0123', '')
     """
-    return "" if number is None else f"{number:.3g}"
+    return "" if number is None or number != number else f"{number:.3g}"  # noqa: PLR0124 - NaN, also a complex one
 
 
-def shape_text(shape: Sequence[int] | None) -> str:
-    """A shape in words; a question mark where it is not known yet.
+def shape_text(shape: Sequence[int] | None, missing: str = "") -> str:
+    """A shape as people write it; ``()`` of a single number, ``missing`` where there is none.
 
-    >>> shape_text((64, 3, 7, 7)), shape_text(()), shape_text(None)
-    ('64x3x7x7', '()', '?')
+    >>> shape_text((8,)), shape_text(()), shape_text(None, "?")
+    ('8', '()', '?')
     """
-    if shape is None:
-        return "?"
-    return "x".join(map(str, shape)) or "()"
+    return missing if shape is None else times(shape) or "()"
 
 
 def _aligned(column: Column[Any], cells: Sequence[str]) -> list[str]:
@@ -127,8 +132,11 @@ def _aligned(column: Column[Any], cells: Sequence[str]) -> list[str]:
 
 
 def _line(tag: str, cells: Iterable[str], columns: Sequence[Column[Any]]) -> str:
-    sides = ["right" if column.is_number else "left" for column in columns]
+    # A number stays in one line; words keep the spaces they begin with, and long sentences are broken.
+    styles = [
+        "text-align: right; white-space: nowrap" if column.is_number else "text-align: left; white-space: pre-wrap"
+        for column in columns
+    ]
     return "".join(
-        f'<{tag} style="text-align: {side}; white-space: pre">{html.escape(cell)}</{tag}>'
-        for cell, side in zip(cells, sides, strict=True)
+        f'<{tag} style="{style}">{html.escape(cell)}</{tag}>' for cell, style in zip(cells, styles, strict=True)
     )

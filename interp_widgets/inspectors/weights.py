@@ -88,7 +88,7 @@ class WeightReport(Table[Weight]):
     def columns(self) -> Sequence[Column[Weight]]:
         return (
             Column(say("parameter"), lambda row: " = ".join((row.path, *row.tied)), is_number=False),
-            Column(say("shape"), lambda row: shape_text(row.shape)),
+            Column(say("shape"), lambda row: shape_text(row.shape, "?")),
             Column(say("type"), lambda row: row.dtype, is_number=False),
             Column(say("values"), lambda row: "?" if row.count is None else compact(row.count)),
             Column(say("trainable"), _trainable, is_number=False),

@@ -178,6 +178,7 @@ class Explorer(Screen):
         self._help = explorer_help()
         head = widgets.Box([heading(self._title), self._inputs, self._save, self._help])
         head.add_class("iw-top")
+        self._inputs.add_class("iw-inputs")
         panels = {
             say("Layers"): lambda: tree,
             say("Activations"): lambda: self._make(HistogramView),

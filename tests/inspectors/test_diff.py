@@ -105,7 +105,7 @@ def test_what_is_in_one_only_or_has_another_shape_stands_first() -> None:
         "1 tensors in both: 1 changed, 0 equal",
         "1 only in a, 1 only in b, 1 of another shape",
     ]
-    assert "10x4 / 7x4" in str(report)
+    assert "10\N{MULTIPLICATION SIGN}4 / 7\N{MULTIPLICATION SIGN}4" in str(report)
 
 
 def test_names_of_a_wrapped_model_are_those_of_the_model() -> None:

@@ -49,6 +49,18 @@ def test_nothing_that_came_from_outside_is_markup() -> None:
     assert "<b>" not in found
 
 
+class Titled(Fruits):
+    def title(self) -> str:
+        return "<fruit>"
+
+
+def test_a_title_stands_above() -> None:
+    found = Titled(FRUITS.rows)
+    assert str(found) == f"<fruit>\n{FRUITS}"
+    assert "<caption>&lt;fruit&gt;</caption>" in found._repr_html_()
+    assert "<caption>" not in FRUITS._repr_html_()
+
+
 def test_a_long_table_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "MOST_ROWS", 1)
     found = FRUITS._repr_html_()
