@@ -46,6 +46,8 @@ FOLDED = frozenset(
         *("unbind", "chunk", "split", "narrow", "select", "real", "imag", "requires_grad_"),
     )
 )
+# They read the numbers of their first argument; of the second one its shape or its kind.
+LIKE_ANOTHER = frozenset(("view_as", "reshape_as", "expand_as", "to"))
 # They take the shape of what they read, and none of its numbers.
 SHAPED = frozenset(
     f"{start}{kind}{end}"
@@ -235,7 +237,8 @@ class _Builder:
             if operation.name == "input" or self._is_shown(operation):
                 yield self._names[index if operation.name == "input" else self._first(operation)][0]
                 continue
-            reads = [ref.index for ref in operation.refs if ref.index not in seen]
+            refs = operation.refs[:1] if operation.name in LIKE_ANOTHER else operation.refs
+            reads = [ref.index for ref in refs if ref.index not in seen]
             seen.update(reads)
             waiting += reversed(reads)
 

@@ -57,6 +57,36 @@ def test_residuals_branches_and_reused_modules_are_those_of_the_code() -> None:
     assert nodes["output"].shape == (1, 4)
 
 
+class Function(nn.Module):
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function, self.head, self.side = function, nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(self.head(x), self.side(x)) * 1
+
+
+@pytest.mark.parametrize("name", ["view_as", "reshape_as", "expand_as", "to"])
+def test_what_gives_only_its_shape_is_no_source(name: str) -> None:
+    found = iw.graph(Function(lambda one, other: getattr(one, name)(other)).eval(), torch.rand(2, 4))
+    assert ("head", "/mul") in pairs(found)
+    assert ("side", "/mul") not in pairs(found)
+
+
+def test_what_comes_by_two_ways_that_are_not_shown_is_one_edge() -> None:
+    found = iw.graph(Function(lambda one, _: one.view(-1)[one.view(-1) > 0]).eval(), torch.rand(2, 4))
+    assert pairs(found).count(("head", "/mul")) == 1
+    twice = iw.graph(nn.Sequential(Indexed()), torch.tensor([[0, 2, 1]]))
+    assert pairs(twice) == [("input", "0"), ("0", "output")]
+
+
+class Indexed(nn.Module):
+    """Whole numbers that are looked up in themselves."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(-1)[x.view(-1)] + 1
+
+
 def test_without_folding_views_are_nodes_too() -> None:
     found = iw.graph(Branches().eval(), torch.rand(1, 3, 8, 8), fold=False)
     assert ("/adaptive_avg_pool2d", "/flatten") in pairs(found)

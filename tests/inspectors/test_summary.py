@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,48 @@ def test_reused_shared_tied_and_unused_modules_are_told() -> None:
         *("", "blocks", "blocks.0", "blocks.1", "blocks.2"),
         *("act", "tied", "spare"),
     ]
+
+
+def test_each_call_has_its_time_and_what_it_was_given_under_one_name() -> None:
+    with iw.record(Reused(), torch.rand(4, 6)) as trace:
+        calls = trace.calls
+        assert set(calls.seconds) == set(calls.given) >= {"", "act:0", "act:1", "act:2", "tied"}
+        assert [trace.tape.values[index].shape for index in calls.given["act:1"]] == [(4, 6)]
+
+
+class Joined(nn.Module):
+    def forward(self, parts: list[torch.Tensor]) -> torch.Tensor:
+        return torch.cat(parts, dim=1)
+
+
+class Branched(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other, self.joined = nn.Linear(4, 3), nn.Linear(4, 5), Joined()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.joined([self.one(x), self.other(x)])
+
+
+def test_tensors_in_a_list_are_what_a_module_was_given() -> None:
+    row = rows_of(iw.summary(Branched(), (2, 4)))["joined"]
+    assert (row.input_shape, row.output_shape) == ((2, 3), (2, 8))
+
+
+class Recursive(nn.Module):
+    """Calls itself: its time holds that of the calls inside."""
+
+    def forward(self, x: torch.Tensor, depth: int = 6) -> torch.Tensor:
+        if not depth:
+            return x
+        time.sleep(0.002)
+        return self(x, depth - 1) + 1
+
+
+def test_time_inside_a_module_that_calls_itself_counts_once() -> None:
+    found = rows_of(iw.summary(nn.Sequential(Recursive()), torch.rand(1, 4)))
+    assert found["0"].calls == 7
+    assert 0.012 <= found["0"].seconds <= found[""].seconds
 
 
 def test_frozen_parts_are_told() -> None:

@@ -61,6 +61,14 @@ def test_once_a_batch_did_not_fit_the_next_ones_are_smaller(monkeypatch: pytest.
     assert sum(sizes) == 40
 
 
+def test_what_a_device_holds_for_later_is_given_back_before_fewer_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    freed: list[torch.device] = []
+    monkeypatch.setattr(passes, "free_cached", freed.append)
+    trace = iw.record(Cramped(), image())
+    trace.probe("input", image(MOST + 1), 2)
+    assert freed == [torch.device("cpu")]
+
+
 def test_one_value_that_does_not_fit_is_an_error_of_its_own() -> None:
     class Full(Cramped):
         full = False
