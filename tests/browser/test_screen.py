@@ -169,6 +169,36 @@ def test_the_field_for_a_path_is_there_at_every_width(notebook: NotebookPage) ->
         assert notebook.page.evaluate(ROOM)["lost"] == [], width
 
 
+def test_beside_the_sidebar_of_a_narrow_window_the_head_is_not_cut_off(notebook: NotebookPage) -> None:
+    notebook.page.set_viewport_size({"width": 700, "height": 900})
+    notebook.wait(STRIP_FITS)
+    assert notebook.page.evaluate(ROOM)["width"] < 360
+    cut = """() => {
+        const head = document.querySelector('.iw-inputs').getBoundingClientRect();
+        return [...document.querySelectorAll('.iw-inputs :is(select, button, input)')]
+            .filter((each) => each.checkVisibility() && each.getBoundingClientRect().right > head.right + 1)
+            .map((each) => each.outerHTML.slice(0, 90));
+    }"""
+    assert notebook.page.evaluate(cut) == []
+
+
+def test_in_a_high_window_the_room_beyond_the_map_is_the_panels(notebook: NotebookPage) -> None:
+    heights = """() => {
+        const height = (name) => document.querySelector(name).getBoundingClientRect().height;
+        const end = (name) => [...document.querySelectorAll(name)].at(-1).getBoundingClientRect().bottom;
+        return { panel: height('.iw-panels'), gap: end('.iw-pager') - end('.iw-look') };
+    }"""
+    panels = []
+    for height in (800, 1150):
+        notebook.page.set_viewport_size({"width": 1280, "height": height})
+        notebook.wait(STRIP_FITS)
+        found = notebook.page.evaluate(heights)
+        assert notebook.page.evaluate(ROOM)["columns"] == 2
+        assert abs(found["gap"]) < 60, (height, found)  # both columns end about together
+        panels.append(found["panel"])
+    assert panels[1] > panels[0] + 100
+
+
 def test_tiles_take_the_room_that_a_large_screen_has(notebook: NotebookPage) -> None:
     notebook.page.keyboard.press("Control+b")
     heights = {}

@@ -343,6 +343,13 @@ def test_bytes_are_noticed_without_a_batch_norm_too(divides: bool, scale: float,
     assert (found is not None and found.reason.startswith(sentence)) is noticed
 
 
+def test_small_counts_are_no_bytes() -> None:
+    counts = as_bytes(iw.zoo.load("scenes")) // 16  # 0..15, as in scikit-learn's digits
+    trace = iw.record(Patches().eval(), counts)
+    found = diagnose(trace, iw.GradCAM(), iw.GradCAM()(trace))
+    assert found is None or "255" not in found.reason
+
+
 def test_an_input_a_hundred_times_too_large_is_noticed_also_where_it_is_no_image_of_bytes() -> None:
     entry = iw.zoo.load("digits")
     trace = iw.record(entry.model, entry.inputs[:1] * 1e4)

@@ -246,6 +246,12 @@ def test_a_model_in_training_mode_is_told_that_it_ran_in_the_other() -> None:
     assert "run in evaluation mode" not in str(iw.summary(model.eval(), (1, 4)))
 
 
+def test_where_what_is_taken_was_given_no_cause_is_guessed() -> None:
+    found = iw.summary(nn.Sequential(nn.Conv2d(3, 8, 9)), (1, 3, 4, 4))  # a kernel larger than the input
+    assert "Kernel size can't be greater" in found.error
+    assert "Likely cause" not in found.error
+
+
 def test_a_failure_in_the_models_own_code_has_its_error_and_no_guess() -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
