@@ -5,6 +5,18 @@ import loader from "../../interp_widgets/widgets/kit/loader.js";
 
 const sheets = [];
 let imports = 0;
+let tasks = 0;
+
+/** A port wakes what waits for it in another task; node's own would keep the process alive. */
+globalThis.MessageChannel = class {
+  port1 = {};
+  port2 = {
+    postMessage: () => {
+      tasks += 1;
+      setTimeout(this.port1.onmessage);
+    },
+  };
+};
 
 /** What the loader needs of a browser; node imports no blobs, but the same text from a data URL. */
 globalThis.document = { createElement: () => ({}), head: { append: (sheet) => sheets.push(sheet) } };
@@ -48,6 +60,16 @@ test("a page reads a text and a style sheet once, whatever kernel they come from
   assert.deepEqual([imports, sheets.length], before);
   await loader.render(widget(`${CODE}\n// changed`, "q {}"));
   assert.deepEqual([imports, sheets.length], [before[0] + 1, before[1] + 1]);
+});
+
+test("what takes long to draw lets the page do something else between", async () => {
+  const slow = `export default { render: () => {
+    const end = performance.now() + 120;
+    while (performance.now() < end);
+  } };`;
+  tasks = 0;
+  await Promise.all(Array.from({ length: 4 }, () => loader.render(widget(slow))));
+  assert.ok(tasks >= 3, `${tasks} tasks for four drawings`); // and one more where the task had begun before
 });
 
 test("code without initialize is fine", async () => {
