@@ -479,6 +479,19 @@ def grey_network() -> nn.Module:
 
 
 @pytest.mark.parametrize("start", [iw.record, iw.Session])
+def test_several_inputs_in_a_list_are_told_to_be_a_tuple(start: Any) -> None:
+    class Sum(nn.Module):
+        def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+            return left + right
+
+    pair = [torch.ones(1, 3), torch.ones(1, 3)]
+    with pytest.raises(TypeError, match="required positional argument: 'right'") as raised:
+        start(Sum(), pair)
+    assert "several inputs of one call are given as a tuple" in "\n".join(raised.value.__notes__)
+    start(Sum(), tuple(pair)).close()
+
+
+@pytest.mark.parametrize("start", [iw.record, iw.Session])
 @pytest.mark.parametrize(
     ("given", "hint"),
     [

@@ -115,6 +115,10 @@ def hinted(model: nn.Module, given: Any, value: Any, preprocess: Prepare | None)
             for hint in _hints(model, given, value, preprocess):
                 error.add_note(hint)
         raise
+    except TypeError as error:
+        if "required positional argument" in str(error) and not isinstance(value, tuple):
+            error.add_note(say("several inputs of one call are given as a tuple; a list holds inputs to choose from"))
+        raise
 
 
 def _hints(model: nn.Module, given: Any, value: Any, preprocess: Prepare | None) -> Iterator[str]:

@@ -62,7 +62,10 @@ class Tape:
         sites: the named values.
         layouts: which axis of a value is what.
         inputs: names of the inputs' sites.
+        feature_names: what the numbers of an input ``(N, F)`` are called.
     """
+
+    feature_names: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -305,7 +308,24 @@ class Tape:
     def nonfinite_origin(self) -> str:
         """Where a NaN or an infinity comes from, as the end of a sentence."""
         first = self.first_nonfinite()
-        return say(": NaN or infinity first appears at {first!r}", first=first) if first else ""
+        if first is None:
+            return ""
+        features = self._nonfinite_features(first)
+        if features:
+            return say(
+                ": NaN or infinity first appears at {first!r}, in {features}: fill in what is missing there",
+                first=first,
+                features=", ".join(map(repr, features)),
+            )
+        return say(": NaN or infinity first appears at {first!r}", first=first)
+
+    def _nonfinite_features(self, name: str) -> list[str]:
+        """Which columns of an input ``(N, F)`` with names hold a NaN or an infinity."""
+        value = self.value(self.sites[name].index, name)
+        if name not in self.inputs or value.ndim != 2 or value.shape[1] != len(self.feature_names):
+            return []
+        wrong = (~torch.isfinite(value)).any(dim=0).tolist()
+        return [feature for feature, is_wrong in zip(self.feature_names, wrong, strict=True) if is_wrong]
 
     def storages(self, tensors: Iterable[torch.Tensor] = ()) -> dict[int, int]:
         """Bytes of each piece of memory that the recorded values, and some other tensors, lie in."""

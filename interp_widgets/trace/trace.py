@@ -79,6 +79,7 @@ class Trace:
         self.model: nn.Module = recording.tape.model
         self.class_names = tuple(class_names) if class_names is not None else None
         self.feature_names = tuple(feature_names) if feature_names is not None else None
+        self.tape.feature_names = self.feature_names or ()
         self.draws_elsewhere = recording.draws_elsewhere
         results = recording.output_sites.values() if recording.scores is None else [recording.scores.site]
         self._axes = Axes(recording.tape, results, batch_axis, batch_inputs)

@@ -633,6 +633,15 @@ def test_nan_and_infinity_are_traced_to_the_layer_where_they_first_appear() -> N
     assert record(conv(), image()).first_nonfinite() is None
 
 
+def test_a_missing_number_of_a_table_is_told_by_its_column() -> None:
+    rows = torch.tensor([[1.0, float("nan"), 3.0], [1.0, 2.0, float("inf")]])
+    trace = record(nn.Linear(3, 2), rows, feature_names=["age", "income", "debt"])
+    with pytest.raises(NonFiniteError, match=r"first appears at 'input', in 'income', 'debt': fill in"):
+        trace.score(0)
+    with pytest.raises(NonFiniteError, match=r"first appears at 'input'$"):
+        record(nn.Linear(3, 2), rows).score(0)
+
+
 def test_a_forward_pass_under_no_grad_has_activations_and_says_why_it_has_no_gradients() -> None:
     @torch.no_grad()
     def forward(net: Net, x: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,8 @@ def _looked_at() -> list[tuple[str, str]]:
             say(
                 "Choose a picture or open one of your own; it can also be dropped or pasted on the map. The menu "
                 "beside it says how it is prepared for the model, and changes that. The model runs once on it; all "
-                "that is shown comes from that one recorded pass.\nKeys: arrows choose, Home and End go to the ends."
+                "that is shown comes from that one recorded pass. The cross on a small picture, or Delete, takes it "
+                "out of the list.\nKeys: arrows choose, Home and End go to the ends."
             ),
         ),
         (
