@@ -195,6 +195,49 @@ def test_it_is_what_fx_traces(name: str) -> None:
     assert recorded_by_us(iw.graph(model, shape)) == traced_by_fx(model)
 
 
+# What export writes where numbers are only rearranged, or checked.
+ALSO_FOLDED = FOLDED | {"slice", "clone", "dropout", "_assert_tensor_metadata"}
+
+
+def exported(model: nn.Module, inputs: torch.Tensor) -> set[tuple[str, str]]:
+    """Which module's operations read what another's made; what depends on no input is left out."""
+    program = torch.export.export(model, (inputs,))
+    given = {spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"}
+    made: dict[Any, set[str]] = {}  # by node: the modules whose numbers it holds
+    edges: set[tuple[str, str]] = set()
+    for node in program.graph.nodes:
+        reads = {module for each in node.all_input_nodes for module in made[each]}
+        if node.op == "placeholder":
+            made[node] = {"input"} if node.name in given else set()
+        elif node.op == "output":
+            edges |= {(module, "output") for module in reads}
+        elif not reads or getattr(node.target, "overloadpacket", node.target).__name__ in ALSO_FOLDED:
+            made[node] = reads
+        else:
+            module = list(node.meta["nn_module_stack"].values())[-1][0]
+            edges |= {(each, module) for each in reads if each != module}
+            made[node] = {module}
+    return edges
+
+
+def between_modules(found: Graph) -> set[tuple[str, str]]:
+    paths = {name: scope.path for name, scope in found.scopes.items()}
+    modules = {
+        node.name: node.kind if node.kind in ("input", "output") else paths.get(node.name, paths.get(node.scope, ""))
+        for node in found.nodes
+    }
+    edges = {(modules[edge.source], modules[edge.target]) for edge in found.edges}
+    return {(source, target) for source, target in edges if source != target}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "size"), [("vit_b_16", 224), ("swin_t", 64)])
+def test_between_modules_it_is_what_torch_exports(name: str, size: int) -> None:
+    model = getattr(torchvision.models, name)().eval()
+    inputs = torch.rand(1, 3, size, size)
+    assert between_modules(iw.graph(model, inputs)) == exported(model, inputs)
+
+
 def test_a_failing_model_has_its_graph_up_to_there() -> None:
     broken = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(4, 8, 3))
     found = iw.graph(broken, torch.rand(1, 3, 8, 8))
