@@ -71,6 +71,36 @@ class UNet(nn.Module):
         return x
 
 
+class Gpt(nn.Module):
+    """As GPT-2 is built, of a narrow width."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(50, 8), nn.Embedding(16, 8)
+        self.blocks = nn.ModuleList(GptBlock() for _ in range(depth))
+        self.last = nn.LayerNorm(8)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.tokens(ids) + self.places(torch.arange(ids.shape[1]))
+        for block in self.blocks:
+            x = block(x)
+        return self.last(x) @ self.tokens.weight.T
+
+
+class GptBlock(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.between = nn.LayerNorm(8), nn.LayerNorm(8)
+        self.attend, self.project = nn.Linear(8, 24), nn.Linear(8, 8)
+        self.widen, self.narrow = nn.Linear(8, 32), nn.Linear(32, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (each.unflatten(-1, (2, 4)).transpose(1, 2) for each in self.attend(self.before(x)).chunk(3, dim=-1))
+        weights = (q @ k.mT / 2).masked_fill(~torch.ones(x.shape[1], x.shape[1]).tril().bool(), -torch.inf).softmax(-1)
+        x = x + self.project((weights @ v).transpose(1, 2).flatten(-2))
+        return x + self.narrow(nn.functional.gelu(self.widen(self.between(x))))
+
+
 @pytest.fixture(scope="module")
 def small() -> Graph:
     return iw.graph(Model().eval(), (1, 4))
@@ -80,7 +110,9 @@ def graph_of(name: str) -> Graph:
     if name == "UNet":
         return iw.graph(UNet().eval(), (1, 1, 16, 16))
     options = {"init_weights": False} if name == "googlenet" else {}
-    size = 224 if name.startswith("vit") else 64
+    if name == "gpt":
+        return iw.graph(Gpt(48).eval(), torch.zeros(1, 8, dtype=torch.long))
+    size = 224 if name.startswith(("vit", "maxvit")) else 64
     return iw.graph(getattr(torchvision.models, name)(**options).eval(), (1, 3, size, size))
 
 
@@ -102,7 +134,19 @@ def parsed(text: str) -> ET.Element:
     [
         "UNet",
         "resnet18",
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("densenet121", "googlenet", "vit_b_16", "swin_t")),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in (
+                "resnet50",
+                "densenet121",
+                "googlenet",
+                "vit_b_16",
+                "swin_t",
+                "maxvit_t",
+                "efficientnet_b7",
+                "gpt",
+            )
+        ),
     ],
 )
 def test_no_box_overlaps_another_and_no_line_crosses_a_foreign_one(name: str) -> None:
