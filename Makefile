@@ -44,7 +44,8 @@ lint: $(VENV)/.dev $(ESLINT)
 	$(ESLINT) --config tests/js/eslint.config.js --max-warnings 0 interp_widgets tests
 
 bench: $(VENV)/.test chromium
-	failed=; for part in live methods browser gpu quickstart; do \
+	$(PIP_INSTALL) --editable '.[bench]'
+	failed=; for part in live methods inspect browser gpu quickstart; do \
 	    $(BIN)/python -m tests.benchmarks.$$part || failed="$$failed $$part"; \
 	done; if [ "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import interp_widgets as iw
-from tests.benchmarks import errors, gpu, live
+from tests.benchmarks import errors, gpu, inspect, live
 from tests.benchmarks.controls import CONTROLS
 from tests.benchmarks.measure import ROOT, Parts
 from tests.benchmarks.peers import SMALL
@@ -43,6 +43,13 @@ def test_every_part_of_live_runs(part: str, run: Run) -> None:
     rows = run("live", "--models", SMALL, "--rounds", "1", "--parts", part, writes="live")["rows"]
     assert {row["model"] for row in rows} == {SMALL}
     assert all(row["value"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("part", inspect.PARTS)
+def test_every_part_of_inspect_runs(part: str, run: Run) -> None:
+    rows = run("inspect", "--models", SMALL, "--rounds", "1", "--parts", part, writes="inspect")["rows"]
+    assert {row["model"] for row in rows} == {SMALL}
+    assert all(row["value"] > 0 for row in rows if "raises" not in row["note"])
 
 
 @pytest.mark.slow

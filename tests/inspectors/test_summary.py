@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchinfo
 import torchvision
 from torch import nn
 
@@ -66,6 +67,18 @@ def test_parameters_are_torchs(name: str) -> None:
         assert row.parameters == sum(each.numel() for each in held)
         assert row.trainable == sum(each.numel() for each in held if each.requires_grad)
         assert row.share == pytest.approx(row.parameters / found.total_parameters)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v3_small", "vit_b_32"])  # no module is called twice
+def test_parameters_and_outputs_of_each_module_are_torchinfos(name: str) -> None:
+    model = getattr(torchvision.models, name)().eval()
+    shape = (1, 3, 224, 224)
+    listed = torchinfo.summary(model, shape, depth=99, verbose=0).summary_list
+    theirs = [(each.class_name, max(each.num_params, 0), tuple(each.output_size)) for each in listed]
+    rows = iw.summary(model, shape).rows
+    # torchinfo says nothing of a module that was not called itself, as the linear one inside an attention
+    ours = [(row.type, row.parameters, row.output_shape) for row in rows if row.calls]
+    assert ours == theirs
 
 
 def test_a_shape_gives_the_numbers_of_an_input_and_computes_nothing() -> None:
