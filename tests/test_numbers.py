@@ -83,7 +83,9 @@ def test_the_columns_of_a_frame_are_the_names_of_the_features() -> None:
     assert column_names(np.zeros((2, 3))) is None
     with iw.record(mlp(), FRAME) as trace:
         assert trace.feature_names == ("age", "height", "smokes")
-        assert iw.Gradient()(trace, 0).names == ("age", "height", "smokes")
+        found = iw.Gradient()(trace, 0)
+        assert found.names == ("age", "height", "smokes")
+        assert found.feature_labels == ("age = 0.25", "height = -3", "smokes = 2")
     with iw.record(mlp(), FRAME, feature_names=list("abc")) as trace:
         assert trace.feature_names == ("a", "b", "c")
     with iw.Session(mlp(), FRAME) as session:

@@ -58,6 +58,7 @@ class Attribution:
         parts: the map of each input, by its name, where a method moves several inputs together: they add up to
             ``change`` together. Empty where there is but one.
         names: of the features that a list of values belongs to; empty when they have none.
+        given: what the input has in those features, ``(F,)``; ``None`` where they have no names.
     """
 
     values: torch.Tensor
@@ -75,6 +76,7 @@ class Attribution:
     change: float | None = None
     parts: Mapping[str, torch.Tensor] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    given: torch.Tensor | None = None
 
     @property
     def error_name(self) -> str:
@@ -98,6 +100,13 @@ class Attribution:
             total=sum(float(part.cpu().double().sum()) for part in self.parts.values() or (self.values,)),
             change=self.change,
         )
+
+    @property
+    def feature_labels(self) -> tuple[str, ...]:
+        """Each feature with what the input has in it, as ``age = 42``; empty when the features have no names."""
+        if self.given is None:
+            return self.names
+        return tuple(f"{name} = {value:.6g}" for name, value in zip(self.names, self.given.tolist(), strict=True))
 
     def progress(self, seconds: float) -> str:
         """How far an estimate that took so long is, in words; empty once it is the last."""
@@ -196,7 +205,7 @@ class Attribution:
         """
         if self.values.ndim == 1:
             title = "\n".join(filter(None, (self._title, self.additivity, self.doubt)))
-            return bars_figure(self.array, self.names, title=title, signed=self.signed)
+            return bars_figure(self.array, self.feature_labels, title=title, signed=self.signed)
         display = self.display(look)
         self._table(colormap)  # refuses a name that matplotlib does not have, with a sentence
         title = "\n".join(filter(None, (self._title, self.doubt)))

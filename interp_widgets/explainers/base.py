@@ -201,7 +201,7 @@ class Explainer(ABC):
             error_kind=type(self).error_kind,
             change=estimate.change,
             parts=MappingProxyType({name: part.detach() for name, part in estimate.parts.items()}),
-            names=_names(question, estimate.values),
+            **_features(question, estimate.values),
         )
 
     def default_layer(self, trace: Trace) -> str:
@@ -252,10 +252,13 @@ def _score(question: Question) -> float:
         return float(score)
 
 
-def _names(question: Question, values: torch.Tensor) -> tuple[str, ...]:
-    """What the values of an input with named features are called."""
+def _features(question: Question, values: torch.Tensor) -> dict[str, Any]:
+    """What the values of an input with named features are called, and what the input has there."""
     names = question.trace.feature_names or ()
-    return names if question.is_input and values.shape == (len(names),) else ()
+    if not question.is_input or values.shape != (len(names),):
+        return {}
+    given = question.value.detach().cpu().reshape(-1)
+    return {"names": names, "given": given} if len(given) == len(names) else {"names": names}
 
 
 def _background(trace: Trace, example: int) -> torch.Tensor | None:

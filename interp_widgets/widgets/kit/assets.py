@@ -19,12 +19,13 @@ __all__ = ["LOADER", "STYLE", "in_language", "module", "said"]
 _FOLDER = Path(__file__).parent
 _IMPORT = re.compile(r'^import (?P<names>\{[^}]+\}) from "\./(?P<file>\w+)\.js";$', re.MULTILINE)
 _COMMENT = re.compile(r"^ *(//|/\*\*).*\n", re.MULTILINE)
+_NEEDLESS = re.compile(r"^(?: +|\n)| +// .*$", re.MULTILINE)
 _SAID = re.compile(r'\bsay\(\s*(?P<sentence>"(?:[^"\\]|\\.)*")')
 _NO_TRANSLATIONS = "const TRANSLATIONS = {};"
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:const|let|function|class) (?P<name>\w+))", re.MULTILINE)
 
-LOADER = _COMMENT.sub("", (_FOLDER / "loader.js").read_text(encoding="utf-8"))
-"""The ES module of every widget, without comments: it finds the widget's own text, which the page holds once."""
+LOADER = _NEEDLESS.sub("", _COMMENT.sub("", (_FOLDER / "loader.js").read_text(encoding="utf-8")))
+"""The ES module of every widget, without comments and indentation; it finds the text of its class in the page."""
 
 STYLE = (_FOLDER / "theme.css").read_text(encoding="utf-8")
 """One style sheet for all widgets: their colours come from JupyterLab's theme."""

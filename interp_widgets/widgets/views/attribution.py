@@ -326,7 +326,8 @@ class AttributionView(SessionView):
         values = found.array.ravel()
         order = np.argsort(-np.abs(values), kind="stable")[:VECTOR]
         captions = [figures(float(values[i])) for i in order]
-        names = [found.names[i] for i in order] if found.names else []
+        labels = found.feature_labels
+        names = [labels[i] for i in order] if labels else []
         self.bars.alt = found.describe()
         self.bars.show_bars(values[order].tolist(), numbers=order.tolist(), captions=captions, names=names)
 

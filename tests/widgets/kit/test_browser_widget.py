@@ -15,7 +15,7 @@ from interp_widgets.widgets.kit.picture import Picture
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.status_line import StatusLine
 
-MOST_BYTES = 2000  # of what all widgets of the kit have in common
+MOST_BYTES = 2300  # of what all widgets of the kit have in common; the loader is 1,700 of them
 
 
 def test_instances_of_a_class_share_its_code_and_other_classes_have_their_own() -> None:

@@ -126,7 +126,8 @@ def test_a_list_of_values_is_shown_as_bars_by_feature_name_and_said_to_add_up(ta
     found = table.attribution
     assert found.names == ("age", "<b>mass</b>", "height", "dose", "rate")
     order = found.values.abs().argsort(descending=True).tolist()
-    assert table._attribution.bars.names == [found.names[i] for i in order]
+    given = table.session.inputs[0][0].tolist()
+    assert table._attribution.bars.names == [f"{found.names[i]} = {given[i]:.6g}" for i in order]
     assert found.change is not None
     assert float(found.values.sum()) == pytest.approx(found.change, abs=1e-5)
     assert found.additivity in table.status
@@ -136,7 +137,7 @@ def test_a_list_of_values_is_shown_as_bars_by_feature_name_and_said_to_add_up(ta
 def test_the_figure_of_a_list_is_a_bar_chart(table: iw.Explorer) -> None:
     (panel,) = table.attribution.figure().axes
     labels = [label.get_text() for label in panel.get_yticklabels()]
-    assert set(labels) == set(table.attribution.names)
+    assert set(labels) == set(table.attribution.feature_labels)
     assert [bar.get_width() for bar in panel.patches] == sorted(
         table.attribution.values.tolist(), key=abs, reverse=True
     )

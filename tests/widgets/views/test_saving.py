@@ -88,13 +88,13 @@ def test_another_method_is_saved_as_soon_as_it_is_shown(shown: tuple[Attribution
 
 
 def test_a_list_of_values_is_saved_as_its_chart() -> None:
-    with Session(mlp(), torch.rand(1, 4), explainer="Gradient", feature_names=["<a>", "b", "c", "d"]) as session:
+    with Session(mlp(), torch.full((1, 4), 0.5), explainer="Gradient", feature_names=["<a>", "b", "c", "d"]) as session:
         view = AttributionView(session)
         view.wait()
         save = saving(view)
         assert pixels(save.file("png")[1]).shape[1] >= 1024
         root = parsed(save.file("svg")[1])
-        assert "<a>" in [element.text for element in root.iter(f"{SVG}text")]
+        assert "<a> = 0.5" in [element.text for element in root.iter(f"{SVG}text")]
         assert b"iw.record(model, inputs, feature_names=('<a>', 'b', 'c', 'd'))" in save.file("code")[1]
         save.close()
         view.close()
