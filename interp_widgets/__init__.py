@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from interp_widgets.widgets.comparison import Comparison as Comparison
     from interp_widgets.widgets.explorer import Explorer as Explorer
     from interp_widgets.widgets.explorer import explore as explore
+    from interp_widgets.widgets.views.graph import ModelGraph as ModelGraph
     from interp_widgets.widgets.views.summary import SummaryTable as SummaryTable
 
 # Where each public name lives; the names of ``explainers`` are public too.
@@ -55,6 +56,7 @@ _HOME = {
     "Comparison": "widgets.comparison",
     "compare": "widgets.compare",
     **dict.fromkeys(("Explorer", "explore"), "widgets.explorer"),
+    "ModelGraph": "widgets.views.graph",
     "SummaryTable": "widgets.views.summary",
 }
 

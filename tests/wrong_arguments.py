@@ -234,6 +234,7 @@ def _calls() -> dict[str, Good]:
             {"model": model, "loader": lambda: [image()], "layers": nothing, "target": nothing, "seed": int},
         ),
         "graph": (iw.graph, {"model": model, "inputs": image, "kwargs": nothing}),
+        "ModelGraph": (iw.ModelGraph, {"session": _session, "opened": nothing, "colour": lambda: "type"}),
         "SummaryTable": (iw.SummaryTable, {"session": _session}),
         "summary": (iw.summary, {"model": model, "inputs": image, "kwargs": nothing}),
         "zoo.load": (iw.zoo.load, {"name": lambda: "digits"}),

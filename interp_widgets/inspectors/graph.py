@@ -94,6 +94,18 @@ class Graph:
             found.add_edge(edge.source, edge.target, shape=edge.shape)
         return found
 
+    def diagram(self, opened: Iterable[str] | None = None) -> Diagram:
+        """The boxes and lines of the picture, laid out: what ``to_svg`` writes and ``ModelGraph`` shows.
+
+        Raises:
+            LayerError: a name in ``opened`` that no module call has.
+        """
+        plates, lines = pictured(self.nodes, self.edges, self.scopes, opened)
+        names = [plate.label for plate in plates if plate.parent < 0]
+        listed = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
+        alt = say("Data flow of {model}, from top to bottom: {boxes}", model=self.model, boxes=listed)
+        return Diagram(plates, lines, title=self.model, alt=alt, error=self.error)
+
     def to_svg(self, path: str | PathLike[str] | None = None, *, opened: Iterable[str] | None = None) -> str:
         """The graph as an SVG file, its names as text; the same graph gives the same file.
 
@@ -110,7 +122,7 @@ class Graph:
         >>> iw.graph(torch.nn.Sequential(block), (2, 4)).to_svg(opened=[]).count("<g>")
         3
         """
-        text = svg_of_diagram(self._diagram(opened))
+        text = svg_of_diagram(self.diagram(opened))
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text
@@ -125,20 +137,13 @@ class Graph:
         Raises:
             LayerError: a name in ``opened`` that no module call has.
         """
-        file = png_of_diagram(self._diagram(opened))
+        file = png_of_diagram(self.diagram(opened))
         if path is not None:
             Path(path).write_bytes(file)
         return file
 
     def _repr_svg_(self) -> str:
         return self.to_svg()
-
-    def _diagram(self, opened: Iterable[str] | None) -> Diagram:
-        plates, lines = pictured(self.nodes, self.edges, self.scopes, opened)
-        names = [plate.label for plate in plates if plate.parent < 0]
-        listed = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
-        alt = say("Data flow of {model}, from top to bottom: {boxes}", model=self.model, boxes=listed)
-        return Diagram(plates, lines, title=self.model, alt=alt, error=self.error)
 
 
 def graph(

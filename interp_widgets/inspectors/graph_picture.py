@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 from interp_widgets.errors import LayerError
+from interp_widgets.inspectors.nesting import Nesting
 from interp_widgets.inspectors.nodes import Edge, Node, Scope
 from interp_widgets.inspectors.outline import kind_of, times
 from interp_widgets.render.colours import KIND_COLOURS
@@ -15,9 +15,7 @@ from interp_widgets.render.diagram import Plate
 from interp_widgets.trace.arguments import as_list, is_name_of, shown
 from interp_widgets.words import say
 
-__all__ = ["pictured"]
-
-AT_FIRST = 60  # boxes shown when nobody says which modules are open
+__all__ = ["checked_scopes", "pictured"]
 
 
 def pictured(
@@ -32,8 +30,8 @@ def pictured(
     Raises:
         LayerError: a name in ``opened`` that is no scope's.
     """
-    nesting = _Nesting(nodes, scopes)
-    chosen = nesting.first_levels() if opened is None else nesting.around(_checked(opened, scopes))
+    nesting = Nesting(nodes, scopes)
+    chosen = nesting.first_levels() if opened is None else nesting.around(checked_scopes(opened, scopes))
     drawing = _Drawing(nesting, chosen)
     boxes = {node.name: drawing.add(node) for node in nodes}
     shapes = {node.name: node.shape for node in nodes}
@@ -50,7 +48,12 @@ def pictured(
     return plates, list(lines)
 
 
-def _checked(opened: Iterable[str], scopes: Mapping[str, Scope]) -> list[str]:
+def checked_scopes(opened: Iterable[str], scopes: Mapping[str, Scope]) -> list[str]:
+    """The names of module calls that somebody gave.
+
+    Raises:
+        LayerError: one that no module call has.
+    """
     names: list[Any] = as_list(opened)
     for name in names:
         if not is_name_of(name, scopes):
@@ -66,49 +69,10 @@ def _checked(opened: Iterable[str], scopes: Mapping[str, Scope]) -> list[str]:
     return names
 
 
-class _Nesting:
-    """The scopes that are worth a frame: those with two nodes or more. Any other is as good as the node in it."""
-
-    def __init__(self, nodes: Sequence[Node], scopes: Mapping[str, Scope]) -> None:
-        self.scopes = scopes
-        self._nodes = nodes
-        self._counts = Counter(scope for node in nodes for scope in self._all_around(node.scope))
-
-    def frames(self, scope: str) -> list[str]:
-        """A scope and those around it that are worth a frame, the outermost first."""
-        return [each for each in self._all_around(scope) if self._counts[each] > 1]
-
-    def is_sole(self, node: Node) -> bool:
-        """Whether the node is all that its module does."""
-        return self._counts[node.scope] == 1
-
-    def around(self, names: Iterable[str]) -> frozenset[str]:
-        """Scopes and those around them."""
-        return frozenset(scope for name in names for scope in self.frames(name))
-
-    def first_levels(self) -> frozenset[str]:
-        """The scopes of the outer levels, as many levels as give at most 60 boxes; none where even that is more."""
-        chains = {node.name: self.frames(node.scope) for node in self._nodes}
-        depth = 0
-        for deeper in range(1, max(map(len, chains.values()), default=0) + 1):
-            boxes = {chain[deeper] if deeper < len(chain) else name for name, chain in chains.items()}
-            if len(boxes) > AT_FIRST:
-                break
-            depth = deeper
-        return frozenset(scope for chain in chains.values() for scope in chain[:depth])
-
-    def _all_around(self, scope: str) -> list[str]:
-        found = []
-        while scope:
-            found.append(scope)
-            scope = self.scopes[scope].parent
-        return found[::-1]
-
-
 class _Drawing:
     """The boxes so far."""
 
-    def __init__(self, nesting: _Nesting, opened: frozenset[str]) -> None:
+    def __init__(self, nesting: Nesting, opened: frozenset[str]) -> None:
         self.plates: list[Plate] = []
         self._nesting = nesting
         self._opened = opened
@@ -129,21 +93,19 @@ class _Drawing:
         return len(self.plates) - 1
 
     def _node(self, node: Node, parent: int, outer: Scope | None) -> Plate:
-        name, kind = node.name, node.kind
-        if self._nesting.is_sole(node):
-            name, kind = node.scope, self._nesting.scopes[node.scope].kind
+        name, kind = self._nesting.shown(node)
         size = times(node.shape)
         notes = [name or kind, kind, size]
         if node.parameters:
             notes.append(say("{count:,} parameters", count=node.parameters))
         colour = KIND_COLOURS[kind_of(kind)]
-        return Plate(_label(name, kind, outer), size, "  ·  ".join(notes), colour, parent)
+        return Plate(_label(name, kind, outer), size, "  ·  ".join(notes), colour, parent, name=name)
 
     def _scope(self, scope: Scope, parent: int, outer: Scope | None) -> Plate:
         label = _label(scope.name, scope.kind, outer)
         colour = KIND_COLOURS["attention" if kind_of(scope.kind) == "attention" else "block"]
         role: Literal["open", "closed"] = "open" if scope.name in self._opened else "closed"
-        return Plate(label, "", f"{scope.name}  ·  {scope.kind}", colour, parent, role)
+        return Plate(label, "", f"{scope.name}  ·  {scope.kind}", colour, parent, role, scope.name)
 
 
 def _label(name: str, kind: str, outer: Scope | None) -> str:

@@ -15,7 +15,7 @@ from interp_widgets.render.layered import Box, Layout, Rectangle, layered
 from interp_widgets.render.level import Point
 from interp_widgets.render.sheet import BLACK, GREY, printable
 
-__all__ = ["LINE", "LINE_WIDTH", "ROUND", "Caption", "Diagram", "Plate"]
+__all__ = ["HEADER", "LINE", "LINE_WIDTH", "ROUND", "Caption", "Diagram", "Plate"]
 
 HEIGHT, HEADER = 38.0, 20.0  # of a box, of an open scope's name
 STEP, LEAST, MOST = 24, 96, 264  # widths of boxes: few different ones, so that repeated blocks are laid out once
@@ -39,6 +39,7 @@ class Plate:
         colour: of its border, as ``#rrggbb``; its fill is a tint of that.
         parent: the place of the open scope that it is in, -1 for none.
         role: ``"closed"`` has something in it that is not shown, ``"open"`` is a frame around what is in it.
+        name: what it is called outside the diagram.
     """
 
     label: str
@@ -47,6 +48,7 @@ class Plate:
     colour: str
     parent: int = -1
     role: Literal["single", "closed", "open"] = "single"
+    name: str = ""
 
 
 class Caption(NamedTuple):

@@ -26,6 +26,7 @@ from interp_widgets.widgets.screen import Screen
 from interp_widgets.widgets.views.attribution import AttributionView
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.widgets.views.channels import ChannelsView
+from interp_widgets.widgets.views.graph import ModelGraph
 from interp_widgets.widgets.views.help import explorer_help
 from interp_widgets.widgets.views.histogram import HistogramView
 from interp_widgets.widgets.views.inputs import InputsView
@@ -183,6 +184,7 @@ class Explorer(Screen):
             say("Layers"): lambda: tree,
             say("Activations"): lambda: self._make(HistogramView),
             say("Summary"): lambda: self._make(SummaryTable),
+            say("Graph"): lambda: self._make(ModelGraph),
         }
         self._panels = Panels(panels, say("the model"))
         areas = {

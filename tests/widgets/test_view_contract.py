@@ -22,6 +22,7 @@ from interp_widgets.widgets.kit.browser_widget import BrowserWidget
 from interp_widgets.widgets.kit.canvas_aid import CanvasAid
 from interp_widgets.widgets.kit.check_box import CheckBox
 from interp_widgets.widgets.kit.class_list import ClassList
+from interp_widgets.widgets.kit.diagram import Diagram
 from interp_widgets.widgets.kit.layer_tree import LayerTree
 from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.picture import Picture
@@ -164,7 +165,7 @@ def test_every_picture_has_a_text_and_the_view_says_what_it_shows(view: SessionV
                 assert len(widget.alt) > 10, widget
             if isinstance(widget, (Slider, Menu, CanvasAid)):
                 assert widget.label, widget
-            if isinstance(widget, (CheckBox, ClassList, LayerTree, Menu, Slider, Table, Thumbnails, Tiles)):
+            if isinstance(widget, (CheckBox, ClassList, Diagram, LayerTree, Menu, Slider, Table, Thumbnails, Tiles)):
                 assert _is_explained(widget), widget
             if isinstance(widget, Thumbnails) and widget.layout.display != "none":
                 assert all(widget.names)
@@ -253,6 +254,8 @@ def _touch(widget: ipywidgets.Widget) -> Iterator[Callable[[], object]]:
         states = [{"selected": 1}, {"selected": 2}]
     elif isinstance(widget, LayerTree):
         states = [{"selected": node["path"]} for node in widget.nodes[:2]]
+    elif isinstance(widget, Diagram):
+        states = [{"selected": box["name"]} for box in widget.boxes[:3]]
     elif isinstance(widget, Table):
         states = [{"selected": row["path"]} for row in widget.rows[:3]]
     for state in states:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from interp_widgets.widgets.views.attribution import AttributionView
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.widgets.views.channels import ChannelsView
+from interp_widgets.widgets.views.graph import ModelGraph
 from interp_widgets.widgets.views.histogram import HistogramView
 from interp_widgets.widgets.views.inputs import InputsView
 from interp_widgets.widgets.views.map import MapView
@@ -19,6 +20,7 @@ VIEWS: Mapping[str, type[SessionView]] = MappingProxyType(
     {
         "attribution": AttributionView,
         "channels": ChannelsView,
+        "graph": ModelGraph,
         "histogram": HistogramView,
         "inputs": InputsView,
         "map": MapView,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,16 +12,16 @@ from interp_widgets.inspectors.module_rows import ModuleRow
 from interp_widgets.inspectors.summary import Summary, summary
 from interp_widgets.inspectors.table import Column
 from interp_widgets.session.session import Session
-from interp_widgets.trace import Trace
 from interp_widgets.widgets.kit.table import Table
 from interp_widgets.widgets.views.base import SessionView
+from interp_widgets.widgets.views.per_trace import PerTrace
 from interp_widgets.words import say
 
-__all__ = ["SummaryState", "SummaryTable"]
+__all__ = ["SUMMARIES", "SummaryState", "SummaryTable"]
 
 FIRST_ROWS = 40  # that are open at first: whole levels, as many as stay below this
 
-_SUMMARIES: weakref.WeakKeyDictionary[Trace, Summary] = weakref.WeakKeyDictionary()  # of several views, made once
+SUMMARIES: PerTrace[Summary] = PerTrace(summary)
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class SummaryTable(SessionView):
     def resolve(self, session: Session) -> SummaryState:
         """The layer, and the table if it has been counted."""
         trace = session.ready()
-        return SummaryState(session.recordings, session.layer, _SUMMARIES.get(trace))
+        return SummaryState(session.recordings, session.layer, SUMMARIES.known(trace))
 
     def pending(self, state: SummaryState) -> bool:
         """Counting takes a while: 0.2 s for a ResNet-50."""
@@ -75,11 +74,7 @@ class SummaryTable(SessionView):
 
     def work(self, state: SummaryState) -> Iterator[SummaryState]:
         """Count operations from the recording."""
-        trace = self.session.ready()
-        found = _SUMMARIES.get(trace)
-        if found is None:
-            found = _SUMMARIES[trace] = summary(trace)
-        yield replace(state, summary=found)
+        yield replace(state, summary=SUMMARIES.found(self.session.ready()))
 
     def draw(self, state: SummaryState) -> None:
         """Another recording replaces the rows; those of the one before stay until then."""

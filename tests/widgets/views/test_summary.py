@@ -15,6 +15,7 @@ from interp_widgets.inspectors.summary import Summary, summary
 from interp_widgets.session.session import Session
 from interp_widgets.trace import Trace
 from interp_widgets.widgets.views import summary as view_module
+from interp_widgets.widgets.views.per_trace import PerTrace
 from interp_widgets.widgets.views.summary import SummaryTable
 from tests.widgets.models import WORKER, Gate, Residual, TokenModel, cnn, images
 
@@ -126,7 +127,7 @@ def test_it_is_counted_once_for_a_pass_on_the_worker_and_the_model_does_not_run(
         counted.append(threading.current_thread().name)
         return summary(trace)
 
-    monkeypatch.setattr(view_module, "summary", counting)
+    monkeypatch.setattr(view_module, "SUMMARIES", PerTrace(counting))
     runs: list[str] = []
     model = Residual().eval()
     model.register_forward_pre_hook(lambda _module, _inputs: runs.append("once"))
@@ -148,7 +149,7 @@ def test_another_pass_is_another_table_and_the_old_one_is_freed(session: Session
     old = weakref.ref(session.ready())
     session.example = 1
     assert view.wait(60)
-    assert view.drawn.summary is view_module._SUMMARIES[session.ready()]
+    assert view.drawn.summary is view_module.SUMMARIES.known(session.ready())
     gc.collect()
     assert old() is None
     view.close()
