@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from interp_widgets.inspectors.activation_function import activation_function
 from interp_widgets.inspectors.histogram import Histogram, histogram_of
 from interp_widgets.trace import Trace
 from interp_widgets.trace.values import Ref, map_structure
@@ -49,7 +50,7 @@ class ActivationCurve:
     """A function of one number, over the range of the values that it was given.
 
     Args:
-        name: torch's.
+        name: torch's; a clamp between 0 and 6 is ``relu6``.
         x: ``(points,)`` float32, from a little below the smallest input, or zero, to a little above the largest.
         y: ``(points,)`` float32, the function there, as torch computes it.
         inputs: the values that the layer was given, in all inputs of the trace.
@@ -62,7 +63,7 @@ class ActivationCurve:
 
 
 def activation_curve(trace: Trace, layer: str) -> ActivationCurve | None:
-    """The curve of a layer that ends in an activation function; ``None`` where another operation made its value.
+    """The curve of a layer that ends in an activation function; ``None`` where its value is complex, or made otherwise.
 
     The recorded operation itself is evaluated, with its own parameters, such as the slope of a leaky ReLU.
 
@@ -72,7 +73,7 @@ def activation_curve(trace: Trace, layer: str) -> ActivationCurve | None:
     >>> from interp_widgets.trace import record
     >>> trace = record(torch.nn.Sequential(torch.nn.LeakyReLU(0.5)), torch.tensor([[-2.0, 0.0, 2.0]]))
     >>> curve = activation_curve(trace, "0")
-    >>> curve.name, [round(float(curve.y[place]), 3) for place in (0, -1)], curve.inputs.counts.sum()
+    >>> curve.name, [round(float(curve.y[place]), 3) for place in (0, -1)], int(curve.inputs.counts.sum())
     ('leaky_relu', [-1.1, 2.2], 3)
     """
     operation = trace.tape.values[trace.site(layer).index].operation
@@ -81,16 +82,20 @@ def activation_curve(trace: Trace, layer: str) -> ActivationCurve | None:
     name = operation.name.strip("_")  # relu_ writes in place
     if name not in ELEMENTWISE:
         return None
-    inputs = histogram_of(trace.tape.value(operation.refs[0].index, layer), BINS)
+    given = trace.tape.value(operation.refs[0].index, layer)
+    if given.is_complex():
+        return None
+    inputs = histogram_of(given, BINS)
     x = _range(inputs)
     args, kwargs = map_structure(lambda _ref: x, (operation.args, operation.kwargs), kind=Ref)
     with torch.no_grad():
         y: Any = operation.again(args, kwargs)[0]
-    return ActivationCurve(name, x.numpy(), y.numpy(), inputs)
+    known = activation_function(trace, layer)  # a ReLU6 is recorded as a hardtanh
+    return ActivationCurve(name if known is None else known.name, x.numpy(), y.numpy(), inputs)
 
 
 def _range(inputs: Histogram) -> torch.Tensor:
     """Evenly spaced numbers over the inputs and zero, where these functions bend; float32."""
     low, high = min(0.0, float(inputs.edges[0])), max(0.0, float(inputs.edges[-1]))
-    margin = MARGIN * (high - low)
+    margin = MARGIN * (high - low) or 1.0  # all inputs are zero
     return torch.linspace(low - margin, high + margin, POINTS)

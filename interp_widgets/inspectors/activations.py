@@ -73,7 +73,7 @@ class ActivationReport(Table[ActivationRow]):
         return shown_columns
 
     def notes(self) -> Sequence[str]:
-        head = say("{count:,} inputs", count=self.inputs)
+        head = say("one input") if self.inputs == 1 else say("{count:,} inputs", count=self.inputs)
         if self.total_batches is not None and self.batches < self.total_batches:
             head = say(
                 "{count:,} inputs, {done:,} of {all:,} batches",

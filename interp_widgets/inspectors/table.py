@@ -39,7 +39,7 @@ class Column(Generic[Row]):
     def of_figures(
         cls, title: str, value: Callable[[Row], float | None], text: Callable[[float | None], str] | None = None
     ) -> Column[Row]:
-        """A column of numbers, which are sorted as numbers; by default with three digits, and empty where one is missing."""
+        """A column of numbers, sorted as such; by default in three digits, and empty where one is missing."""
         written = figure_text if text is None else text
         return cls(title, lambda row: written(value(row)), key=value)
 

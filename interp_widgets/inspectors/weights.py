@@ -87,7 +87,9 @@ class Weight:
             yield say("{path}: all values are zero", path=self.path)
             return
         if self.dead:
-            yield say("{path}: {count:,} of {total:,} filters are dead", path=self.path, count=self.dead, total=self.filters)
+            yield say(
+                "{path}: {count:,} of {total:,} filters are dead", path=self.path, count=self.dead, total=self.filters
+            )
         if self.duplicates:
             yield say(
                 "{path}: {count:,} of {total:,} filters point the way of an earlier one",

@@ -25,6 +25,7 @@ from interp_widgets.widgets.kit.class_list import ClassList
 from interp_widgets.widgets.kit.layer_tree import LayerTree
 from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.picture import Picture
+from interp_widgets.widgets.kit.profile import Profile
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.table import Table
 from interp_widgets.widgets.kit.thumbnails import Thumbnails
@@ -253,6 +254,8 @@ def _touch(widget: ipywidgets.Widget) -> Iterator[Callable[[], object]]:
         states = [{"selected": 1}, {"selected": 2}]
     elif isinstance(widget, LayerTree):
         states = [{"selected": node["path"]} for node in widget.nodes[:2]]
+    elif isinstance(widget, Profile):
+        states = [{"selected": name} for name in widget.names[:2]]
     elif isinstance(widget, Table):
         states = [{"selected": row["path"]} for row in widget.rows[:3]]
     for state in states:
