@@ -234,7 +234,9 @@ def _calls() -> dict[str, Good]:
             {"model": model, "loader": lambda: [image()], "layers": nothing, "target": nothing, "seed": int},
         ),
         "graph": (iw.graph, {"model": model, "inputs": image, "kwargs": nothing}),
+        "ActivationView": (iw.ActivationView, {"session": _session}),
         "SummaryTable": (iw.SummaryTable, {"session": _session}),
+        "WeightView": (iw.WeightView, {"session": _session}),
         "summary": (iw.summary, {"model": model, "inputs": image, "kwargs": nothing}),
         "zoo.load": (iw.zoo.load, {"name": lambda: "digits"}),
         "zoo.held_out": (

@@ -97,5 +97,5 @@ def activation_curve(trace: Trace, layer: str) -> ActivationCurve | None:
 def _range(inputs: Histogram) -> torch.Tensor:
     """Evenly spaced numbers over the inputs and zero, where these functions bend; float32."""
     low, high = min(0.0, float(inputs.edges[0])), max(0.0, float(inputs.edges[-1]))
-    margin = MARGIN * (high - low) or 1.0  # all inputs are zero
+    margin = MARGIN * (high - low)
     return torch.linspace(low - margin, high + margin, POINTS)

@@ -32,12 +32,14 @@ class ActivationState:
     Args:
         site: the layer's site, by which rows are called: a module that was called twice has two.
         target: whose gradients are shown; ``None``: none are.
+        is_missed: whether gradients were asked for, and there is no target.
     """
 
     recording: int
     layer: str
     site: str
     target: Any
+    is_missed: bool
     report: ActivationReport | None = field(default=None, compare=False)
 
 
@@ -79,9 +81,9 @@ class ActivationView(SessionView):
             label=say("how the layers' values are distributed"),
             help=say("the layer chosen here is looked at; a title sorts"),
             height=240,
-            layout={"flex": "1 1 420px", "min_width": "0", "width": "auto"},
+            layout={"flex": "1 1 300px", "min_width": "0", "width": "auto"},
         )
-        self.curve = Curve(layout={"flex": "0 1 280px", "min_width": "200px", "display": "none"})
+        self.curve = Curve(layout={"flex": "0 1 260px", "min_width": "180px", "display": "none"})
         below = widgets.Box([self.table, self.curve], layout={"width": "100%", "flex_flow": "row wrap"})
         self.add_class("iw-activations")
         return [widgets.Box([self.logarithmic, self.gradients], layout={"flex": "none"}), self.profile, below]
@@ -99,10 +101,16 @@ class ActivationView(SessionView):
     def resolve(self, session: Session) -> ActivationState:
         """The layer and the target; the report, when it is of this pass and has these gradients."""
         trace = session.ready()
-        target = session.target if self.gradients.value else None
-        state = ActivationState(session.recordings, session.layer, trace.site(session.layer).name, target)
+        is_asked = self.gradients.value
+        state = ActivationState(
+            recording=session.recordings,
+            layer=session.layer,
+            site=trace.site(session.layer).name,
+            target=session.target if is_asked else None,
+            is_missed=is_asked and session.target is None,
+        )
         last: ActivationState | None = self.drawn
-        is_same = last is not None and (last.recording, last.target) == (state.recording, target)
+        is_same = last is not None and (last.recording, last.target) == (state.recording, state.target)
         return replace(state, report=last.report) if last is not None and is_same else state
 
     def pending(self, state: ActivationState) -> bool:
@@ -123,19 +131,12 @@ class ActivationView(SessionView):
         if last is None or (state.recording, state.layer) != (last.recording, last.layer):
             self._show_curve(self.session.ready(), state)
         report = state.report
-        if report is None or (last is not None and last.report is report):
+        if report is None:
             return
-        rows = report.rows
-        norms = [_finite(row.gradient_norm) for row in rows]
-        self.profile.show(
-            [row.layer for row in rows],
-            [row.quantiles if np.isfinite(row.quantiles).all() else () for row in rows],
-            [_finite(row.mean) for row in rows],
-            norms if any(norm is not None for norm in norms) else (),
-        )
-        show_table(self.table, report, lambda row: Place(row.layer))
-        if self.gradients.value and state.target is None:
-            self.table.notes = [say("there is no target to measure gradients of"), *self.table.notes]
+        if last is None or last.report is not report:
+            self._show_report(report)
+        missed = [say("there is no target to measure gradients of")] if state.is_missed else []
+        self.table.notes = [*missed, *report.notes()]
 
     def place(self, state: ActivationState, _last: ActivationState | None) -> None:
         """The layer in the profile and in the table; what no module returned is in neither."""
@@ -150,6 +151,18 @@ class ActivationView(SessionView):
             count=len(state.report.rows),
             layer=state.layer,
         )
+
+    def _show_report(self, report: ActivationReport) -> None:
+        """Boxes, norms and rows."""
+        rows = report.rows
+        norms = [_finite(row.gradient_norm) for row in rows]
+        self.profile.show(
+            [row.layer for row in rows],
+            [row.quantiles if np.isfinite(row.quantiles).all() else () for row in rows],
+            [_finite(row.mean) for row in rows],
+            norms if any(norm is not None for norm in norms) else (),
+        )
+        show_table(self.table, report, lambda row: Place(row.layer))
 
     def _show_curve(self, trace: Trace, state: ActivationState) -> None:
         """The function of a layer that is one, over the values that it was given."""
