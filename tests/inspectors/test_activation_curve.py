@@ -75,3 +75,15 @@ def test_inputs_that_are_all_zero_have_a_curve() -> None:
 def test_complex_values_have_no_curve() -> None:
     with record(nn.Sequential(nn.Identity(), nn.Tanh()), torch.randn(1, 3, dtype=torch.complex64)) as trace:
         assert activation_curve(trace, "1") is None
+
+
+class Floor(nn.Module):
+    """A clamp whose limit is another value: a function of two numbers."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.clamp(x, min=x.mean())
+
+
+def test_a_clamp_at_another_value_has_no_curve() -> None:
+    with record(nn.Sequential(nn.Identity(), Floor()), torch.randn(1, 3)) as trace:
+        assert activation_curve(trace, "1") is None

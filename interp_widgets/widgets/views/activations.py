@@ -10,10 +10,9 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
-from interp_widgets.inspectors.activation_curve import activation_curve
+from interp_widgets.inspectors.activation_curve import ActivationCurve, activation_curve
 from interp_widgets.inspectors.activations import ActivationReport, activations
 from interp_widgets.session.session import Session
-from interp_widgets.trace import Trace
 from interp_widgets.widgets.kit.check_box import CheckBox
 from interp_widgets.widgets.kit.curve import Curve
 from interp_widgets.widgets.kit.profile import Profile
@@ -33,6 +32,8 @@ class ActivationState:
         site: the layer's site, by which rows are called: a module that was called twice has two.
         target: whose gradients are shown; ``None``: none are.
         is_missed: whether gradients were asked for, and there is no target.
+        curve: of the layer, ``None`` where it is no activation function.
+        is_complete: whether the curve has been looked for.
     """
 
     recording: int
@@ -41,6 +42,8 @@ class ActivationState:
     target: Any
     is_missed: bool
     report: ActivationReport | None = field(default=None, compare=False)
+    curve: ActivationCurve | None = field(default=None, compare=False)
+    is_complete: bool = field(default=False, compare=False)
 
 
 class ActivationView(SessionView):
@@ -110,27 +113,31 @@ class ActivationView(SessionView):
             is_missed=is_asked and session.target is None,
         )
         last: ActivationState | None = self.drawn
-        is_same = last is not None and (last.recording, last.target) == (state.recording, state.target)
-        return replace(state, report=last.report) if last is not None and is_same else state
+        if last is None or last == state:
+            return last or state
+        is_same = (last.recording, last.target) == (state.recording, state.target)
+        return replace(state, report=last.report) if is_same else state
 
     def pending(self, state: ActivationState) -> bool:
-        """Counting takes a while: 1 s for an EfficientNet-Lite0."""
-        return state.report is None
+        """Until the values are looked through, and the layer's inputs are counted."""
+        return not state.is_complete
 
-    def takes_long(self, _state: ActivationState) -> bool:
-        """All values are looked through."""
-        return True
+    def takes_long(self, state: ActivationState) -> bool:
+        """The values of all layers: 1 s for an EfficientNet-Lite0."""
+        return state.report is None
 
     def work(self, state: ActivationState) -> Iterator[ActivationState]:
         """Look through the values that were recorded."""
-        yield replace(state, report=activations(self.session.ready(), target=state.target))
+        trace = self.session.ready()
+        report = state.report or activations(trace, target=state.target)
+        yield replace(state, report=report, curve=activation_curve(trace, state.layer), is_complete=True)
 
     def draw(self, state: ActivationState) -> None:
-        """Another report replaces boxes and rows; another layer the curve."""
+        """Another report replaces boxes and rows; another layer the curve, which stays until then."""
         last: ActivationState | None = self.drawn
-        if last is None or (state.recording, state.layer) != (last.recording, last.layer):
-            self._show_curve(self.session.ready(), state)
         report = state.report
+        if state.is_complete and state is not last:
+            self._show_curve(state.curve, state.layer)
         if report is None:
             return
         if last is None or last.report is not report:
@@ -164,21 +171,20 @@ class ActivationView(SessionView):
         )
         show_table(self.table, report, lambda row: Place(row.layer))
 
-    def _show_curve(self, trace: Trace, state: ActivationState) -> None:
+    def _show_curve(self, found: ActivationCurve | None, layer: str) -> None:
         """The function of a layer that is one, over the values that it was given."""
-        found = activation_curve(trace, state.layer)
         self.curve.layout.display = "none" if found is None else ""
         if found is None:
             return
         with self.curve.hold_sync():
             self.curve.x, self.curve.y = found.x.tolist(), found.y.tolist()
             self.curve.counts, self.curve.edges = found.inputs.counts.tolist(), found.inputs.edges.tolist()
-            self.curve.label = say("{name} in {layer}, over its inputs", name=found.name, layer=state.layer)
+            self.curve.label = say("{name} in {layer}, over its inputs", name=found.name, layer=layer)
             self.curve.alt = say(
                 "The function {name} of {layer}, and the histogram of its {count} inputs from {low:.3g} to {high:.3g}, "
                 "mean {mean:.3g}.",
                 name=found.name,
-                layer=state.layer,
+                layer=layer,
                 count=found.inputs.counts.sum(),
                 low=found.inputs.edges[0],
                 high=found.inputs.edges[-1],

@@ -36,6 +36,7 @@ GREY, WHITE = 128, 255  # between filters, the same in both themes
 
 Held = tuple[tuple[int, bool], ...]
 _REPORTS: weakref.WeakKeyDictionary[nn.Module, tuple[Held, WeightReport]] = weakref.WeakKeyDictionary()
+_NAMED: weakref.WeakKeyDictionary[Trace, list[NamedTensor]] = weakref.WeakKeyDictionary()  # matrices before biases
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,9 @@ def _parameters_of(trace: Trace, layer: str) -> tuple[str, str]:
     path = trace.site(layer).module
     if path is None:
         return "", ""
-    found = sorted(parameters_of(trace.model), key=_is_vector)
+    if trace not in _NAMED:
+        _NAMED[trace] = sorted(parameters_of(trace.model), key=_is_vector)
+    found = _NAMED[trace]
     own = (each.paths[0] for each in found if path in map(_module_of, each.paths))
     inside = (each.paths[0] for each in found if any(name.startswith(f"{path}.") for name in each.paths))
     return next(own, ""), next(inside, "")

@@ -140,6 +140,7 @@ def test_without_a_target_there_are_no_gradients_and_it_says_so() -> None:
 def test_an_activation_function_is_drawn_over_its_inputs_and_another_layer_hides_it(session: Session) -> None:
     view = _made(session)
     session.layer = "3"
+    assert view.wait(60)
     assert view.curve.layout.display == ""
     assert view.curve.label == "relu in 3, over its inputs"
     inputs = session.ready().activation("2")
@@ -147,6 +148,7 @@ def test_an_activation_function_is_drawn_over_its_inputs_and_another_layer_hides
     assert (view.curve.edges[0], view.curve.edges[-1]) == (float(inputs.min()), float(inputs.max()))
     np.testing.assert_array_equal(view.curve.y, np.maximum(view.curve.x, 0))
     session.layer = "2"
+    assert view.wait(60)
     assert view.curve.layout.display == "none"
     view.close()
 
