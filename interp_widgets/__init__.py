@@ -36,8 +36,10 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from interp_widgets.widgets.comparison import Comparison as Comparison
     from interp_widgets.widgets.explorer import Explorer as Explorer
     from interp_widgets.widgets.explorer import explore as explore
+    from interp_widgets.widgets.views.activations import ActivationView as ActivationView
     from interp_widgets.widgets.views.graph import ModelGraph as ModelGraph
     from interp_widgets.widgets.views.summary import SummaryTable as SummaryTable
+    from interp_widgets.widgets.views.weights import WeightView as WeightView
 
 # Where each public name lives; the names of ``explainers`` are public too.
 _HOME = {
@@ -57,7 +59,9 @@ _HOME = {
     "compare": "widgets.compare",
     **dict.fromkeys(("Explorer", "explore"), "widgets.explorer"),
     "ModelGraph": "widgets.views.graph",
+    "ActivationView": "widgets.views.activations",
     "SummaryTable": "widgets.views.summary",
+    "WeightView": "widgets.views.weights",
 }
 
 

@@ -235,7 +235,9 @@ def _calls() -> dict[str, Good]:
         ),
         "graph": (iw.graph, {"model": model, "inputs": image, "kwargs": nothing}),
         "ModelGraph": (iw.ModelGraph, {"session": _session, "opened": nothing, "colour": lambda: "type"}),
+        "ActivationView": (iw.ActivationView, {"session": _session}),
         "SummaryTable": (iw.SummaryTable, {"session": _session}),
+        "WeightView": (iw.WeightView, {"session": _session}),
         "summary": (iw.summary, {"model": model, "inputs": image, "kwargs": nothing}),
         "zoo.load": (iw.zoo.load, {"name": lambda: "digits"}),
         "zoo.held_out": (

@@ -154,18 +154,24 @@ def flags(rows: Sequence[ActivationRow], inputs: int) -> Iterator[str]:
             yield say("{share:.2%} of {layer}'s values are NaN or infinite", share=row.nonfinite, layer=row.layer)
     dying = sorted((row for row in rows if (row.dead or 0) >= FEWEST_DEAD), key=lambda row: -(row.dead or 0))
     for row in dying[:MOST_NAMED]:
-        yield say(
-            "{share:.0%} of {layer}'s units never fired on {count:,} inputs",
-            share=row.dead,
-            layer=row.layer,
-            count=inputs,
-        )
+        yield _dead_units(row, inputs)
     if len(dying) > MOST_NAMED:
         yield say("{count:,} more layers have units that never fired", count=len(dying) - MOST_NAMED)
     for row in rows:
         if row.dead is None and (row.saturated or 0) >= MOSTLY:  # half the values of a ReLU6 are at 0 by design
             yield say("{share:.0%} of {layer}'s values are saturated", share=row.saturated, layer=row.layer)
     yield from _trends(rows)
+
+
+def _dead_units(row: ActivationRow, inputs: int) -> str:
+    if inputs == 1:
+        return say("{share:.0%} of {layer}'s units did not fire on this input", share=row.dead, layer=row.layer)
+    return say(
+        "{share:.0%} of {layer}'s units never fired on {count:,} inputs",
+        share=row.dead,
+        layer=row.layer,
+        count=inputs,
+    )
 
 
 def _trends(rows: Sequence[ActivationRow]) -> Iterator[str]:

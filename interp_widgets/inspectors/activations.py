@@ -18,7 +18,7 @@ from interp_widgets.errors import InputError, LayerError
 from interp_widgets.inspectors.activation_rows import ActivationRow, ChannelStatistics, activation_row, flags
 from interp_widgets.inspectors.running import SAMPLE_SIZE
 from interp_widgets.inspectors.survey import Survey, first_tensor, inputs_in
-from interp_widgets.inspectors.table import Column, Table, figure_text
+from interp_widgets.inspectors.table import Column, Table
 from interp_widgets.trace import Trace
 from interp_widgets.trace.arguments import check_batches, check_whole, plain_module, shown
 from interp_widgets.trace.names import SiteName
@@ -58,22 +58,22 @@ class ActivationReport(Table[ActivationRow]):
         shown_columns = [
             Column[ActivationRow](say("layer"), lambda row: row.layer, is_number=False),
             Column[ActivationRow](say("type"), lambda row: row.type, is_number=False),
-            Column[ActivationRow](say("mean"), lambda row: figure_text(row.mean)),
-            Column[ActivationRow](say("std"), lambda row: figure_text(row.std)),
-            Column[ActivationRow](say("minimum"), lambda row: figure_text(row.minimum)),
-            Column[ActivationRow](say("median"), lambda row: figure_text(row.median)),
-            Column[ActivationRow](say("maximum"), lambda row: figure_text(row.maximum)),
-            Column[ActivationRow](say("zeros"), lambda row: f"{row.sparsity:.1%}" if row.sparsity else ""),
-            Column[ActivationRow](say("dead"), lambda row: _share(row.dead)),
-            Column[ActivationRow](say("saturated"), lambda row: _share(row.saturated)),
+            Column[ActivationRow].of_figures(say("mean"), lambda row: row.mean),
+            Column[ActivationRow].of_figures(say("std"), lambda row: row.std),
+            Column[ActivationRow].of_figures(say("minimum"), lambda row: row.minimum),
+            Column[ActivationRow].of_figures(say("median"), lambda row: row.median),
+            Column[ActivationRow].of_figures(say("maximum"), lambda row: row.maximum),
+            Column[ActivationRow].of_figures(say("zeros"), lambda row: row.sparsity or None, _share),
+            Column[ActivationRow].of_figures(say("dead"), lambda row: row.dead, _share),
+            Column[ActivationRow].of_figures(say("saturated"), lambda row: row.saturated, _share),
         ]
         if any(row.gradient is not None for row in self.rows):
-            gradient = Column[ActivationRow](say("mean |gradient|"), lambda row: figure_text(row.gradient))
+            gradient = Column[ActivationRow].of_figures(say("mean |gradient|"), lambda row: row.gradient)
             shown_columns.append(gradient)
         return shown_columns
 
     def notes(self) -> Sequence[str]:
-        head = say("{count:,} inputs", count=self.inputs)
+        head = say("one input") if self.inputs == 1 else say("{count:,} inputs", count=self.inputs)
         if self.total_batches is not None and self.batches < self.total_batches:
             head = say(
                 "{count:,} inputs, {done:,} of {all:,} batches",

@@ -16,8 +16,8 @@ __all__ = [
     "Ranked",
     "Ranking",
     "channel_maps",
+    "channel_rows",
     "channel_scores",
-    "channel_values",
     "draft",
     "fit",
     "quantise",
@@ -26,7 +26,7 @@ __all__ = [
 
 DRAFT_RESOLUTION = 56  # 3 kB, so that an answer is one message of a few kilobytes also at early layers
 
-Ranking = Literal["activation", "contribution", "number"]
+Ranking = Literal["activation", "maximum", "zeros", "contribution", "number"]
 
 
 def channel_maps(trace: Trace, layer: str, tensor: torch.Tensor | None = None) -> torch.Tensor:
@@ -34,30 +34,36 @@ def channel_maps(trace: Trace, layer: str, tensor: torch.Tensor | None = None) -
     return trace.maps(layer, tensor)[0].detach().float().cpu()
 
 
-def channel_values(trace: Trace, layer: str, tensor: torch.Tensor | None = None) -> torch.Tensor:
-    """One value per channel of a layer without maps, ``(C,)`` float32: its activation, averaged over any other axes."""
+def channel_rows(trace: Trace, layer: str, tensor: torch.Tensor | None = None) -> torch.Tensor:
+    """The first input's values at a layer, ``(positions, C)`` float32; of complex ones, without maps, their sizes."""
+    if trace.is_spatial(layer):
+        return channel_maps(trace, layer, tensor).flatten(1).T
     values = (trace.activation(layer) if tensor is None else tensor).detach()
     values = values.abs().float() if values.is_complex() else values.float()
     if values.ndim == 0:
-        return values.reshape(1).cpu()
-    axis = trace.channel_axis(layer)
-    values = values.movedim(axis, -1)
+        return values.reshape(1, 1).cpu()
+    values = values.movedim(trace.channel_axis(layer), -1)
     if values.ndim > 1:
         values = values[0]  # the first input
-    return values.reshape(-1, values.shape[-1]).mean(dim=0).cpu()
+    return values.reshape(-1, values.shape[-1]).cpu()
 
 
 def channel_scores(trace: Trace, layer: str, ranking: Ranking, target: Target | int | None) -> NDArray[np.float32]:
-    """What channels are ranked by, ``(C,)``: mean activation, or activation x gradient, summed: in score units."""
+    """What channels are ranked by, ``(C,)`` float32, over the positions of the first input.
+
+    The mean activation, the maximum, the share of zeros, 0..1; or activation x gradient, summed over a map: in score
+    units.
+    """
     product = None
     if ranking == "contribution":
         product = trace.activation(layer) * trace.gradient(layer, target)
-    if trace.is_spatial(layer):
-        maps = channel_maps(trace, layer, product)
-        found = maps.sum(dim=(1, 2)) if product is not None else maps.mean(dim=(1, 2))
-    else:
-        found = channel_values(trace, layer, product)
-    return found.numpy()
+    rows = channel_rows(trace, layer, product)  # (positions, C)
+    if ranking == "maximum":
+        return rows.amax(dim=0).numpy()
+    if ranking == "zeros":
+        return (rows == 0).float().mean(dim=0).numpy()
+    is_summed = ranking == "contribution" and trace.is_spatial(layer)
+    return (rows.sum(dim=0) if is_summed else rows.mean(dim=0)).numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +81,7 @@ class Ranked:
 
 def rank_channels(trace: Trace, layer: str, ranking: Ranking, target: Target | int | None) -> Ranked:
     """The channels of a layer, the highest score first; or by number, with their mean activation as the score."""
-    measure: Ranking = "contribution" if ranking == "contribution" else "activation"
-    scores = channel_scores(trace, layer, measure, target)
+    scores = channel_scores(trace, layer, "activation" if ranking == "number" else ranking, target)
     order = np.arange(len(scores)) if ranking == "number" else np.argsort(-scores, kind="stable")
     return Ranked(scores, order)
 

@@ -62,15 +62,18 @@ class Filters:
         high = high or float(sizes.max(initial=0.0)) or 1.0  # filters that are nearly all zero, or all of them
         return (-high if self.is_signed else 0.0), high
 
-    def pixels(self) -> NDArray[np.uint8]:
+    def pixels(self, *, width: int = WIDTH) -> NDArray[np.uint8]:
         """All of them in a grid, row by row, ``(H, W, 4)`` uint8.
 
         A filter's values are blocks of pixels without smoothing. Between filters, and where a value is NaN or infinite,
         the picture is transparent.
+
+        Args:
+            width: pixels that small filters are enlarged to, about; larger ones have a pixel for each value.
         """
         tiles = self._painted()  # (n, h, w, 4)
         columns = math.ceil(math.sqrt(len(tiles)))
-        factor = max(1, WIDTH // (columns * max(tiles.shape[1:3])))
+        factor = max(1, width // (columns * max(tiles.shape[1:3])))
         tiles = tiles.repeat(factor, axis=1).repeat(factor, axis=2)
         if len(tiles) == 1:
             single: NDArray[np.uint8] = tiles[0]

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from interp_widgets.trace import Trace
 
-__all__ = ["Histogram", "histogram"]
+__all__ = ["Histogram", "histogram", "histogram_of"]
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """The values of one layer, of all inputs of the trace.
+    """How many values lie where; of a layer those of all inputs of the trace.
 
     Args:
         counts: ``(bins,)``, how many values lie in each bin.
@@ -39,7 +39,12 @@ def histogram(trace: Trace, layer: str, bins: int = 16) -> Histogram:
     >>> found.counts.tolist(), found.edges.tolist(), found.zeros
     ([3, 1], [0.0, 2.0, 4.0], 0.5)
     """
-    values = trace.activation(layer).detach()
+    return histogram_of(trace.activation(layer), bins)
+
+
+def histogram_of(values: torch.Tensor, bins: int) -> Histogram:
+    """The histogram of a tensor's values; of complex ones of their sizes."""
+    values = values.detach()
     values = values.abs() if values.is_complex() else values
     values = values.double().flatten().cpu()
     values = values[torch.isfinite(values)]

@@ -27,13 +27,21 @@ class Column(Generic[Row]):
         title: the head of the column.
         text: the property in words.
         is_number: whether it stands at the right.
-        key: by what rows are sorted, a finite number; ``None``: by the text.
+        key: by what rows are sorted; ``None``: by the text. A row of which it gives ``None`` or NaN comes last.
     """
 
     title: str
     text: Callable[[Row], str]
     is_number: bool = True
-    key: Callable[[Row], float] | None = None
+    key: Callable[[Row], float | None] | None = None
+
+    @classmethod
+    def of_figures(
+        cls, title: str, value: Callable[[Row], float | None], text: Callable[[float | None], str] | None = None
+    ) -> Column[Row]:
+        """A column of numbers, sorted as such; by default in three digits, and empty where one is missing."""
+        written = figure_text if text is None else text
+        return cls(title, lambda row: written(value(row)), key=value)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,34 @@ class Weight:
     std: float | None = None
     reason: str = ""
 
+    def remarks(self) -> Iterator[str]:
+        """Sentences on what a reader should know of it."""
+        if self.nonfinite:
+            yield say(
+                "{path}: {count:,} of {total:,} values are NaN or infinite",
+                path=self.path,
+                count=self.nonfinite,
+                total=self.count,
+            )
+        if self.zeros == 1 and not self.nonfinite and self.filters:
+            yield say("{path}: all values are zero", path=self.path)
+            return
+        if self.dead:
+            yield say(
+                "{path}: {count:,} of {total:,} filters are dead", path=self.path, count=self.dead, total=self.filters
+            )
+        if self.duplicates:
+            yield say(
+                "{path}: {count:,} of {total:,} filters point the way of an earlier one",
+                path=self.path,
+                count=self.duplicates,
+                total=self.filters,
+            )
+        if self.zeros is not None and self.zeros >= MANY_ZEROS and self.filters:  # biases often begin as zeros
+            yield say("{path}: {share:.0%} of the values are zero", path=self.path, share=self.zeros)
+        if self.reason:
+            yield say("{path}: {reason}", path=self.path, reason=self.reason)
+
 
 @dataclass(frozen=True)
 class WeightReport(Table[Weight]):
@@ -88,21 +116,23 @@ class WeightReport(Table[Weight]):
     def columns(self) -> Sequence[Column[Weight]]:
         return (
             Column(say("parameter"), lambda row: " = ".join((row.path, *row.tied)), is_number=False),
-            Column(say("shape"), lambda row: shape_text(row.shape, "?")),
+            Column(say("shape"), lambda row: shape_text(row.shape, "?"), key=lambda row: row.count),
             Column(say("type"), lambda row: row.dtype, is_number=False),
-            Column(say("values"), lambda row: "?" if row.count is None else compact(row.count)),
+            Column.of_figures(
+                say("values"), lambda row: row.count, lambda count: "?" if count is None else compact(count)
+            ),
             Column(say("trainable"), _trainable, is_number=False),
-            Column(say("norm"), lambda row: figure_text(row.norm)),
-            Column(say("spectral norm"), lambda row: figure_text(row.spectral_norm)),
-            Column(say("rank"), lambda row: figure_text(row.rank)),
-            Column(say("zeros"), lambda row: "" if row.zeros is None else f"{row.zeros:.1%}"),
-            Column(say("duplicates"), lambda row: figure_text(row.duplicates)),
-            Column(say("dead"), lambda row: figure_text(row.dead)),
-            Column(say("NaN, Inf"), lambda row: figure_text(row.nonfinite)),
-            Column(say("min"), lambda row: figure_text(row.minimum)),
-            Column(say("max"), lambda row: figure_text(row.maximum)),
-            Column(say("mean"), lambda row: figure_text(row.mean)),
-            Column(say("std"), lambda row: figure_text(row.std)),
+            Column.of_figures(say("norm"), lambda row: row.norm),
+            Column.of_figures(say("spectral norm"), lambda row: row.spectral_norm),
+            Column.of_figures(say("rank"), lambda row: row.rank),
+            Column.of_figures(say("zeros"), lambda row: row.zeros, _share),
+            Column.of_figures(say("duplicates"), lambda row: row.duplicates),
+            Column.of_figures(say("dead"), lambda row: row.dead),
+            Column.of_figures(say("NaN, Inf"), lambda row: row.nonfinite),
+            Column.of_figures(say("min"), lambda row: row.minimum),
+            Column.of_figures(say("max"), lambda row: row.maximum),
+            Column(say("mean"), lambda row: figure_text(row.mean), key=_mean_key),
+            Column.of_figures(say("std"), lambda row: row.std),
         )
 
     def notes(self) -> Sequence[str]:
@@ -110,7 +140,7 @@ class WeightReport(Table[Weight]):
         if not self.rows:
             return [say("no parameters")]
         notes = [self._sums()]
-        odd = [note for row in self.rows for note in _oddities(row)]
+        odd = [note for row in self.rows for note in row.remarks()]
         notes += odd[:MOST_NOTES]
         if len(odd) > MOST_NOTES:
             notes.append(say("{count:,} more remarks: the rows hold them", count=len(odd) - MOST_NOTES))
@@ -164,37 +194,19 @@ def weights(model: Any) -> WeightReport:
     return WeightReport(rows, {path: each for each in found for path in each.paths})
 
 
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
+
+
+def _mean_key(row: Weight) -> float | None:
+    """The mean; complex ones are sorted by their size."""
+    return abs(row.mean) if isinstance(row.mean, complex) else row.mean
+
+
 def _trainable(row: Weight) -> str:
     if row.trainable is None:
         return ""
     return say("yes") if row.trainable else say("no")
-
-
-def _oddities(row: Weight) -> Iterator[str]:
-    """Sentences on what a reader should know of a parameter."""
-    if row.nonfinite:
-        yield say(
-            "{path}: {count:,} of {total:,} values are NaN or infinite",
-            path=row.path,
-            count=row.nonfinite,
-            total=row.count,
-        )
-    if row.zeros == 1 and not row.nonfinite and row.filters:
-        yield say("{path}: all values are zero", path=row.path)
-        return
-    if row.dead:
-        yield say("{path}: {count:,} of {total:,} filters are dead", path=row.path, count=row.dead, total=row.filters)
-    if row.duplicates:
-        yield say(
-            "{path}: {count:,} of {total:,} filters point the way of an earlier one",
-            path=row.path,
-            count=row.duplicates,
-            total=row.filters,
-        )
-    if row.zeros is not None and row.zeros >= MANY_ZEROS and row.filters:  # biases often begin as zeros
-        yield say("{path}: {share:.0%} of the values are zero", path=row.path, share=row.zeros)
-    if row.reason:
-        yield say("{path}: {reason}", path=row.path, reason=row.reason)
 
 
 def _weight(named: NamedTensor) -> Weight:

@@ -23,6 +23,7 @@ from interp_widgets.widgets.kit.heading import heading
 from interp_widgets.widgets.kit.links import BrowserLinks
 from interp_widgets.widgets.kit.panels import Panels
 from interp_widgets.widgets.screen import Screen
+from interp_widgets.widgets.views.activations import ActivationView
 from interp_widgets.widgets.views.attribution import AttributionView
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.widgets.views.channels import ChannelsView
@@ -35,6 +36,7 @@ from interp_widgets.widgets.views.prediction import PredictionView
 from interp_widgets.widgets.views.saving import saving
 from interp_widgets.widgets.views.status_bar import StatusBar
 from interp_widgets.widgets.views.summary import SummaryTable
+from interp_widgets.widgets.views.weights import WeightView
 from interp_widgets.words import say
 
 __all__ = ["Explorer", "explore"]
@@ -183,8 +185,10 @@ class Explorer(Screen):
         panels = {
             say("Layers"): lambda: tree,
             say("Activations"): lambda: self._make(HistogramView),
+            say("Profile"): lambda: self._make(ActivationView),
             say("Summary"): lambda: self._make(SummaryTable),
             say("Graph"): lambda: self._make(ModelGraph),
+            say("Weights"): lambda: self._make(WeightView),
         }
         self._panels = Panels(panels, say("the model"))
         areas = {

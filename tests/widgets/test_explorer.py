@@ -550,7 +550,7 @@ def _order(explorer: Explorer) -> list[int]:
 
 
 @pytest.mark.parametrize("layer", ["2", "6"])
-@pytest.mark.parametrize("ranking", ["activation", "contribution", "number"])
+@pytest.mark.parametrize("ranking", ["activation", "maximum", "zeros", "contribution", "number"])
 def test_channels_are_ranked(explorer: Explorer, layer: str, ranking: str) -> None:
     session, panel = explorer.session, panel_of(explorer)
     session.layer, session.target = layer, 3
@@ -561,6 +561,8 @@ def test_channels_are_ranked(explorer: Explorer, layer: str, ranking: str) -> No
     axes = tuple(range(1, activation.ndim))
     scores = {
         "activation": activation.mean(axes) if axes else activation,
+        "maximum": activation.amax(axes) if axes else activation,
+        "zeros": (activation == 0).float().mean(axes) if axes else (activation == 0).float(),
         "contribution": (activation * gradient).sum(axes) if axes else activation * gradient,
         "number": -torch.arange(len(activation)).float(),
     }[ranking].numpy()
@@ -1207,7 +1209,10 @@ def test_in_a_storm_of_events_the_last_ones_win(
     random = np.random.default_rng(seed)
     explorer = opened(cnn(), images(), class_names=NAMES, follow=False)
     panel, session = panel_of(explorer), explorer.session
-    rows, rankings = outline_of(explorer.session.trace).rows, ["activation", "contribution", "number"]
+    rows, rankings = (
+        outline_of(explorer.session.trace).rows,
+        ["activation", "maximum", "zeros", "contribution", "number"],
+    )
     # which control is set to which of how many values, and what the session then says (None: no trait of it)
     events: list[tuple[str, Any, str, Callable[[], Sequence[Any]], Callable[[Any], Any] | None]] = [
         ("layer", panel.depth, "value", lambda: range(len(rows)), rows.__getitem__),

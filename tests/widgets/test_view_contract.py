@@ -26,6 +26,7 @@ from interp_widgets.widgets.kit.diagram import Diagram
 from interp_widgets.widgets.kit.layer_tree import LayerTree
 from interp_widgets.widgets.kit.menu import Menu
 from interp_widgets.widgets.kit.picture import Picture
+from interp_widgets.widgets.kit.profile import Profile
 from interp_widgets.widgets.kit.slider import Slider
 from interp_widgets.widgets.kit.table import Table
 from interp_widgets.widgets.kit.thumbnails import Thumbnails
@@ -256,6 +257,8 @@ def _touch(widget: ipywidgets.Widget) -> Iterator[Callable[[], object]]:
         states = [{"selected": node["path"]} for node in widget.nodes[:2]]
     elif isinstance(widget, Diagram):
         states = [{"selected": box["name"]} for box in widget.boxes[:3]]
+    elif isinstance(widget, Profile):
+        states = [{"selected": name} for name in widget.names[:2]]
     elif isinstance(widget, Table):
         states = [{"selected": row["path"]} for row in widget.rows[:3]]
     for state in states:

@@ -16,6 +16,8 @@ const STEPS = { ArrowLeft: -1, ArrowRight: 1, ...ENDS }; // along the titles
 const NARROW = 6; // letters of a column at least, and at most
 const WIDE = 28;
 const LETTERS_OF_TREE = 24; // of the first column
+const LETTERS_OF_LIST = 38; // there at most, where no row is in another: whole paths need more than their last part
+const TWIST = 3; // letters that a name is indented by
 const WIDER = 2; // letters more than the longest text: some are wider than a figure, and a title has an arrow
 
 const collator = new Intl.Collator(undefined, { numeric: true }); // layer2 before layer10
@@ -57,12 +59,13 @@ export function inSight(scrolled, room, count) {
   return [first, end];
 }
 
-/** The width of each column in letters: of its longest text, within limits; that of the tree is fixed. */
+/** The width of each column in letters: of its longest text, within limits; that of a tree is fixed. */
 export function widths(columns, rows) {
+  const isTree = rows.some(({ parent }) => parent >= 0);
   return columns.map(({ title }, c) => {
-    if (c === 0) return LETTERS_OF_TREE;
+    if (c === 0 && isTree) return LETTERS_OF_TREE;
     const longest = rows.reduce((most, row) => Math.max(most, (row.cells[c] ?? "").length), title.length);
-    return clamp(longest + WIDER, NARROW, WIDE);
+    return c === 0 ? clamp(longest + TWIST, LETTERS_OF_TREE, LETTERS_OF_LIST) : clamp(longest + WIDER, NARROW, WIDE);
   });
 }
 
@@ -119,6 +122,7 @@ function render({ model, el, signal }) {
     const deepest = Math.max(0, ...tree.levels) - 1;
     const depths = Array.from({ length: Math.max(1, deepest + 1) }, (_, depth) => depth);
     const called = (depth) => (depth && depth === deepest ? say("all levels") : say("depth {depth}", { depth }));
+    levels.hidden = deepest < 1; // nothing to open
     levels.replaceChildren(...depths.map((value) => make("option", { value }, called(value))));
     sort();
     show();

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from interp_widgets.widgets.views.activations import ActivationView
 from interp_widgets.widgets.views.attribution import AttributionView
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.widgets.views.channels import ChannelsView
@@ -13,11 +14,13 @@ from interp_widgets.widgets.views.map import MapView
 from interp_widgets.widgets.views.network import NetworkView
 from interp_widgets.widgets.views.prediction import PredictionView
 from interp_widgets.widgets.views.summary import SummaryTable
+from interp_widgets.widgets.views.weights import WeightView
 
 __all__ = ["VIEWS", "SessionView"]
 
 VIEWS: Mapping[str, type[SessionView]] = MappingProxyType(
     {
+        "activations": ActivationView,
         "attribution": AttributionView,
         "channels": ChannelsView,
         "graph": ModelGraph,
@@ -27,5 +30,6 @@ VIEWS: Mapping[str, type[SessionView]] = MappingProxyType(
         "network": NetworkView,
         "prediction": PredictionView,
         "summary": SummaryTable,
+        "weights": WeightView,
     }
 )

@@ -14,7 +14,6 @@ from interp_widgets.inspectors.channels import (
     Ranked,
     Ranking,
     channel_maps,
-    channel_values,
     draft,
     fit,
     quantise,
@@ -88,7 +87,7 @@ class ChannelsState:
 
 
 class ChannelsView(SessionView):
-    """Choose a channel: a tile, or a step of the slider; ranked by activation, contribution or number."""
+    """Choose a channel: a tile, or a step of the slider; ranked by a statistic, contribution or number."""
 
     watches = ("trace", "layer", "channel", "target")
     box = GRID
@@ -260,9 +259,7 @@ class ChannelsView(SessionView):
                 quantise(fit(maps, TILE_RESOLUTION)), details=[figures(score, WHOLE) for score in scores], **place
             )
         else:
-            is_contribution = state.ranking == "contribution"
-            values = ranked.scores if is_contribution else channel_values(trace, state.layer).numpy()
-            self.tiles.show_bars(values[chosen].tolist(), limit=float(np.abs(values).max()), **place)
+            self.tiles.show_bars(scores, limit=float(np.abs(ranked.scores).max()), **place)
 
     def _show_channel(self, trace: Trace, state: ChannelsState) -> None:
         """The chosen channel and its text alternative; a large one as a draft, the rest is prefetched."""
@@ -323,6 +320,10 @@ def _measure(state: ChannelsState, *, is_spatial: bool) -> str:
     """What the number at each channel is."""
     if state.ranking == "contribution":
         return say("contribution to the score")
+    if state.ranking == "maximum":
+        return say("maximum")
+    if state.ranking == "zeros":
+        return say("share of zeros")
     return say("mean activation") if is_spatial else say("activation")
 
 
@@ -330,6 +331,8 @@ def _orders() -> dict[Ranking, str]:
     """What each order of the channels is called."""
     return {
         "activation": say("by activation"),
+        "maximum": say("by maximum"),
+        "zeros": say("by zeros"),
         "contribution": say("by contribution"),
         "number": say("by number"),
     }
@@ -339,6 +342,8 @@ def _meanings() -> dict[str, str]:
     """What each order of the channels puts first."""
     return {
         "activation": say("the largest mean activation first"),
+        "maximum": say("the largest activation at any place first"),
+        "zeros": say("the largest share of zeros first: channels that seldom fire"),
         "contribution": say(
             "the largest activation times gradient first, summed: a share of the score, to first order"
         ),

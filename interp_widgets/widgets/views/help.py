@@ -76,6 +76,15 @@ def _worked_with() -> list[tuple[str, str]]:
             ),
         ),
         (
+            say("Profile and Weights, among the tabs"),
+            say(
+                "Profile has a box for each layer, in the order in which they ran: where signals vanish or explode, "
+                "and which units never fire; of an activation function also its curve, over the values it was given. "
+                "Weights has a row for each parameter, and the filters of the layer as pictures. Both choose the "
+                "layer.\nKeys: in the profile arrows choose, Page Up and Page Down go further; tables are as above."
+            ),
+        ),
+        (
             say("Status line, below the inputs"),
             say(
                 "What is shown, how sure it is and what it took; or what went wrong and what to do. A button beside it "

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import ipywidgets as widgets
 
 from interp_widgets.inspectors.module_rows import ModuleRow
 from interp_widgets.inspectors.summary import Summary, summary
-from interp_widgets.inspectors.table import Column
 from interp_widgets.session.session import Session
 from interp_widgets.widgets.kit.table import Table
 from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.widgets.views.per_trace import PerTrace
+from interp_widgets.widgets.views.tables import Place, show_table
 from interp_widgets.words import say
 
 __all__ = ["SUMMARIES", "SummaryState", "SummaryTable"]
@@ -84,7 +83,8 @@ class SummaryTable(SessionView):
             return
         if not self.table.rows:
             self.table.depth = _depth_that_fits(found.rows)
-        self.table.show(_columns(found.columns()), _rows(found), found.notes())
+        places = {row.path: place for place, row in enumerate(found.rows)}
+        show_table(self.table, found, lambda row: _place(row, places))
 
     def place(self, state: SummaryState, _last: SummaryState | None) -> None:
         """The row of the layer; what is no module's output has none."""
@@ -106,29 +106,10 @@ class SummaryTable(SessionView):
             self.session.layer = path
 
 
-def _columns(columns: Sequence[Column[ModuleRow]]) -> list[dict[str, Any]]:
-    """As the table takes them."""
-    return [{"title": column.title, "number": column.is_number} for column in columns]
-
-
-def _rows(found: Summary) -> list[dict[str, Any]]:
-    """The modules as the table takes them."""
-    columns = found.columns()
-    places = {row.path: place for place, row in enumerate(found.rows)}
-    rows = []
-    for row in found.rows:
-        cells = [column.text(row).strip() for column in columns]  # the table indents the names itself
-        parent = places[row.path.rpartition(".")[0]] if row.path else -1
-        keys = [_key(column, row) for column in columns]
-        rows.append({"path": row.path, "parent": parent, "cells": cells, "keys": keys, "reason": _reason(row)})
-    return rows
-
-
-def _key(column: Column[ModuleRow], row: ModuleRow) -> float | None:
-    """By what a row is sorted; where nothing is written there is nothing to compare."""
-    if column.key is None or not column.text(row):
-        return None
-    return column.key(row)
+def _place(row: ModuleRow, places: Mapping[str, int]) -> Place:
+    """Where the row of a module stands: in that of the module it is in."""
+    parent = places[row.path.rpartition(".")[0]] if row.path else -1
+    return Place(row.path, parent, _reason(row))
 
 
 def _reason(row: ModuleRow) -> str:
