@@ -1,0 +1,139 @@
+"""Units of a layer as targets: a channel's mean, one unit, a direction among the channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from interp_widgets.errors import LayerError, ParameterError
+from interp_widgets.trace import Target, Trace
+from interp_widgets.trace.arguments import shown
+from interp_widgets.trace.target import Names, Values
+from interp_widgets.words import say
+
+__all__ = ["ChannelMean", "DirectionMean", "UnitScore", "UnitTarget", "by_channel", "check_channel", "check_channels"]
+
+
+@dataclass(frozen=True)
+class ChannelMean(Target):
+    """The mean of a channel over its positions."""
+
+    site: str
+    channel: int
+
+    def each(self, values: Values) -> torch.Tensor:
+        return _channels_in(values, self.site)[:, self.channel].mean(dim=1)
+
+    def label(self, names: Names) -> str:
+        del names  # a channel is no class
+        return say("channel {channel} of {site}", channel=self.channel, site=self.site)
+
+
+@dataclass(frozen=True)
+class DirectionMean(Target):
+    """The mean over positions of the channels' weighted sum.
+
+    Args:
+        weights: one for each channel.
+    """
+
+    site: str
+    weights: tuple[float, ...]
+
+    def each(self, values: Values) -> torch.Tensor:
+        channels = _channels_in(values, self.site)  # (N, C, P)
+        return torch.einsum("ncp,c->np", channels, channels.new_tensor(self.weights)).mean(dim=1)
+
+    def label(self, names: Names) -> str:
+        del names  # a direction is no class
+        return say("a direction among the channels of {site}", site=self.site)
+
+
+@dataclass(frozen=True)
+class UnitScore(Target):
+    """One unit of each input: the value of a channel at one position.
+
+    Args:
+        channel: the same for all inputs.
+        positions: a number for each input, counted over the axes that neither count inputs nor channels.
+    """
+
+    site: str
+    channel: int
+    positions: tuple[int, ...]
+
+    def each(self, values: Values) -> torch.Tensor:
+        channel = _channels_in(values, self.site)[:, self.channel]  # (N, P)
+        positions = torch.tensor(self.positions, device=channel.device)
+        return channel.gather(1, positions[:, None])[:, 0]
+
+    def label(self, names: Names) -> str:
+        del names  # a unit is no class
+        return say("a unit of channel {channel} of {site}", channel=self.channel, site=self.site)
+
+
+UnitTarget = ChannelMean | DirectionMean | UnitScore
+
+
+def by_channel(value: torch.Tensor, axis: int) -> torch.Tensor:
+    """A layer's value as ``(N, C, P)``: inputs, channels, and the positions of the other axes in their order.
+
+    Args:
+        axis: which counts the channels; the first counts inputs.
+    """
+    moved = value.movedim(axis, 1)
+    return moved.reshape(*moved.shape[:2], -1)
+
+
+def _channels_in(values: Values, site: str) -> torch.Tensor:
+    return by_channel(values.value(site), values.channel_axis(site))
+
+
+def check_channels(trace: Trace, layer: str) -> tuple[int, int]:
+    """The axis that counts a layer's channels, and how many there are.
+
+    Raises:
+        LayerError: no such layer, or one without a row for each input or without channels.
+    """
+    site = trace.site(layer)
+    if not trace.has_rows(site.name):
+        raise LayerError(
+            say(
+                "layer {layer!r} has shape {shape}, without a row for each input: choose another layer",
+                layer=site.name,
+                shape=site.shape,
+            )
+        )
+    axis = trace.channel_axis(site.name)
+    if axis == 0:
+        raise LayerError(
+            say(
+                "layer {layer!r} has shape {shape}, one number for each input, so it has no channels: "
+                "choose another layer",
+                layer=site.name,
+                shape=site.shape,
+            )
+        )
+    return axis, site.shape[axis]
+
+
+def check_channel(channel: Any, layer: str, count: int) -> int:
+    """The number of a channel.
+
+    Raises:
+        ParameterError: no whole number, or not so many channels.
+    """
+    is_whole = hasattr(channel, "__index__") and not isinstance(channel, (bool, torch.Tensor, type))
+    if not is_whole or not 0 <= channel < count:
+        raise ParameterError(
+            say(
+                "channel must be in 0..{last} ({layer!r} has {count} channels), got {given}",
+                last=count - 1,
+                layer=layer,
+                count=count,
+                given=shown(channel),
+            )
+        )
+    return int(channel)
