@@ -234,9 +234,8 @@ def _calls() -> dict[str, Good]:
             {"model": model, "loader": lambda: [image()], "layers": nothing, "target": nothing, "seed": int},
         ),
         "top_activating": (
-            iw.top_activating,
+            lambda **given: iw.top_activating(model(), **given),
             {
-                "model": model,
                 "layer": lambda: "0",
                 "channel": nothing,
                 "loader": image,
@@ -245,12 +244,12 @@ def _calls() -> dict[str, Good]:
             },
         ),
         "top_activating_stream": (
-            lambda **given: list(iw.top_activating_stream(**given)),
-            {"model": model, "layer": lambda: "0", "channel": nothing, "loader": lambda: [image()], "k": lambda: 2},
+            lambda **given: list(iw.top_activating_stream(model(), **given)),
+            {"layer": lambda: "0", "channel": nothing, "loader": lambda: [image()], "k": lambda: 2},
         ),
         "top_activating of a trace": (
-            iw.top_activating,
-            {"model": _trace, "layer": lambda: "0", "channel": lambda: 1, "loader": image},
+            lambda **given: iw.top_activating(_trace(), **given),
+            {"layer": lambda: "0", "channel": lambda: 1, "loader": image},
         ),
         **{
             f"top_activating.{name}": (

@@ -23,6 +23,7 @@ from interp_widgets.inspectors.units import (
     UnitTarget,
     check_channel,
     check_channels,
+    whole,
 )
 from interp_widgets.trace import Target, Trace
 from interp_widgets.trace.arguments import check_whole, plain_module, shown
@@ -118,7 +119,8 @@ def feature_visualization(  # noqa: PLR0913 - options of the one entry, by keywo
         goal, before = unit_goal, _before(trace, unit_goal)
     trace.score(goal)  # refuses what is no target
     height, width = trace.site(trace.input_sites[0]).shape[-2:]
-    picture = FourierPicture(prepare.channels, (height, width), rng)
+    with torch.inference_mode(mode=False):  # autograd follows no tensor that is made in inference mode
+        picture = FourierPicture(prepare.channels, (height, width), rng)
     return _climbed(_Climb(trace, goal, prepare, before), picture, count, rng)
 
 
@@ -182,7 +184,7 @@ def _climbed(climb: _Climb, picture: FourierPicture, steps: int, rng: np.random.
 
 
 def _check_one_goal(**goals: Any) -> None:
-    given = [name for name, goal in goals.items() if goal is not None]
+    given = [f"{name}={shown(goal)}" for name, goal in goals.items() if goal is not None]
     if len(given) != 1:
         raise ParameterError(
             say(
@@ -280,10 +282,9 @@ def _in_layer(trace: Trace, layer: Any, *, channel: Any, unit: Any, direction: A
 
 def _flat(position: list[Any], sides: list[int], layer: str) -> int:
     """The number of a position among all of a map."""
-    fits = len(position) == len(sides) and all(
-        isinstance(place, int) and not isinstance(place, bool) and 0 <= place < side
-        for place, side in zip(position, sides, strict=True)
-    )
+    numbers = [number for number in map(whole, position) if number is not None]
+    fits = len(numbers) == len(position) == len(sides)
+    fits = fits and all(0 <= number < side for number, side in zip(numbers, sides, strict=True))
     if not fits:
         raise ParameterError(
             say(
@@ -293,7 +294,7 @@ def _flat(position: list[Any], sides: list[int], layer: str) -> int:
                 given=shown(tuple(position)),
             )
         )
-    return int(np.ravel_multi_index(position, sides)) if sides else 0
+    return int(np.ravel_multi_index(numbers, sides)) if sides else 0
 
 
 def _weights(direction: Any, layer: str, count: int) -> tuple[float, ...]:
@@ -306,10 +307,10 @@ def _weights(direction: Any, layer: str, count: int) -> tuple[float, ...]:
         "direction must be a finite number for each of the {count} channels of {layer!r}", count=count, layer=layer
     )
     try:
-        weights = np.asarray(torch.as_tensor(direction).detach().cpu(), dtype=np.float64)
+        weights = torch.as_tensor(direction).detach().cpu().numpy()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ParameterError(say("{wanted}, got {given}", wanted=wanted, given=shown(direction))) from error
     length = np.linalg.norm(weights)
-    if weights.shape != (count,) or not np.isfinite(length) or length == 0:
+    if weights.shape != (count,) or weights.dtype.kind not in "iuf" or not np.isfinite(length) or length == 0:
         raise ParameterError(say("{wanted}, not all zero, got {given}", wanted=wanted, given=shown(direction)))
     return tuple((weights / length).tolist())

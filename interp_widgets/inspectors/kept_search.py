@@ -72,7 +72,7 @@ class KeptSearch:
             best, examples = _unpacked(self.folder / index["file"], index["tensors"])
             search.resume(best, examples, inputs=index["inputs"], batches=index["batches"])
             return bool(index["complete"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
             raise self._broken(f"{type(error).__name__}: {error}") from error

@@ -17,6 +17,7 @@ from interp_widgets.inputs.preprocess import Preprocess, to_picture
 from interp_widgets.inspectors.regions import Region, grid_of, regions
 from interp_widgets.inspectors.search import By, Example, Search
 from interp_widgets.inspectors.table import Column, Table, figure_text
+from interp_widgets.inspectors.units import whole
 from interp_widgets.render.figure import Tile, tiles_figure
 from interp_widgets.trace import Trace
 from interp_widgets.trace.arguments import as_list, check_is, shown
@@ -188,7 +189,11 @@ class TopActivating:
         asked = list(self.channels if channel is None else as_list(channel))
         if not 0 < len(asked) <= MOST_CHANNELS:
             raise ParameterError(
-                say("a figure shows 1 to {most} channels, got {count}: name some", most=MOST_CHANNELS, count=len(asked))
+                say(
+                    "a figure shows 1 to {most} channels, got {count}: give some by number",
+                    most=MOST_CHANNELS,
+                    count=len(asked),
+                )
             )
         rows = [self._tiles(each, preprocess) for each in asked]
         return tiles_figure(rows, [str(each) for each in asked], title=self.title)
@@ -251,8 +256,8 @@ class TopActivating:
         return self.indices[row].tolist(), self.values[row].tolist(), positions
 
     def _row(self, channel: Any) -> int:
-        is_whole = hasattr(channel, "__index__") and not isinstance(channel, (bool, torch.Tensor, type))
-        if not is_whole or int(channel) not in self.channels:
+        number = whole(channel)
+        if number is None or number not in self.channels:
             raise ParameterError(
                 say(
                     "channel must be one that was searched for ({channels}), got {given}",
@@ -260,7 +265,7 @@ class TopActivating:
                     given=shown(channel),
                 )
             )
-        return self.channels.index(int(channel))
+        return self.channels.index(number)
 
     def _input(self, number: int) -> torch.Tensor:
         """An input of the data set without the axis that counts inputs; of several tensors the first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,16 @@ from interp_widgets.trace.arguments import shown
 from interp_widgets.trace.target import Names, Values
 from interp_widgets.words import say
 
-__all__ = ["ChannelMean", "DirectionMean", "UnitScore", "UnitTarget", "by_channel", "check_channel", "check_channels"]
+__all__ = [
+    "ChannelMean",
+    "DirectionMean",
+    "UnitScore",
+    "UnitTarget",
+    "by_channel",
+    "check_channel",
+    "check_channels",
+    "whole",
+]
 
 
 @dataclass(frozen=True)
@@ -119,14 +129,22 @@ def check_channels(trace: Trace, layer: str) -> tuple[int, int]:
     return axis, site.shape[axis]
 
 
+def whole(given: Any) -> int | None:
+    """A whole number, Python's, numpy's or torch's; ``None`` for anything else."""
+    try:
+        return None if isinstance(given, (bool, type)) else operator.index(given)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
 def check_channel(channel: Any, layer: str, count: int) -> int:
     """The number of a channel.
 
     Raises:
         ParameterError: no whole number, or not so many channels.
     """
-    is_whole = hasattr(channel, "__index__") and not isinstance(channel, (bool, torch.Tensor, type))
-    if not is_whole or not 0 <= channel < count:
+    number = whole(channel)
+    if number is None or not 0 <= number < count:
         raise ParameterError(
             say(
                 "channel must be in 0..{last} ({layer!r} has {count} channels), got {given}",
@@ -136,4 +154,4 @@ def check_channel(channel: Any, layer: str, count: int) -> int:
                 given=shown(channel),
             )
         )
-    return int(channel)
+    return number
