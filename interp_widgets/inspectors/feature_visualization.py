@@ -14,17 +14,8 @@ from interp_widgets.errors import GradientError, InputError, ParameterError
 from interp_widgets.inputs import Preprocess
 from interp_widgets.inputs.foreign import Prepare, understood
 from interp_widgets.inputs.usual import first_convolution, takes_images, usual_preprocess
-from interp_widgets.inspectors.activation_function import activation_function
-from interp_widgets.inspectors.fourier import FourierPicture, seen_anew
-from interp_widgets.inspectors.units import (
-    ChannelMean,
-    DirectionMean,
-    UnitScore,
-    UnitTarget,
-    check_channel,
-    check_channels,
-    whole,
-)
+from interp_widgets.inspectors.fourier import Adam, FourierPicture, seen_anew
+from interp_widgets.inspectors.units import before_activation, unit_target
 from interp_widgets.trace import Target, Trace
 from interp_widgets.trace.arguments import check_whole, plain_module, shown
 from interp_widgets.trace.recording import record
@@ -33,7 +24,7 @@ from interp_widgets.words import say
 
 __all__ = ["Visualization", "feature_visualization"]
 
-LEARNING_RATE = 0.05  # of Adam, as in the paper
+LEARNING_RATE = 0.05  # of Adam, as in Lucid
 PATIENCE = 16  # steps without any gradient after which nothing will come any more
 
 
@@ -115,8 +106,8 @@ def feature_visualization(  # noqa: PLR0913 - options of the one entry, by keywo
     _check_image(trace, prepare.channels)
     goal, before = target, None
     if target is None:
-        unit_goal = _in_layer(trace, layer, channel=channel, unit=unit, direction=direction)
-        goal, before = unit_goal, _before(trace, unit_goal)
+        unit_goal = unit_target(trace, layer, channel=channel, unit=unit, direction=direction)
+        goal, before = unit_goal, before_activation(trace, unit_goal)
     trace.score(goal)  # refuses what is no target
     height, width = trace.site(trace.input_sites[0]).shape[-2:]
     with torch.inference_mode(mode=False):  # autograd follows no tensor that is made in inference mode
@@ -162,14 +153,14 @@ class _Climb:
 
 def _climbed(climb: _Climb, picture: FourierPicture, steps: int, rng: np.random.Generator) -> Iterator[Visualization]:
     """The picture after each step."""
-    optimiser = torch.optim.Adam([picture.spectrum], lr=LEARNING_RATE)
+    adam = Adam(LEARNING_RATE)
     flat_steps = 0
     for step in range(1, steps + 1):
         with torch.inference_mode(mode=False), torch.enable_grad():
             values = climb.given(seen_anew(picture.pixels(), rng))
             slope = climb.slope(values)
-            (picture.spectrum.grad,) = torch.autograd.grad(values, [picture.spectrum], -slope)
-            optimiser.step()
+            (gradient,) = torch.autograd.grad(values, [picture.spectrum], slope)
+            adam.climb(picture.spectrum, gradient)
             pixels = picture.pixels().detach()
         flat_steps = 0 if bool(slope.any()) else flat_steps + 1
         if flat_steps == PATIENCE:
@@ -250,67 +241,3 @@ def _check_image(trace: Trace, channels: int) -> None:
                 given=", ".join(f"{name} {shape}" for name, shape in shapes.items()),
             )
         )
-
-
-def _before(trace: Trace, goal: UnitTarget) -> UnitTarget | None:
-    """The same target before the activation function that the layer ends in; ``None`` where it ends in none."""
-    function = activation_function(trace, goal.site)
-    operation = trace.tape.values[trace.site(goal.site).index].operation
-    if function is None or operation is None or not operation.refs:
-        return None
-    name = trace.tape.names.get(operation.refs[0].index)
-    return None if name is None else replace(goal, site=name)
-
-
-def _in_layer(trace: Trace, layer: Any, *, channel: Any, unit: Any, direction: Any) -> UnitTarget:
-    """The target that a channel, a unit or a direction of a layer is."""
-    if layer is None:
-        raise ParameterError(
-            say("a channel, unit or direction is one of a layer: give layer=, such as {name!r}", name=trace.layers[-1])
-        )
-    axis, count = check_channels(trace, layer)
-    site = trace.site(layer)
-    if channel is not None:
-        return ChannelMean(site.name, check_channel(channel, site.name, count))
-    if unit is not None:
-        sides = [side for place, side in enumerate(site.shape) if place not in (0, axis)]
-        number, *position = unit if isinstance(unit, tuple) and unit else (unit,)
-        chosen = position or [side // 2 for side in sides]
-        return UnitScore(site.name, check_channel(number, site.name, count), (_flat(chosen, sides, site.name),))
-    return DirectionMean(site.name, _weights(direction, site.name, count))
-
-
-def _flat(position: list[Any], sides: list[int], layer: str) -> int:
-    """The number of a position among all of a map."""
-    numbers = [number for number in map(whole, position) if number is not None]
-    fits = len(numbers) == len(position) == len(sides)
-    fits = fits and all(0 <= number < side for number, side in zip(numbers, sides, strict=True))
-    if not fits:
-        raise ParameterError(
-            say(
-                "the position of a unit of {layer!r} must be in {sides}, got {given}",
-                layer=layer,
-                sides=" x ".join(f"0..{side - 1}" for side in sides) or say("no axis"),
-                given=shown(tuple(position)),
-            )
-        )
-    return int(np.ravel_multi_index(numbers, sides)) if sides else 0
-
-
-def _weights(direction: Any, layer: str, count: int) -> tuple[float, ...]:
-    """A direction of length 1.
-
-    Raises:
-        ParameterError: not a finite number for each channel, or all zero.
-    """
-    wanted = say(
-        "direction must be a finite number for each of the {count} channels of {layer!r}", count=count, layer=layer
-    )
-    try:
-        weights = torch.as_tensor(direction).detach().cpu().numpy()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ParameterError(say("{wanted}, got {given}", wanted=wanted, given=shown(direction))) from error
-    length = np.linalg.norm(weights)
-    if weights.shape != (count,) or weights.dtype.kind not in "iuf" or not np.isfinite(length) or length == 0:
-        raise ParameterError(say("{wanted}, not all zero, got {given}", wanted=wanted, given=shown(direction)))
-    return tuple((weights / length).tolist())

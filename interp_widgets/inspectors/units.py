@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from interp_widgets.errors import LayerError, ParameterError
+from interp_widgets.inspectors.activation_function import activation_function
 from interp_widgets.trace import Target, Trace
 from interp_widgets.trace.arguments import shown
 from interp_widgets.trace.target import Names, Values
@@ -19,9 +21,11 @@ __all__ = [
     "DirectionMean",
     "UnitScore",
     "UnitTarget",
+    "before_activation",
     "by_channel",
     "check_channel",
     "check_channels",
+    "unit_target",
     "whole",
 ]
 
@@ -155,3 +159,77 @@ def check_channel(channel: Any, layer: str, count: int) -> int:
             )
         )
     return number
+
+
+def before_activation(trace: Trace, goal: UnitTarget) -> UnitTarget | None:
+    """The same target before the activation function that the layer ends in; ``None`` where it ends in none."""
+    function = activation_function(trace, goal.site)
+    operation = trace.tape.values[trace.site(goal.site).index].operation
+    if function is None or operation is None or not operation.refs:
+        return None
+    name = trace.tape.names.get(operation.refs[0].index)
+    return None if name is None else replace(goal, site=name)
+
+
+def unit_target(trace: Trace, layer: Any, *, channel: Any, unit: Any, direction: Any) -> UnitTarget:
+    """The target that a channel, a unit or a direction of a layer is; one of the three is given.
+
+    Args:
+        channel: its mean is meant.
+        unit: the number of a channel at the centre, or a tuple of it and a position.
+        direction: a weight for each channel.
+
+    Raises:
+        LayerError: no such layer, or one without channels.
+        ParameterError: no layer; no such channel or position; no direction.
+    """
+    if layer is None:
+        raise ParameterError(
+            say("a channel, unit or direction is one of a layer: give layer=, such as {name!r}", name=trace.layers[-1])
+        )
+    axis, count = check_channels(trace, layer)
+    site = trace.site(layer)
+    if channel is not None:
+        return ChannelMean(site.name, check_channel(channel, site.name, count))
+    if unit is not None:
+        sides = [side for place, side in enumerate(site.shape) if place not in (0, axis)]
+        number, *position = unit if isinstance(unit, tuple) and unit else (unit,)
+        chosen = position or [side // 2 for side in sides]
+        return UnitScore(site.name, check_channel(number, site.name, count), (_flat(chosen, sides, site.name),))
+    return DirectionMean(site.name, _weights(direction, site.name, count))
+
+
+def _flat(position: list[Any], sides: list[int], layer: str) -> int:
+    """The number of a position among all of a map."""
+    numbers = [number for number in map(whole, position) if number is not None]
+    fits = len(numbers) == len(position) == len(sides)
+    fits = fits and all(0 <= number < side for number, side in zip(numbers, sides, strict=True))
+    if not fits:
+        raise ParameterError(
+            say(
+                "the position of a unit of {layer!r} must be in {sides}, got {given}",
+                layer=layer,
+                sides=" x ".join(f"0..{side - 1}" for side in sides) or say("no axis"),
+                given=shown(tuple(position)),
+            )
+        )
+    return int(np.ravel_multi_index(numbers, sides)) if sides else 0
+
+
+def _weights(direction: Any, layer: str, count: int) -> tuple[float, ...]:
+    """A direction of length 1.
+
+    Raises:
+        ParameterError: not a finite number for each channel, or all zero.
+    """
+    wanted = say(
+        "direction must be a finite number for each of the {count} channels of {layer!r}", count=count, layer=layer
+    )
+    try:
+        weights = torch.as_tensor(direction).detach().cpu().numpy()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ParameterError(say("{wanted}, got {given}", wanted=wanted, given=shown(direction))) from error
+    length = np.linalg.norm(weights)
+    if weights.shape != (count,) or weights.dtype.kind not in "iuf" or not np.isfinite(length) or length == 0:
+        raise ParameterError(say("{wanted}, not all zero, got {given}", wanted=wanted, given=shown(direction)))
+    return tuple((weights / length).tolist())

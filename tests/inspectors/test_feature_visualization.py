@@ -13,7 +13,7 @@ from torch import nn
 import interp_widgets as iw
 from interp_widgets.errors import GradientError, InputError, LayerError, ParameterError, StaleError, TargetError
 from interp_widgets.inspectors.feature_visualization import PATIENCE, Visualization
-from interp_widgets.inspectors.fourier import COLOUR_ROOT, FourierPicture, seen_anew
+from interp_widgets.inspectors.fourier import COLOUR_ROOT, Adam, FourierPicture, seen_anew
 
 FLOATS = {"rel": 1e-5, "abs": 1e-6}  # the same pass in another order of additions, in float32
 PLAIN = iw.Preprocess(16, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
@@ -254,6 +254,18 @@ def test_a_picture_is_the_formula_of_its_spectrum() -> None:
     mixed = np.einsum("ij,jhw->ihw", root / max(np.linalg.norm(root, axis=0)), independent)
     off = np.abs(picture.pixels().detach().numpy() - 1 / (1 + np.exp(-mixed))).max()
     assert off < 1e-5  # float32
+
+
+def test_adam_climbs_as_algorithm_1_of_its_paper_says() -> None:
+    slopes = np.random.default_rng(0).normal(size=(5, 3))
+    theta, first, second = np.zeros(3), np.zeros(3), np.zeros(3)
+    parameter, adam = torch.zeros(3, dtype=torch.float64), Adam(0.05)
+    for step, slope in enumerate(slopes, start=1):
+        first = 0.9 * first + 0.1 * slope
+        second = 0.999 * second + 0.001 * slope**2
+        theta = theta + 0.05 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+        adam.climb(parameter, torch.from_numpy(slope))
+        assert parameter.numpy() == pytest.approx(theta, rel=1e-9)  # sums of doubles in another order
 
 
 def test_a_view_that_is_not_moved_is_the_picture() -> None:
