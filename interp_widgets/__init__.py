@@ -18,8 +18,11 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from interp_widgets.inspectors.activations import activation_stream as activation_stream
     from interp_widgets.inspectors.activations import activations as activations
     from interp_widgets.inspectors.diff import diff as diff
+    from interp_widgets.inspectors.feature_visualization import feature_visualization as feature_visualization
     from interp_widgets.inspectors.graph import graph as graph
     from interp_widgets.inspectors.summary import summary as summary
+    from interp_widgets.inspectors.top_activating import top_activating as top_activating
+    from interp_widgets.inspectors.top_activating import top_activating_stream as top_activating_stream
     from interp_widgets.inspectors.weights import weights as weights
     from interp_widgets.render.look import Look as Look
     from interp_widgets.session import Session as Session
@@ -47,8 +50,9 @@ _HOME = {
     "InterpError": "errors",
     "check": "evaluation.check",
     **dict.fromkeys(("Preprocess", "load_input", "record"), "inputs"),
-    **{name: f"inspectors.{name}" for name in ("diff", "graph", "summary", "weights")},
+    **{name: f"inspectors.{name}" for name in ("diff", "feature_visualization", "graph", "summary", "weights")},
     **dict.fromkeys(("activation_stream", "activations"), "inspectors.activations"),
+    **dict.fromkeys(("top_activating", "top_activating_stream"), "inspectors.top_activating"),
     "Look": "render.look",
     "Session": "session",
     **dict.fromkeys(

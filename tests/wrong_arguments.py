@@ -233,6 +233,55 @@ def _calls() -> dict[str, Good]:
             lambda **given: list(iw.activation_stream(**given)),
             {"model": model, "loader": lambda: [image()], "layers": nothing, "target": nothing, "seed": int},
         ),
+        "top_activating": (
+            lambda **given: iw.top_activating(model(), **given),
+            {
+                "layer": lambda: "0",
+                "channel": nothing,
+                "loader": image,
+                "k": lambda: 2,
+                "by": lambda: "mean",
+            },
+        ),
+        "top_activating_stream": (
+            lambda **given: list(iw.top_activating_stream(model(), **given)),
+            {"layer": lambda: "0", "channel": nothing, "loader": lambda: [image()], "k": lambda: 2},
+        ),
+        "top_activating of a trace": (
+            lambda **given: iw.top_activating(_trace(), **given),
+            {"layer": lambda: "0", "channel": lambda: 1, "loader": image},
+        ),
+        **{
+            f"top_activating.{name}": (
+                lambda name=name, **given: getattr(iw.top_activating(model(), "0", 0, image()), name)(**given),
+                {"channel": int},
+            )
+            for name in ("regions", "boxes", "crops", "figure")
+        },
+        "feature_visualization": (
+            lambda **given: next(iw.feature_visualization(**given)),
+            {
+                "model": model,
+                "layer": lambda: "0",
+                "channel": int,
+                **dict.fromkeys(("unit", "target", "direction", "preprocess"), nothing),
+                "size": lambda: 8,
+                "steps": lambda: 1,
+                "seed": int,
+            },
+        ),
+        "feature_visualization of a unit": (
+            lambda **given: next(iw.feature_visualization(model(), "0", size=8, steps=1, **given)),
+            {"unit": int},
+        ),
+        "feature_visualization of a direction": (
+            lambda **given: next(iw.feature_visualization(model(), "0", size=8, steps=1, **given)),
+            {"direction": lambda: [1.0, 0.0, 0.0, 0.0]},
+        ),
+        "feature_visualization of a target": (
+            lambda **given: next(iw.feature_visualization(size=8, steps=1, **given)),
+            {"model": model, "target": int},
+        ),
         "graph": (iw.graph, {"model": model, "inputs": image, "kwargs": nothing}),
         "ModelGraph": (iw.ModelGraph, {"session": _session, "opened": nothing, "colour": lambda: "type"}),
         "ActivationView": (iw.ActivationView, {"session": _session}),

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from interp_widgets.errors import InputError, LayerError
+from interp_widgets.errors import LayerError
 from interp_widgets.inspectors.activation_rows import ActivationRow, ChannelStatistics, activation_row, flags
+from interp_widgets.inspectors.loading import batches_of, first_of, inputs_in, trace_of
 from interp_widgets.inspectors.running import SAMPLE_SIZE
-from interp_widgets.inspectors.survey import Survey, first_tensor, inputs_in
+from interp_widgets.inspectors.survey import Survey
 from interp_widgets.inspectors.table import Column, Table
 from interp_widgets.trace import Trace
-from interp_widgets.trace.arguments import check_batches, check_whole, plain_module, shown
+from interp_widgets.trace.arguments import check_whole, plain_module, shown
 from interp_widgets.trace.names import SiteName
-from interp_widgets.trace.recording import record
 from interp_widgets.trace.targets import TargetLike
 from interp_widgets.words import did_you_mean, say
 
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from interp_widgets.render.still import StillFigure
 
 __all__ = ["ActivationReport", "activation_stream", "activations"]
-
-SHOWN_FIRST = 2  # inputs that are recorded, so that layers and their axes are known
 
 
 @dataclass(frozen=True)
@@ -193,7 +189,7 @@ def activation_stream(
     ``report.batches`` of ``report.total_batches`` are done. Arguments and errors are those of ``activations``.
     """
     number = check_whole(seed, "seed", 0)
-    total = operator.length_hint(_batches(loader), 0) or None
+    total = operator.length_hint(batches_of(loader), 0) or None
     for survey in _surveys(model, loader, layers, target, number):
         yield _report(survey, total, number)
 
@@ -204,43 +200,14 @@ def _surveys(
     """The same survey after each batch."""
     if not isinstance(model, Trace):
         model = plain_module(model)  # first: whoever confuses the arguments hears of the model
-    batches = iter(_batches(loader))
-    first = list(islice(batches, 1))
-    if not first:
-        raise InputError(say("the loader has no batch, got {given}: give at least one", given=shown(loader)))
+    batches = iter(batches_of(loader))
+    first = first_of(batches, loader)
     kind = type(loader).__name__
-    with _trace_of(model, first[0], kind) as trace:
+    with trace_of(model, first, kind) as trace:
         survey = Survey(trace, layers, target, seed)
-        for batch in chain(first, batches):
+        for batch in chain([first], batches):
             survey.take(inputs_in(trace, batch, kind))
             yield survey
-
-
-def _trace_of(model: nn.Module | Trace, batch: Any, loader: str) -> AbstractContextManager[Trace]:
-    """A trace, which stays open; or that of a model's first inputs, from which the layers are known."""
-    if isinstance(model, Trace):
-        return nullcontext(model)
-    given = first_tensor(batch, loader)
-    check_batches({"input": given})
-    return record(model, given[:SHOWN_FIRST], batch_axis=0)
-
-
-def _batches(loader: Any) -> Iterable[Any]:
-    """The batches of a loader; a tensor is one batch.
-
-    Raises:
-        InputError: it has none.
-    """
-    if isinstance(loader, torch.Tensor):
-        return [loader]
-    if not isinstance(loader, Iterable) or isinstance(loader, (str, bytes, Mapping)):
-        raise InputError(
-            say(
-                "loader must be an iterable of batches, such as a DataLoader, or one batch as a tensor, got {given}",
-                given=shown(loader),
-            )
-        )
-    return loader
 
 
 def _report(survey: Survey, total: int | None, seed: int) -> ActivationReport:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
-from interp_widgets.errors import InputError, LayerError
+from interp_widgets.errors import LayerError
 from interp_widgets.inspectors.activation_function import activation_function
+from interp_widgets.inspectors.loading import as_real
 from interp_widgets.inspectors.running import Moments, Sample
 from interp_widgets.trace import Site, Trace
 from interp_widgets.trace.arguments import as_list, shown
 from interp_widgets.trace.names import SiteName
 from interp_widgets.trace.targets import TargetLike
-from interp_widgets.trace.values import tensors_in
 from interp_widgets.words import say
 
-__all__ = ["Gradients", "Seen", "Survey", "first_tensor", "inputs_in"]
+__all__ = ["Gradients", "Seen", "Survey"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +40,7 @@ class Gradients:
 
     def with_values(self, gradient: torch.Tensor) -> Gradients:
         """Those so far and of one more tensor."""
-        exact = _real(gradient).double().abs()
+        exact = as_real(gradient).double().abs()
         sizes, squares = float(exact.sum()), float(exact.square().sum())
         return Gradients(self.sizes + sizes, self.squares + squares, self.count + exact.numel())
 
@@ -137,7 +136,7 @@ class Survey:
 
     def _summed_up(self, name: str, value: torch.Tensor) -> Seen:
         """What is known of a layer with one more batch of its values."""
-        real = _real(value)
+        real = as_real(value)
         rng = np.random.default_rng([self._seed, self._numbers[name], self.batches])
         axis = self._axes[name]
         new = Moments.of(real, axis if axis is not None and axis < real.ndim else None, self.functions[name])
@@ -159,49 +158,6 @@ class Survey:
         return shape[1:] if self._trace.has_rows(layer) else shape
 
 
-def first_tensor(batch: Any, loader: str) -> torch.Tensor:
-    """The first tensor of a batch.
-
-    Args:
-        loader: the type of what gave the batch, for the sentence.
-
-    Raises:
-        InputError: there is none.
-    """
-    for _, tensor in tensors_in(batch):
-        return tensor
-    raise InputError(
-        say(
-            "each batch of the loader ({kind}) must be a tensor or hold one, got {given}",
-            kind=loader,
-            given=shown(batch),
-        )
-    )
-
-
-def inputs_in(trace: Trace, batch: Any, loader: str) -> dict[str, torch.Tensor]:
-    """The tensors of a batch by the model's inputs: the first one, or those at the places of the inputs recorded.
-
-    Raises:
-        InputError: there are none.
-    """
-    if len(trace.input_sites) == 1:
-        return {trace.input_sites[0]: first_tensor(batch, loader)}
-    tensors = dict(tensors_in(batch))
-    places = {name: name.removeprefix("input") for name in trace.input_sites if trace.has_rows(name)}
-    found = {name: tensors[place] for name, place in places.items() if place in tensors}
-    if not found:
-        raise InputError(
-            say(
-                "the model has the inputs {names}, and a batch of the loader ({kind}) has none of them, got {given}",
-                names=", ".join(trace.input_sites),
-                kind=loader,
-                given=shown(batch),
-            )
-        )
-    return found
-
-
 def _returned(trace: Trace) -> list[str]:
     """The main tensors that all calls of modules returned, in execution order."""
     return [name for name, site in trace.sites.items() if site.module is not None and SiteName.parse(name).is_output]
@@ -213,15 +169,3 @@ def _channel_axis(trace: Trace, layer: str) -> int | None:
         return None
     axis = trace.channel_axis(layer)
     return None if axis == 0 and trace.has_rows(layer) else axis
-
-
-def _real(value: torch.Tensor) -> torch.Tensor:
-    """Values as real numbers, of complex ones their sizes, where there are doubles."""
-    plain = value.detach()
-    if plain.is_quantized:
-        plain = plain.dequantize()
-    if plain.layout != torch.strided:
-        plain = plain.to_dense()
-    if plain.device.type == "mps":  # has no doubles
-        plain = plain.cpu()
-    return plain.abs() if plain.is_complex() else plain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,11 +18,18 @@ if TYPE_CHECKING:
     from interp_widgets.render.look import Display
     from interp_widgets.render.still import StillFigure
 
-__all__ = ["attribution_figure", "bars_figure", "mosaic_figure"]
+__all__ = ["Tile", "attribution_figure", "bars_figure", "mosaic_figure", "tiles_figure"]
 
 MOST_BARS = 20
 NARROW = 44  # letters in a line below a map that stands alone
 FOR, AGAINST = "#2171b5", "#e6820e"  # told apart by everybody, and by the side of the axis
+
+
+class Tile(NamedTuple):
+    """A picture of a grid, ``(H, W, 3)`` uint8, and what stands above it."""
+
+    pixels: NDArray[np.uint8]
+    caption: str
 
 
 def attribution_figure(
@@ -123,4 +130,27 @@ def mosaic_figure(
     scale = ScalarMappable(Normalize(*limits), colormap)
     figure.colorbar(scale, ax=panel, shrink=0.8, extend=ends)
     figure.suptitle(title, fontsize=10, fontfamily=families(), parse_math=False)
+    return figure
+
+
+def tiles_figure(rows: Sequence[Sequence[Tile]], names: Sequence[str], *, title: str) -> StillFigure:
+    """Rows of pictures, each row with its name at the left.
+
+    Args:
+        rows: at least one, all of one length.
+        names: one for each row.
+    """
+    from interp_widgets.render.still import StillFigure  # noqa: PLC0415 - slow to import, only when drawn
+
+    fonts = families()
+    columns = len(rows[0])
+    figure = StillFigure(0.4 + 1.1 * columns, 0.5 + 1.3 * len(rows))
+    panels = figure.subplots(len(rows), columns, squeeze=False)
+    for row, tiles in enumerate(rows):
+        for panel, tile in zip(panels[row], tiles, strict=True):
+            panel.set(xticks=[], yticks=[])
+            panel.imshow(tile.pixels, interpolation="nearest")
+            panel.set_title(tile.caption, fontsize=7, fontfamily=fonts)
+        panels[row][0].set_ylabel(names[row], fontsize=8, fontfamily=fonts)
+    figure.suptitle(title, fontsize=10, fontfamily=fonts, parse_math=False)
     return figure
