@@ -22,10 +22,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import interp_widgets as iw
 from tests.benchmarks.measure import Parts, Row, describe_machine, interleaved, parser_for, write_json
-from tests.benchmarks.peers import SMALL, build
+from tests.benchmarks.peers import LAYERS, SMALL, build
 
 MODELS = ("resnet50", "densenet121", "vit_b_16")
-IMAGES, BATCH = 16, 8  # of the data that is streamed
+IMAGES, SEARCHED, BATCH = 16, 64, 8  # of the data that is streamed
 
 Calls = dict[str, Callable[[int], object]]
 
@@ -85,11 +85,28 @@ def activations(name: str, model: nn.Module, image: torch.Tensor, rounds: int) -
     yield from _timed(f"activations of {IMAGES} images", name, calls, rounds)
 
 
+def search(name: str, model: nn.Module, image: torch.Tensor, rounds: int) -> Iterator[Row]:
+    """The inputs that excite each channel of a layer most, beside a loop that only runs the model."""
+    loader = torch.randn(SEARCHED, *image.shape[1:]).split(BATCH)
+    layer = LAYERS[name][-1]
+
+    def plain(_: int) -> None:
+        with torch.no_grad():
+            for batch in loader:
+                model(batch)
+
+    calls: Calls = {"ours": lambda _: iw.top_activating(model, layer, None, loader), "plain": plain}
+    times = {each: statistics.median(found) for each, found in interleaved(calls, rounds).items()}
+    speed = times["plain"] / times["ours"]
+    yield Row(f"top_activating of {layer} / a plain loop", name, speed, "x", 0.9, at_least=True)
+
+
 PARTS: Mapping[str, Callable[[str, nn.Module, torch.Tensor, int], Iterator[Row]]] = {
     "table": table,
     "graph": graph,
     "weights": weights,
     "activations": activations,
+    "search": search,
 }
 
 

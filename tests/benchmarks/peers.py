@@ -37,6 +37,7 @@ LAYERS = {
     "resnet18": ("layer4", "layer2"),
     "resnet50": ("layer4", "layer2"),
     "vit_b_16": ("encoder.layers.encoder_layer_10", "encoder.layers.encoder_layer_5"),
+    "densenet121": ("features.denseblock4", "features.denseblock3"),
     "convnext_tiny": ("features.7", "features.3"),
     SMALL: ("layer4", "layer2"),
     "digits": ("conv3", "conv2"),
