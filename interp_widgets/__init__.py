@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from interp_widgets.inspectors.activations import activations as activations
     from interp_widgets.inspectors.diff import diff as diff
     from interp_widgets.inspectors.graph import graph as graph
+    from interp_widgets.inspectors.intervention import Edit as Edit
+    from interp_widgets.inspectors.intervention import Intervention as Intervention
+    from interp_widgets.inspectors.intervention import intervene as intervene
     from interp_widgets.inspectors.summary import summary as summary
     from interp_widgets.inspectors.weights import weights as weights
     from interp_widgets.render.look import Look as Look
@@ -46,6 +49,7 @@ _HOME = {
     **dict.fromkeys(("Preprocess", "load_input", "record"), "inputs"),
     **{name: f"inspectors.{name}" for name in ("diff", "graph", "summary", "weights")},
     **dict.fromkeys(("activation_stream", "activations"), "inspectors.activations"),
+    **dict.fromkeys(("Edit", "Intervention", "intervene"), "inspectors.intervention"),
     "Look": "render.look",
     "Session": "session",
     **dict.fromkeys(

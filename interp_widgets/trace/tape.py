@@ -62,6 +62,7 @@ class Tape:
         sites: the named values.
         layouts: which axis of a value is what.
         inputs: names of the inputs' sites.
+        told: the values whose numbers Python has seen, such as those of ``if x.sum() > 0``.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Tape:
         layers: Mapping[str, str],
         inputs: Iterable[str],
         fingerprint: Fingerprint,
+        told: Iterable[int] = (),
     ) -> None:
         self.model = model
         self.values = values
@@ -81,6 +83,7 @@ class Tape:
         self.layouts = LayoutReader(values, operations)
         self.sites = Sites(made, values, self.layouts)
         self.inputs = tuple(inputs)
+        self.told = frozenset(told)
         self.closed = False
         self._layers = layers
         self._fingerprint = fingerprint
