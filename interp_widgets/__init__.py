@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from interp_widgets.widgets.comparison import Comparison as Comparison
     from interp_widgets.widgets.explorer import Explorer as Explorer
     from interp_widgets.widgets.explorer import explore as explore
+    from interp_widgets.widgets.views.intervention import InterventionView as InterventionView
     from interp_widgets.widgets.views.summary import SummaryTable as SummaryTable
 
 # Where each public name lives; the names of ``explainers`` are public too.
@@ -59,6 +60,7 @@ _HOME = {
     "Comparison": "widgets.comparison",
     "compare": "widgets.compare",
     **dict.fromkeys(("Explorer", "explore"), "widgets.explorer"),
+    "InterventionView": "widgets.views.intervention",
     "SummaryTable": "widgets.views.summary",
 }
 

@@ -17,7 +17,7 @@ from interp_widgets.trace.suffix import Replayed
 from interp_widgets.trace.targets import TargetLike
 from interp_widgets.words import say
 
-__all__ = ["MOST", "Edit", "Intervention", "Kind", "intervene"]
+__all__ = ["MOST", "Edit", "Intervention", "Kind", "check_edit", "intervene"]
 
 MOST = 3.0
 """The largest factor."""
@@ -155,14 +155,15 @@ def intervene(trace: Trace, edits: Edit | Iterable[Edit]) -> Intervention:
     trace.tape.check_open()
     by_site: dict[str, list[Edit]] = {}
     for edit in given:
-        _check(trace, edit)
+        check_edit(trace, edit)
         by_site.setdefault(trace.site(edit.layer).name, []).append(edit)
     changes = {name: partial(_changed, trace, tuple(each)) for name, each in by_site.items()}
     return Intervention(trace, given, trace.replay(changes))
 
 
-def _check(trace: Trace, edit: Edit) -> None:
-    """Refuse an edit that the layer does not have."""
+def check_edit(trace: Trace, edit: Edit) -> None:
+    """Refuse an edit that cannot be done in a recorded pass; see ``intervene``."""
+    trace.check_changeable(edit.layer)
     site = trace.site(edit.layer)
     if not (site.dtype.is_floating_point or site.dtype.is_complex):
         raise InputError(

@@ -127,7 +127,7 @@ class Passes:
         """What the pass says where some values are changed; see ``Trace.replay``."""
         named = {self._tape.site(layer).name: change for layer, change in changes.items()}
         for name in named:
-            self._check_changeable(name)
+            self.check_changeable(name)
         first = min((self._tape.sites[name].index for name in named), default=len(self._tape.values) - 1)
         self._tape.check_fresh(say("a replay"), read=self._tape.parameters_behind(first))
         sites = frozenset(named)
@@ -155,7 +155,7 @@ class Passes:
         found: Callable[[str], torch.Tensor] = self._again.rerun(inputs, inner, self._axes.batch.inputs).activation
         return found
 
-    def _check_changeable(self, name: str) -> None:
+    def check_changeable(self, name: str) -> None:
         """Refuse what no pass could change.
 
         Raises:

@@ -332,6 +332,14 @@ class Trace:
         """
         return self._passes.replay(changes)
 
+    def check_changeable(self, layer: str) -> None:
+        """Refuse a value that ``replay`` cannot change.
+
+        Raises:
+            LayerError: no such layer, or a value that is written into a tensor of other names too.
+        """
+        self._passes.check_changeable(self.site(layer).name)
+
     def probabilities_from(self, value: Replayed) -> torch.Tensor:
         """The probabilities as ``probabilities`` gives them, from the values of another pass."""
         return self._outputs.probabilities_from(value)

@@ -29,6 +29,7 @@ from interp_widgets.widgets.views.channels import ChannelsView
 from interp_widgets.widgets.views.help import explorer_help
 from interp_widgets.widgets.views.histogram import HistogramView
 from interp_widgets.widgets.views.inputs import InputsView
+from interp_widgets.widgets.views.intervention import InterventionView
 from interp_widgets.widgets.views.network import NetworkView
 from interp_widgets.widgets.views.prediction import PredictionView
 from interp_widgets.widgets.views.saving import saving
@@ -183,6 +184,7 @@ class Explorer(Screen):
             say("Layers"): lambda: tree,
             say("Activations"): lambda: self._make(HistogramView),
             say("Summary"): lambda: self._make(SummaryTable),
+            say("Interventions"): lambda: self._make(InterventionView),
         }
         self._panels = Panels(panels, say("the model"))
         areas = {

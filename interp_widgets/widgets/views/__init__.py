@@ -8,6 +8,7 @@ from interp_widgets.widgets.views.base import SessionView
 from interp_widgets.widgets.views.channels import ChannelsView
 from interp_widgets.widgets.views.histogram import HistogramView
 from interp_widgets.widgets.views.inputs import InputsView
+from interp_widgets.widgets.views.intervention import InterventionView
 from interp_widgets.widgets.views.map import MapView
 from interp_widgets.widgets.views.network import NetworkView
 from interp_widgets.widgets.views.prediction import PredictionView
@@ -21,6 +22,7 @@ VIEWS: Mapping[str, type[SessionView]] = MappingProxyType(
         "channels": ChannelsView,
         "histogram": HistogramView,
         "inputs": InputsView,
+        "intervention": InterventionView,
         "map": MapView,
         "network": NetworkView,
         "prediction": PredictionView,
