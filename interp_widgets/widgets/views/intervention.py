@@ -42,7 +42,7 @@ class Answer:
         """Name, before, after and change as the table shows them."""
         if self.is_value:
             return [self.name, *map(figures, (self.before, self.after)), f"{self.after - self.before:+.3g}"]
-        return [self.name, f"{self.before:.1%}", f"{self.after:.1%}", f"{self.after - self.before:+.1%}"]
+        return [self.name, f"{self.before:.1%}", f"{self.after:.1%}", f"{self.after - self.before:+z.1%}"]
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class InterventionView(SessionView):
         self._history: list[tuple[Edit, ...]] = []
         self._turned: tuple[str, int] | None = None  # the channel whose knob was moved last
         self._shows_code = False
+        self.add_class("iw-knob")
         self.title = heading("")
         self.kind = Menu(
             options=[(say("scaled"), "scale"), (say("its mean"), "mean")],
@@ -127,11 +128,13 @@ class InterventionView(SessionView):
         self.answers = Table(
             label=say("what the model says before and after"),
             help=say("the likeliest classes and what is explained, before and after the edits"),
+            searched=False,
             layout={"width": "100%"},
         )
         self.listed = Table(
             label=say("the edits"),
             help=say("the channel of the edit chosen here is looked at"),
+            searched=False,
             height=132,
             layout={"width": "100%"},
         )
