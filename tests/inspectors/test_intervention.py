@@ -49,15 +49,16 @@ class Shared(nn.Module):
 
 
 class Branching(nn.Module):
-    """Goes another way where the values say so."""
+    """Goes another way where the values say so: not where they are halved, but where a tenth of them is left."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.last = nn.Linear(6, 6), nn.Linear(6, 4)
+        self.first, self.last = nn.Linear(6, 6, bias=False), nn.Linear(6, 4)
+        nn.init.eye_(self.first.weight)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         found = self.first(values)
-        result: torch.Tensor = self.last(found) if found.abs().sum() > 2.5 else self.last(-found)
+        result: torch.Tensor = self.last(found) if found.sum() > 1 else self.last(-found)
         return result
 
 
@@ -82,6 +83,18 @@ class Custom(nn.Module):
         found = self.first(values)
         signs: torch.Tensor = _Sign.apply(found)  # type: ignore[no-untyped-call]  # torch has no type for it
         result: torch.Tensor = self.last(found) * signs.sum()
+        return result
+
+
+class Ending(nn.Module):
+    """Ends in a function of the user's own; silence has no sign."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(6, 4)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = _Sign.apply(self.last(values))  # type: ignore[no-untyped-call]  # torch has no type for it
         return result
 
 
@@ -189,6 +202,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Sequence[int], Sequence[Edit]]]
     "shared": (Shared, (2, 6), [Edit("drop", 2, factor=2)]),
     "branching": (Branching, (1, 6), [Edit("first", factor=0.1)]),
     "custom": (Custom, (2, 6), [Edit("first", 2, "ablate")]),
+    "ending": (Ending, (2, 6), [Edit("last", 2, "ablate")]),
     "aliased": (Aliased, (2, 6), [Edit("first", 2, factor=3)]),
     "written": (Written, (2, 6), [Edit("relu", 2, factor=3), Edit("first", 1, factor=2)]),
     "nested": (
@@ -197,7 +211,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Sequence[int], Sequence[Edit]]]
         [Edit("block", 2, factor=2), Edit("block.1", 2, factor=0.5), Edit("block.0", 2, "ablate")],
     ),
 }
-WHOLE = ("shared", "branching", "custom", "aliased", "written")  # where the tape does not tell all
+WHOLE = ("shared", "branching", "custom", "ending", "aliased", "written")  # where the tape does not tell all
 
 
 def _model(name: str) -> tuple[nn.Module, torch.Tensor, Sequence[Edit]]:
