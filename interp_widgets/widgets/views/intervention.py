@@ -87,7 +87,7 @@ class InterventionView(SessionView):
     >>> view.edits
     (Edit(layer='0', channel=1, kind='scale', factor=0.5),)
     >>> view.alt
-    'With 0, channel 1: times 0.5: class 1 50.0% (before 73.1%), class 0 50.0% (before 26.9%).'
+    '0, channel 1: times 0.5. With 0, channel 1: times 0.5: class 1 50.0% (before 73.1%), class 0 50.0% (before 26.9%).'
     >>> session.close()
     """
 
@@ -220,12 +220,13 @@ class InterventionView(SessionView):
         """The edits, and what the likeliest classes do."""
         edits = "; ".join(map(str, state.edits)) or say("no edits")
         if state.answers is None:
-            return say("With {edits}: being computed.", edits=edits)
+            return say("{knob}. With {edits}: being computed.", knob=state.edit, edits=edits)
         said = [
             say("{name} {after} (before {before})", name=name, after=after, before=before)
             for name, before, after, _ in (answer.cells for answer in state.answers)
         ]
-        return say("With {edits}: {answers}.", edits=edits, answers=", ".join(said) or say("no class scores"))
+        answers = ", ".join(said) or say("no class scores")
+        return say("{knob}. With {edits}: {answers}.", knob=state.edit, edits=edits, answers=answers)
 
     # What the controls do
 
