@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from interp_widgets.inspectors.diff import diff as diff
     from interp_widgets.inspectors.feature_visualization import feature_visualization as feature_visualization
     from interp_widgets.inspectors.graph import graph as graph
+    from interp_widgets.inspectors.intervention import Edit as Edit
+    from interp_widgets.inspectors.intervention import Intervention as Intervention
+    from interp_widgets.inspectors.intervention import intervene as intervene
     from interp_widgets.inspectors.summary import summary as summary
     from interp_widgets.inspectors.top_activating import top_activating as top_activating
     from interp_widgets.inspectors.top_activating import top_activating_stream as top_activating_stream
@@ -41,6 +44,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from interp_widgets.widgets.explorer import explore as explore
     from interp_widgets.widgets.views.activations import ActivationView as ActivationView
     from interp_widgets.widgets.views.graph import ModelGraph as ModelGraph
+    from interp_widgets.widgets.views.intervention import InterventionView as InterventionView
     from interp_widgets.widgets.views.summary import SummaryTable as SummaryTable
     from interp_widgets.widgets.views.weights import WeightView as WeightView
 
@@ -53,6 +57,7 @@ _HOME = {
     **{name: f"inspectors.{name}" for name in ("diff", "feature_visualization", "graph", "summary", "weights")},
     **dict.fromkeys(("activation_stream", "activations"), "inspectors.activations"),
     **dict.fromkeys(("top_activating", "top_activating_stream"), "inspectors.top_activating"),
+    **dict.fromkeys(("Edit", "Intervention", "intervene"), "inspectors.intervention"),
     "Look": "render.look",
     "Session": "session",
     **dict.fromkeys(
@@ -64,6 +69,7 @@ _HOME = {
     **dict.fromkeys(("Explorer", "explore"), "widgets.explorer"),
     "ModelGraph": "widgets.views.graph",
     "ActivationView": "widgets.views.activations",
+    "InterventionView": "widgets.views.intervention",
     "SummaryTable": "widgets.views.summary",
     "WeightView": "widgets.views.weights",
 }

@@ -55,6 +55,7 @@ def test_every_public_name_is_in_the_table() -> None:
         "Estimate",
         "Question",
         "Explainer",
+        "Intervention",
         "Site",
         "WeightDiff",
         "WeightReport",

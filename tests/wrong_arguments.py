@@ -285,6 +285,12 @@ def _calls() -> dict[str, Good]:
         "graph": (iw.graph, {"model": model, "inputs": image, "kwargs": nothing}),
         "ModelGraph": (iw.ModelGraph, {"session": _session, "opened": nothing, "colour": lambda: "type"}),
         "ActivationView": (iw.ActivationView, {"session": _session}),
+        "Edit": (
+            lambda **given: iw.intervene(_trace(), iw.Edit(**given)),
+            {"layer": lambda: "0", "channel": int, "kind": lambda: "scale", "factor": lambda: 2.0},
+        ),
+        "intervene": (iw.intervene, {"trace": _trace, "edits": lambda: iw.Edit("0", 1, factor=2.0)}),
+        "InterventionView": (iw.InterventionView, {"session": _session}),
         "SummaryTable": (iw.SummaryTable, {"session": _session}),
         "WeightView": (iw.WeightView, {"session": _session}),
         "summary": (iw.summary, {"model": model, "inputs": image, "kwargs": nothing}),

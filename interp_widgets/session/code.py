@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from PIL import Image
 from interp_widgets import explainers, trace, zoo
 from interp_widgets.explainers import Explainer
 from interp_widgets.inputs import Preprocess
+from interp_widgets.inspectors.intervention import Edit
 from interp_widgets.render.colours import colour_table
 from interp_widgets.render.look import Look
 from interp_widgets.session.inputs import Inputs
@@ -25,11 +27,11 @@ from interp_widgets.trace import Target
 from interp_widgets.trace.arguments import check_is, check_number
 from interp_widgets.words import say
 
-__all__ = ["code_of"]
+__all__ = ["code_of", "code_of_edits"]
 
 WIDTH = 88  # letters of a line; a longer call has one argument a line
 LISTED = 20  # names written one by one; of more the user has a list
-PUBLIC = {*trace.__all__, *explainers.__all__, "Look", "Preprocess"}
+PUBLIC = {*trace.__all__, *explainers.__all__, "Edit", "Look", "Preprocess"}
 
 
 def code_of(
@@ -77,6 +79,25 @@ def code_of(
     ]
     head = [*writer.comments(), "import interp_widgets as iw", *sorted(writer.imports), ""]
     return "\n".join([*head, *filter(None, lines)]) + "\n"
+
+
+def code_of_edits(session: SessionState, inputs: Inputs, edits: Iterable[Edit]) -> str:
+    """Python source that makes an intervention from nothing.
+
+    Args:
+        inputs: those of the session.
+    """
+    session.ready()
+    writer = _Writer()
+    lines = [
+        *writer.recording(session, inputs),
+        "edits = [",
+        *(f"    {writer.value(edit, 'edit')}," for edit in edits),
+        "]",
+        "found = iw.intervene(trace, edits)",
+        "found.probabilities, found.change" if session.ready().has_classes else "found.score()",
+    ]
+    return "\n".join([*writer.comments(), "import interp_widgets as iw", *sorted(writer.imports), "", *lines]) + "\n"
 
 
 class _Writer:
@@ -181,7 +202,7 @@ class _Writer:
 
     def _kind(self, kind: type) -> str:
         """The name of a class whose objects are made of their fields; empty where Python cannot write one."""
-        if not (dataclasses.is_dataclass(kind) and issubclass(kind, (Explainer, Look, Preprocess, Target))):
+        if not (dataclasses.is_dataclass(kind) and issubclass(kind, (Edit, Explainer, Look, Preprocess, Target))):
             return ""
         name, module = kind.__qualname__, kind.__module__
         if getattr(sys.modules.get(module), name, None) is not kind or not name.isidentifier():

@@ -20,9 +20,10 @@ from interp_widgets.errors import ClosedError, InputError, InterpError, LayoutEr
 from interp_widgets.explainers import EXPLAINERS, Explainer
 from interp_widgets.explainers.baselines import baseline_of
 from interp_widgets.inputs import Choice, Prepare, choices, column_names, hinted, understood
+from interp_widgets.inspectors.intervention import Edit
 from interp_widgets.render.look import Look
 from interp_widgets.session.answers import Answers
-from interp_widgets.session.code import code_of
+from interp_widgets.session.code import code_of, code_of_edits
 from interp_widgets.session.inputs import Inputs
 from interp_widgets.session.jobs import Jobs
 from interp_widgets.session.state import SessionState
@@ -281,6 +282,11 @@ class Session(SessionState):
         """
         with self.steady():
             return code_of(self, self._inputs, colormap=colormap, opacity=opacity, look=look)
+
+    def code_of_edits(self, edits: Iterable[Edit]) -> str:
+        """Python that records the present input and makes these edits, for a script or a paper."""
+        with self.steady():
+            return code_of_edits(self, self._inputs, edits)
 
     # Recording
 

@@ -127,20 +127,27 @@ class Outputs:
     @property
     def probabilities(self) -> torch.Tensor:
         """Probability of each class for each input, ``(N, K)``; see ``Trace.probabilities``."""
-        probabilities = self._said_probabilities() if self.scores.ending.squash else self._assumed_probabilities()
+        return self.probabilities_from(self._value)
+
+    def probabilities_from(self, value: Callable[[str], torch.Tensor]) -> torch.Tensor:
+        """The probabilities ``(N, K)`` in another pass, from the value there of each site that is asked for."""
+        if self.scores.ending.squash:
+            probabilities = self._said_probabilities(value(self.scores.said))
+        else:
+            probabilities = self._assumed_probabilities(self.class_scores(value(self.logits_site)))
         if probabilities.ndim <= 1:
             return probabilities.reshape(1, -1)
         return probabilities.reshape(*probabilities.shape[:2], -1).mean(dim=2)
 
-    def _assumed_probabilities(self) -> torch.Tensor:
+    def _assumed_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """What a softmax, of one class a sigmoid, would make of plain class scores."""
-        logits = self.logits.float()
+        logits = logits.float()
         return logits.softmax(dim=min(1, logits.ndim - 1)) if self.class_count > 1 else logits.sigmoid()
 
-    def _said_probabilities(self) -> torch.Tensor:
+    def _said_probabilities(self, said: torch.Tensor) -> torch.Tensor:
         """What the model itself said, in the shape of the class scores."""
         ending, picks = self.scores.ending, self.scores.ending.picks
-        said = self._value(self.scores.said).float()
+        said = said.float()
         if ending.is_logarithm:
             said = said.exp()
         if ending.rows:  # the output may have lost the axis of its one input

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, NamedTuple, Protocol, Self
 
 import torch
@@ -17,8 +18,10 @@ from interp_widgets.trace.calls import Calls
 from interp_widgets.trace.memory import batch_bytes, free_cached
 from interp_widgets.trace.names import SiteName
 from interp_widgets.trace.outputs import Outputs
+from interp_widgets.trace.suffix import Replayed, Suffix
 from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.target import Recorded, Target, Values
+from interp_widgets.trace.values import Change
 from interp_widgets.trace.watcher import Keep
 from interp_widgets.words import say
 
@@ -51,7 +54,7 @@ class Again(Protocol):
     """Runs the model again as it was run; see ``recording.Pass``."""
 
     def rerun(
-        self, inputs: Mapping[str, torch.Tensor], edits: Mapping[str, torch.Tensor], batch_inputs: frozenset[str]
+        self, inputs: Mapping[str, torch.Tensor], edits: Mapping[str, Change], batch_inputs: frozenset[str]
     ) -> Any:
         """Record again, with other inputs, of which some have one row per example."""
 
@@ -109,12 +112,67 @@ class Passes:
         self._outputs = outputs
         self._calls = calls
         self._again = again
+        self._suffix = Suffix(tape, calls)
+        self._replays_rightly = {frozenset[str](): True}  # of sites that were changed together
         self._in_full: set[str] = set()  # sites where a pass takes no short cut, because one failed
         self._most: int | None = None  # values at once, once more of them did not fit into memory
 
     def rerun(self, values: Mapping[str, torch.Tensor], example: int) -> Any:
         """Record with other values; see ``Trace.rerun``."""
-        return self._again.rerun(*self._fed(values, example), self._axes.batch.inputs)
+        inputs, edits = self._fed(values, example)
+        changes = {name: partial(_instead, value) for name, value in edits.items()}
+        return self._again.rerun(inputs, changes, self._axes.batch.inputs)
+
+    def replay(self, changes: Mapping[str, Change]) -> Replayed:
+        """What the pass says where some values are changed; see ``Trace.replay``."""
+        named = {self._tape.site(layer).name: change for layer, change in changes.items()}
+        for name in named:
+            self.check_changeable(name)
+        first = min((self._tape.sites[name].index for name in named), default=len(self._tape.values) - 1)
+        self._tape.check_fresh(say("a replay"), read=self._tape.parameters_behind(first))
+        sites = frozenset(named)
+        if sites not in self._replays_rightly:
+            self._replays_rightly[sites] = self._is_replayed_rightly(sites)
+        replayed = self._suffix.run(named) if self._replays_rightly[sites] else None
+        return self._in_whole(named) if replayed is None else replayed
+
+    def _is_replayed_rightly(self, sites: Iterable[str]) -> bool:
+        """Whether the tape gives bit for bit what the model says when everything at these sites is halved."""
+        halved = dict.fromkeys(sites, _half)
+        replayed = self._suffix.run(halved)
+        if replayed is None:
+            return False
+        whole = self._in_whole(halved)
+        return all(torch.equal(replayed(name), whole(name)) for name in self._outputs.sites.values())
+
+    def _in_whole(self, changes: Mapping[str, Change]) -> Replayed:
+        """The recorded pass done again, with the changes made on the way."""
+        self._tape.check_fresh(say("another pass"), read=self._tape.memory)
+        inputs = {name: self._tape.value(self._tape.sites[name].index, name) for name in self._tape.inputs}
+        for name in [name for name in changes if name in inputs]:
+            inputs[name] = changes[name](inputs[name])
+        inner = {name: change for name, change in changes.items() if name not in inputs}
+        found: Callable[[str], torch.Tensor] = self._again.rerun(inputs, inner, self._axes.batch.inputs).activation
+        return found
+
+    def check_changeable(self, name: str) -> None:
+        """Refuse what no pass could change.
+
+        Raises:
+            LayerError: an operation that writes into a tensor, or one of several that an operation returns.
+        """
+        site = self._tape.sites[name]
+        operation = self._tape.values[site.index].operation
+        is_returned = site.module is not None or name in self._tape.inputs
+        is_written = operation is not None and operation.writes
+        if not is_returned and (operation is None or is_written or len(operation.outputs) > 1):
+            raise LayerError(
+                say(
+                    "the value of {name!r} cannot be changed: it is written into a tensor that has other names too; "
+                    "choose the module that returns it",
+                    name=name,
+                )
+            )
 
     @contextmanager
     def lent(self, example: int, *, itself: bool) -> Iterator[tuple[nn.Module, Any]]:
@@ -388,6 +446,15 @@ class Passes:
 def _quantised_as(recorded: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """A value in the steps of a recorded one, as the operations behind it take it."""
     return torch.quantize_per_tensor(value.float(), recorded.q_scale(), recorded.q_zero_point(), recorded.dtype)
+
+
+def _half(computed: torch.Tensor) -> torch.Tensor:
+    return computed * 0.5
+
+
+def _instead(value: torch.Tensor, _computed: torch.Tensor) -> torch.Tensor:
+    """A value that does not depend on what was computed."""
+    return value
 
 
 def _count(values: Mapping[str, torch.Tensor]) -> int:

@@ -28,12 +28,14 @@ from interp_widgets.trace.shadow import Escaped, Shadow, run_module
 from interp_widgets.trace.torch_calls import NOT_REPEATED, VIEWING_ATTRIBUTES, draws, torch_call
 from interp_widgets.trace.values import (
     PLAIN,
+    Change,
     Edge,
     Operation,
     Ref,
     Value,
     edge_of,
     map_structure,
+    refs_in,
     tensors_in,
     window_of,
 )
@@ -53,7 +55,7 @@ class Recorder(TorchFunctionMode):
     Args:
         shadow: what is run; ``Recorder.call`` is its observer.
         evaluation: whether its modules are in evaluation mode.
-        edits: values that stand at their sites instead of what is computed there.
+        edits: what makes of the value that is computed at a site the one that stands there.
 
     Attributes:
         sites: of each name, the value, the module path and the kind of operation.
@@ -64,6 +66,7 @@ class Recorder(TorchFunctionMode):
         seconds: of each module call that has ended, how long it took, recording included.
         failed: path of the innermost module that raised.
         drawn: whether the pass may have drawn from torch's random generators.
+        told: the values whose numbers Python has seen, such as those of ``if x.sum() > 0``.
     """
 
     def __init__(
@@ -71,11 +74,10 @@ class Recorder(TorchFunctionMode):
         shadow: Shadow | InPlace,
         *,
         evaluation: bool,
-        edits: Mapping[str, torch.Tensor] = MappingProxyType({}),
+        edits: Mapping[str, Change] = MappingProxyType({}),
     ) -> None:
         super().__init__()
-        # ready before the mode is on: making a leaf is nothing that the model did
-        self._edits = {counted(name): _as_leaf(value) for name, value in edits.items()}
+        self._edits = {counted(name): change for name, change in edits.items()}
         self.values: list[Value] = []
         self.tape: list[Operation] = []
         self.sites: dict[str, tuple[int, str | None, str]] = {}
@@ -86,6 +88,7 @@ class Recorder(TorchFunctionMode):
         self.seconds: dict[str, float] = {}
         self.failed = ""
         self.drawn = False
+        self.told: set[int] = set()
         self.escaped = False
         self._evaluation = evaluation
         self._unwanted = interruption()
@@ -148,7 +151,8 @@ class Recorder(TorchFunctionMode):
             if not module._modules:
                 self._forget_inner(name, self.value_of(dict(found)[main]))
             if name in self._edits:
-                output = with_tensor(output, dict(found)[main], self._edited(name))
+                computed = dict(found)[main]
+                output = with_tensor(output, computed, self._edited(name, computed))
                 found = list(tensors_in(output))
             for key, tensor in found:
                 site = name if key == main else f"{name}{key}"
@@ -183,10 +187,11 @@ class Recorder(TorchFunctionMode):
         if self._unwanted is not None and self._unwanted():
             raise Interrupted
 
-    def _edited(self, name: str) -> torch.Tensor:
+    def _edited(self, name: str, computed: torch.Tensor) -> torch.Tensor:
         """What stands at a site instead of what was computed there: a leaf of the graph."""
-        edit = self._edits[name]
-        with torch._C.DisableTorchFunction():  # keeping a value is nothing that the model did
+        # Making and keeping it is nothing that the model did; autograd starts here, also where the model has it off.
+        with torch._C.DisableTorchFunction(), torch.inference_mode(mode=False), torch.enable_grad():
+            edit = _as_leaf(self._edits[name](computed.detach()))
             self._keep(edit, Operation("edit", torch.clone, (), {}, repeatable=False))
         return edit
 
@@ -205,6 +210,8 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         call = torch_call(func)
         if call.ignored or _is_transformed():
+            if call.tells:
+                self.told.update(ref.index for ref in refs_in(self._with_refs(args)))
             return func(*args, **kwargs)
         if call.attribute:
             result = func(*args, **kwargs)
@@ -230,7 +237,8 @@ class Recorder(TorchFunctionMode):
         written: Sequence[torch.Tensor] = (),
     ) -> Any:
         outputs = list(written) or _outputs(result)
-        if not outputs:
+        if not outputs:  # such as ``torch.equal``
+            self.told.update(ref.index for ref in refs_in(arguments))
             return result
         repeatable = self._evaluation and name not in NOT_REPEATED and not torch._C._is_any_autocast_enabled()
         function = Autocast.now().bound(func) if torch._C._is_any_autocast_enabled() else func
@@ -240,7 +248,7 @@ class Recorder(TorchFunctionMode):
             outputs = _outputs(result)
         label = self._numbered(f"{self.scope}/{name.strip('_') or name}")
         if label in self._edits and not written and len(outputs) == 1:
-            result = with_tensor(result, outputs[0], self._edited(label))
+            result = with_tensor(result, outputs[0], self._edited(label, outputs[0]))
             self.sites[label] = (len(self.values) - 1, None, name)
             return result
         indices = []

@@ -38,13 +38,14 @@ from interp_widgets.trace.state import RandomState, pass_state
 from interp_widgets.trace.subject import Subject
 from interp_widgets.trace.tape import Tape
 from interp_widgets.trace.trace import Recording, Trace
-from interp_widgets.trace.values import map_structure, tensors_in
+from interp_widgets.trace.values import Change, map_structure, tensors_in
 from interp_widgets.trace.watcher import Keep, Watcher
 from interp_widgets.words import say
 
 __all__ = ["Attempt", "attempt", "check_ready", "record"]
 
 _NO_EDITS: Mapping[str, torch.Tensor] = MappingProxyType({})
+_NO_CHANGES: Mapping[str, Change] = MappingProxyType({})
 OutputSelector = str | int | Callable[[Any], torch.Tensor] | None
 
 
@@ -236,13 +237,13 @@ class Pass:
         self,
         inputs: Any,
         kwargs: Mapping[str, Any],
-        edits: Mapping[str, torch.Tensor] = _NO_EDITS,
+        edits: Mapping[str, Change] = _NO_CHANGES,
         batch_inputs: frozenset[str] | None = None,
     ) -> Trace:
         """Run the model, recorded.
 
         Args:
-            edits: what stands at some sites instead of what is computed there.
+            edits: what makes of the value that is computed at a site the one that stands there.
             batch_inputs: names of the inputs with one row per example, where a pass before this one has told them.
         """
         with Undisturbed() as gate:
@@ -263,7 +264,7 @@ class Pass:
         )
 
     def _record(
-        self, gate: Undisturbed, inputs: Any, kwargs: Mapping[str, Any], edits: Mapping[str, torch.Tensor]
+        self, gate: Undisturbed, inputs: Any, kwargs: Mapping[str, Any], edits: Mapping[str, Change]
     ) -> Recording:
         shadow = self.stage.ready()
         fingerprint = Fingerprint(shadow)  # of before the pass: another thread may train the model meanwhile
@@ -323,12 +324,13 @@ class Pass:
             layers=recorder.layers,
             inputs=inputs,
             fingerprint=fingerprint,
+            told=recorder.told,
         )
         calls = Calls(recorder.outer, recorder.given, recorder.seconds, recorder.whole, stateful=bool(shadow.stored))
         return tape, calls
 
     def rerun(
-        self, inputs: Mapping[str, torch.Tensor], edits: Mapping[str, torch.Tensor], batch_inputs: frozenset[str]
+        self, inputs: Mapping[str, torch.Tensor], edits: Mapping[str, Change], batch_inputs: frozenset[str]
     ) -> Trace:
         """Record again, with other inputs; see ``record``."""
         args, kwargs = map_structure(lambda slot: inputs[slot.name], self.arguments, Slot)

@@ -63,6 +63,7 @@ class Tape:
         layouts: which axis of a value is what.
         inputs: names of the inputs' sites.
         feature_names: what the numbers of an input ``(N, F)`` are called.
+        told: the values whose numbers Python has seen, such as those of ``if x.sum() > 0``.
     """
 
     feature_names: tuple[str, ...] = ()
@@ -77,6 +78,7 @@ class Tape:
         layers: Mapping[str, str],
         inputs: Iterable[str],
         fingerprint: Fingerprint,
+        told: Iterable[int] = (),
     ) -> None:
         self.model = model
         self.values = values
@@ -84,6 +86,7 @@ class Tape:
         self.layouts = LayoutReader(values, operations)
         self.sites = Sites(made, values, self.layouts)
         self.inputs = tuple(inputs)
+        self.told = frozenset(told)
         self.closed = False
         self._layers = layers
         self._fingerprint = fingerprint

@@ -28,6 +28,8 @@ NOT_OPERATIONS = frozenset(
     is_inference __len__ __bool__ __int__ __float__ __index__ __repr__ __format__ __hash__
     """.split()  # noqa: SIM905 - a list of many names reads better as words
 )
+# Those of them that hand numbers to Python, which may go another way by them.
+TELLS = frozenset(("item", "tolist", "__bool__", "__int__", "__float__", "__index__"))
 # Attributes of a tensor that are values made from it; those in the second line are values of their own.
 VIEWING_ATTRIBUTES = frozenset(("T", "mT", "H", "mH", "real", "imag", "data"))
 OTHER_TENSORS = frozenset(("grad", "_base"))
@@ -64,6 +66,7 @@ class TorchCall:
     Args:
         name: of the operation, for the tape.
         ignored: it neither makes nor changes a value.
+        tells: it hands a tensor's numbers to Python.
         attribute: it reads an attribute of a tensor.
         writes_first: it writes into its first argument.
         inplace_position: where ``inplace`` stands among the positional arguments, -1 for nowhere.
@@ -71,6 +74,7 @@ class TorchCall:
 
     name: str
     ignored: bool
+    tells: bool
     attribute: bool
     writes_first: bool
     inplace_position: int
@@ -85,6 +89,7 @@ class TorchCall:
         return cls(
             name=name,
             ignored=name in (OTHER_TENSORS if attribute else NOT_OPERATIONS),
+            tells=not attribute and name in TELLS,
             attribute=attribute,
             writes_first=(name.endswith("_") and not name.endswith("__")) or name in IN_PLACE_DUNDERS,
             inplace_position=INPLACE_POSITION.get(func, -1),

@@ -21,9 +21,11 @@ from interp_widgets.trace.ending import Scale
 from interp_widgets.trace.gradients import Gradients
 from interp_widgets.trace.outputs import Outputs, Scores
 from interp_widgets.trace.passes import Again, Passes, Probe, Probes
+from interp_widgets.trace.suffix import Replayed
 from interp_widgets.trace.tape import Tape
+from interp_widgets.trace.target import Values
 from interp_widgets.trace.targets import TargetLike, as_target
-from interp_widgets.trace.values import Site
+from interp_widgets.trace.values import Change, Site
 
 __all__ = ["Recording", "Trace"]
 
@@ -307,6 +309,49 @@ class Trace:
         """As ``probe``, with other values at several inputs, layers or sites at once, a batch for each."""
         named = {self.site(layer).name: batch for layer, batch in check_batches(values).items()}
         return self._passes.probe(named, as_target(target, self._outputs), example=example, gradient=gradient)
+
+    def replay(self, changes: Mapping[str, Change]) -> Replayed:
+        """What the recorded pass says where the values at some layers are changed on the way, for all its inputs.
+
+        Several changes act in execution order, the later ones on what the earlier ones have led to. A layer is its last
+        call, as everywhere; ``"layer:0"`` is its first.
+
+        Only the operations that depend on the changes are done again, where that is proven: the first time that
+        some layers are changed, the model itself runs, and once more with these layers halved, which the operations
+        must reproduce bit for bit. Where they do not, or Python has seen a number that depends on a change, or a value
+        depends on random numbers or on code that torch does not show, the model itself runs each time.
+
+        Args:
+            changes: what makes of the value at a layer or input the one that takes its place; of the same shape.
+
+        Returns:
+            The value at a layer or site in the changed pass.
+
+        Raises:
+            LayerError: no such layer, or a value that cannot be changed.
+            StaleError: the model changed since the recording.
+        """
+        return self._passes.replay(changes)
+
+    def check_changeable(self, layer: str) -> None:
+        """Refuse a value that ``replay`` cannot change.
+
+        Raises:
+            LayerError: no such layer, or a value that is written into a tensor of other names too.
+        """
+        self._passes.check_changeable(self.site(layer).name)
+
+    def probabilities_from(self, value: Replayed) -> torch.Tensor:
+        """The probabilities as ``probabilities`` gives them, from the values of another pass."""
+        return self._outputs.probabilities_from(value)
+
+    def score_from(self, value: Replayed, target: TargetLike = None) -> torch.Tensor:
+        """The score as ``score`` gives it, ``()``, from the values of another pass; ``None``: the recorded prediction.
+
+        Raises:
+            TargetError: no such target.
+        """
+        return as_target(target, self._outputs).score(Values(self._outputs, value)).detach()
 
     def read(
         self, inputs: Mapping[str, torch.Tensor], layers: Iterable[str], keep: Callable[[str, torch.Tensor], Any]

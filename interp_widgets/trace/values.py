@@ -19,6 +19,7 @@ from interp_widgets.trace.axes.layout import Layout
 
 __all__ = [
     "PLAIN",
+    "Change",
     "Edge",
     "Operation",
     "Ref",
@@ -34,6 +35,9 @@ __all__ = [
 
 PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device, torch.Size, slice, type(...)))
 """Kinds of arguments that hold no tensor."""
+
+Change = Callable[[torch.Tensor], torch.Tensor]
+"""Makes another value of the one that was computed at a site; it leaves that one as it is."""
 
 
 class Ref:

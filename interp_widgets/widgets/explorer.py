@@ -31,6 +31,7 @@ from interp_widgets.widgets.views.graph import ModelGraph
 from interp_widgets.widgets.views.help import explorer_help
 from interp_widgets.widgets.views.histogram import HistogramView
 from interp_widgets.widgets.views.inputs import InputsView
+from interp_widgets.widgets.views.intervention import InterventionView
 from interp_widgets.widgets.views.network import NetworkView
 from interp_widgets.widgets.views.prediction import PredictionView
 from interp_widgets.widgets.views.saving import saving
@@ -189,6 +190,7 @@ class Explorer(Screen):
             say("Summary"): lambda: self._make(SummaryTable),
             say("Graph"): lambda: self._make(ModelGraph),
             say("Weights"): lambda: self._make(WeightView),
+            say("Interventions"): lambda: self._make(InterventionView),
         }
         self._panels = Panels(panels, say("the model"))
         areas = {

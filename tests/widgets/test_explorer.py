@@ -869,10 +869,10 @@ def test_a_file_too_large_to_be_sent_is_told_by_its_name(explorer: Explorer) -> 
     assert len(explorer.session.inputs) == 3
 
 
-@pytest.mark.parametrize("place", [1, 2], ids=["activations", "summary"])
+@pytest.mark.parametrize("place", [1, 2, 3], ids=["activations", "summary", "interventions"])
 def test_a_panel_is_made_when_it_is_first_looked_at(explorer: Explorer, place: int) -> None:
     panels = explorer._panels
-    assert [bool(box.children) for box in panels.stack.children] == [True, False, False]
+    assert [bool(box.children) for box in panels.stack.children] == [True, False, False, False]
     _send(panels.tabs, selected=place)
     _settle(explorer)
     (view,) = panels.stack.children[place].children

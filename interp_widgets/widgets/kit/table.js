@@ -110,6 +110,7 @@ function render({ model, el, signal }) {
     titles.title = model.get("help");
     notes.replaceChildren(...model.get("notes").map((note) => make("p", { title: note }, note)));
     grid.style.setProperty("--height", `${model.get("height")}px`);
+    above.style.display = model.get("searched") ? "" : "none";
   }
 
   function load() {
@@ -354,7 +355,7 @@ function render({ model, el, signal }) {
   onChange(model, ["sorted_by", "descending"], oncePerFrame(sort, signal));
   onChange(model, ["query", "depth", "toggled"], list);
   onChange(model, ["selected"], show);
-  onChange(model, ["notes", "label", "help", "height"], describe);
+  onChange(model, ["notes", "label", "help", "height", "searched"], describe);
   describe();
   load();
   onceSeen(grid, show, signal);

@@ -45,6 +45,7 @@ class Table(BrowserWidget):
     notes = t.List(t.Unicode(), help="sentences below the table").tag(sync=True)
     selected = t.Unicode("", help="path of the chosen row; empty, or of no row: none").tag(sync=True)
     query = t.Unicode("", help="what is typed into the search field").tag(sync=True)
+    searched = t.Bool(True, help="whether the search field, and how many levels are open, stand above").tag(sync=True)
     sorted_by = t.Int(-1, min=-1, help="index of a column; -1: rows as they are given").tag(sync=True)
     descending = t.Bool(False, help="the largest first").tag(sync=True)
     depth = t.Int(0, min=0, help="rows that are in fewer others than this are open").tag(sync=True)

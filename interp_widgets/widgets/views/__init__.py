@@ -10,6 +10,7 @@ from interp_widgets.widgets.views.channels import ChannelsView
 from interp_widgets.widgets.views.graph import ModelGraph
 from interp_widgets.widgets.views.histogram import HistogramView
 from interp_widgets.widgets.views.inputs import InputsView
+from interp_widgets.widgets.views.intervention import InterventionView
 from interp_widgets.widgets.views.map import MapView
 from interp_widgets.widgets.views.network import NetworkView
 from interp_widgets.widgets.views.prediction import PredictionView
@@ -26,6 +27,7 @@ VIEWS: Mapping[str, type[SessionView]] = MappingProxyType(
         "graph": ModelGraph,
         "histogram": HistogramView,
         "inputs": InputsView,
+        "intervention": InterventionView,
         "map": MapView,
         "network": NetworkView,
         "prediction": PredictionView,
