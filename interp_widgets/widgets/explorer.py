@@ -190,7 +190,7 @@ class Explorer(Screen):
             say("Summary"): lambda: self._make(SummaryTable),
             say("Graph"): lambda: self._make(ModelGraph),
             say("Weights"): lambda: self._make(WeightView),
-            say("Interventions"): lambda: self._make(InterventionView),
+            say("Edits"): lambda: self._make(InterventionView),
         }
         self._panels = Panels(panels, say("the model"))
         areas = {

@@ -311,3 +311,23 @@ def test_tabs_are_walked_with_the_arrow_keys(notebook: NotebookPage) -> None:
     page.keyboard.press("End")
     page.keyboard.press("ArrowRight")  # round to the first
     assert page.locator(".iw-panels .iw-tree").is_visible()
+
+
+def test_the_panel_gets_the_width_of_the_page_and_its_tabs_are_read_whole(notebook: NotebookPage) -> None:
+    cut = "() => [...document.querySelectorAll('.iw-tab')].filter((tab) => tab.scrollWidth > tab.clientWidth).length"
+    width = "() => document.querySelector('.iw-panels').getBoundingClientRect().width"
+    whole = "() => document.querySelector('.iw-screen').getBoundingClientRect().width"
+    for place in (1280, 700):
+        notebook.page.set_viewport_size({"width": place, "height": 800})
+        notebook.wait(STRIP_FITS)
+        assert notebook.page.evaluate(cut) == 0, place
+    notebook.page.set_viewport_size({"width": 1280, "height": 800})
+    notebook.wait(STRIP_FITS)
+    small = notebook.page.evaluate(width)
+    assert small < 0.8 * notebook.page.evaluate(whole)
+    notebook.page.focus(".iw-widen")
+    notebook.page.keyboard.press("Enter")
+    notebook.wait(f"() => ({width})() > ({whole})() - 2")
+    assert notebook.page.get_attribute(".iw-widen", "aria-pressed") == "true"
+    notebook.page.click(".iw-widen")
+    notebook.wait(f"(small) => ({width})() === small", small)

@@ -29,6 +29,7 @@ class Panels(widgets.VBox):
         super().__init__([self.tabs, self.stack])
         self.add_class("iw-panels")
         self.tabs.observe(lambda change: self._fill(change["new"]), "selected")
+        self.tabs.observe(lambda change: self._widen(is_wide=change["new"]), "wide")
         self._links.one_way((self.tabs, "selected"), (self.stack, "selected_index"))
         self._fill(0)
 
@@ -37,6 +38,13 @@ class Panels(widgets.VBox):
         if place not in self._made:
             self._made.add(place)
             self.stack.children[place].children = [self._makers[place]()]
+
+    def _widen(self, *, is_wide: bool) -> None:
+        """Give the panel a row of its own, or its place in the corner."""
+        if is_wide:
+            self.add_class("iw-wide")
+        else:
+            self.remove_class("iw-wide")
 
     def close(self) -> None:
         """Close the links; the panels are closed by whoever made them, or with this widget's children."""

@@ -2,12 +2,14 @@
 
 import { KEYS, change, identity, make, onChange, taken } from "./dom.js";
 import { ENDS, destination } from "./list.js";
+import { say } from "./words.js";
 
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, ...ENDS };
 
 function render({ model, el }) {
   const list = make("div", { class: "iw-tabs", role: "tablist" });
-  el.append(make("div", { class: "iw" }, list));
+  const wide = make("button", { class: "iw-button iw-widen", type: "button", ...KEYS });
+  el.append(make("div", { class: "iw iw-tabbar" }, list, wide));
   const prefix = identity("iw-tab");
 
   function build() {
@@ -31,6 +33,16 @@ function render({ model, el }) {
     });
   }
 
+  function size() {
+    const isWide = model.get("wide");
+    const words = isWide ? say("small again") : say("as wide as the page, and higher");
+    wide.textContent = isWide ? "⤡" : "⤢";
+    wide.title = words;
+    wide.setAttribute("aria-label", words);
+    wide.setAttribute("aria-pressed", String(isWide));
+  }
+
+  wide.addEventListener("click", () => change(model, "wide", !model.get("wide")));
   list.addEventListener("keydown", (event) => {
     const count = list.children.length;
     const to = destination(event, model.get("selected"), count, STEPS);
@@ -43,7 +55,9 @@ function render({ model, el }) {
 
   onChange(model, ["titles", "label"], build);
   onChange(model, ["selected"], mark);
+  onChange(model, ["wide"], size);
   build();
+  size();
 }
 
 export default { render };

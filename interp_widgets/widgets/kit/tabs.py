@@ -21,4 +21,5 @@ class Tabs(BrowserWidget):
 
     titles = t.List(t.Unicode(), help="one for each, plain text").tag(sync=True)
     selected = t.Int(0, min=0, help="index of the chosen one").tag(sync=True)
+    wide = t.Bool(False, help="what lies under them is as wide as the page").tag(sync=True)
     label = t.Unicode("", help="what is chosen, for screen readers").tag(sync=True)

@@ -69,9 +69,10 @@ def _worked_with() -> list[tuple[str, str]]:
             say("Network, below"),
             say(
                 "The layers as blocks, as a slider, as a tree and, under Summary, as a table that a click on a title "
-                "sorts. Each of the four chooses the layer. Activations shows its values. Interventions turns the "
+                "sorts. Each of the four chooses the layer. Activations shows its values. Edits turns the "
                 "chosen channel up, down or off, and says what the model says then. Wide blocks have many "
-                "channels, tall ones a fine resolution.\nKeys: in tree and table up and down walk, left and right "
+                "channels, tall ones a fine resolution. The button beside the tabs gives them the width of the page."
+                "\nKeys: in tree and table up and down walk, left and right "
                 "close and open, Enter chooses, letters search; on the blocks left and right choose, Enter opens, "
                 "Backspace closes, Escape leaves."
             ),
