@@ -25,7 +25,7 @@ from interp_widgets.zoo import imagenet
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = set(PROJECT["optional-dependencies"]) - {"all", "test", "dev"}
+EXTRAS = set(PROJECT["optional-dependencies"]) - {"all", "test", "bench", "dev"}
 
 
 @pytest.fixture(autouse=True)
@@ -267,5 +267,5 @@ def test_every_extra_has_a_row_in_the_readme() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, flags=re.MULTILINE))
     adds = {extra: ", ".join(PROJECT["optional-dependencies"][extra]) for extra in EXTRAS}
     assert {extra: packages.replace("`", "") for extra, packages in rows.items() if extra in EXTRAS} == adds
-    assert set(rows) == EXTRAS | {"all", "test", "dev"}
+    assert set(rows) == EXTRAS | {"all", "test", "bench", "dev"}
     assert f"Python {PROJECT['requires-python'].removeprefix('>=')} or newer" in section

@@ -108,11 +108,11 @@ def test_every_method_has_a_row_in_the_readme() -> None:
 
 def test_the_test_extra_brings_what_the_makefile_runs() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    assert {"zoo", "imagenet", "superpixels", "captum", "shap", "all", "test", "dev"} == set(extras)
+    assert {"zoo", "imagenet", "superpixels", "captum", "shap", "all", "test", "bench", "dev"} == set(extras)
     # with "all" in it the tests install every extra beside today's torch and numpy
     assert "interp-widgets[all]" in extras["test"]
     everything = extras["all"][0].removeprefix("interp-widgets[").removesuffix("]").split(",")
-    assert set(everything) == set(extras) - {"all", "test", "dev"}
+    assert set(everything) == set(extras) - {"all", "test", "bench", "dev"}
     assert any(line.startswith("pytest") for line in extras["test"])
     assert {"ruff", "mypy"} <= set(extras["dev"])
 

@@ -168,5 +168,5 @@ def test_a_list_of_values_is_a_bar_chart_with_text() -> None:
     with iw.record(model, torch.rand(1, 3), feature_names=names) as trace:
         made = iw.Gradient()(trace, target=0)
     text = made.svg()
-    assert set(names) <= set(texts(parsed(text)))
+    assert set(made.feature_labels) <= set(texts(parsed(text)))
     assert text == made.svg()

@@ -869,10 +869,11 @@ def test_a_file_too_large_to_be_sent_is_told_by_its_name(explorer: Explorer) -> 
     assert len(explorer.session.inputs) == 3
 
 
-@pytest.mark.parametrize("place", [1, 2, 3], ids=["activations", "summary", "interventions"])
+@pytest.mark.parametrize("place", range(1, 7))
 def test_a_panel_is_made_when_it_is_first_looked_at(explorer: Explorer, place: int) -> None:
     panels = explorer._panels
-    assert [bool(box.children) for box in panels.stack.children] == [True, False, False, False]
+    assert len(panels.tabs.titles) == 7
+    assert [bool(box.children) for box in panels.stack.children] == [True, *[False] * 6]
     _send(panels.tabs, selected=place)
     _settle(explorer)
     (view,) = panels.stack.children[place].children
