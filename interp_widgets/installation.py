@@ -26,7 +26,7 @@ __all__ = ["HOST", "Finding", "any_free_port", "checks", "report", "without_name
 
 HOST = "127.0.0.1"
 PACKAGE = "interp-widgets"
-GROUPS = {"all", "test", "dev"}  # extras that are made of others, or are for developers
+GROUPS = {"all", "test", "bench", "dev"}  # extras that are made of others, or are for developers
 # What JupyterLab loads, and the package that brings it.
 LAB_EXTENSIONS = {
     "@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets",
