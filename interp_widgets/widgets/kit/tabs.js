@@ -35,10 +35,9 @@ function render({ model, el }) {
 
   function size() {
     const isWide = model.get("wide");
-    const words = isWide ? say("small again") : say("as wide as the page, and higher");
     wide.textContent = isWide ? "⤡" : "⤢";
-    wide.title = words;
-    wide.setAttribute("aria-label", words);
+    wide.title = isWide ? say("as small as before, beside the network") : say("as wide as the page, and higher");
+    wide.setAttribute("aria-label", say("wide panel"));
     wide.setAttribute("aria-pressed", String(isWide));
   }
 
