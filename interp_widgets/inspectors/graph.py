@@ -81,6 +81,8 @@ class Graph:
             edges=len(self.edges),
             scopes=len(self.scopes),
         )
+        if self.error:
+            counts = say("{counts}; forward failed: {error}", counts=counts, error=self.error.partition("\n")[0])
         return f"<Graph of {self.model}: {counts}>"
 
     def to_networkx(self) -> Any:

@@ -55,6 +55,14 @@ class Edit:
                 say("kind must be one of {known}, got {given}", known=", ".join(get_args(Kind)), given=shown(self.kind))
             )
         check_number(self.factor, "factor", 0.0, MOST)
+        if self.kind != "scale" and self.factor not in (0, 1):  # 1: nobody gave one; 0: that of an edit made before
+            raise ParameterError(
+                say(
+                    "factor is of edits that scale; {kind!r} takes none, got {factor}",
+                    kind=self.kind,
+                    factor=self.factor,
+                )
+            )
         object.__setattr__(self, "factor", 0.0 if self.kind == "ablate" else float(self.factor))
 
     def __str__(self) -> str:

@@ -45,7 +45,16 @@ def trace_for(model: nn.Module | Trace, batch: Any, loader: str) -> Trace:
         return model
     given = first_tensor(batch, loader)
     check_batches({"input": given})
-    return record(model, given[:SHOWN_FIRST], batch_axis=0)
+    try:
+        return record(model, given[:SHOWN_FIRST], batch_axis=0)
+    except TypeError as error:
+        if "required positional argument" not in str(error):
+            raise
+        sentence = say(
+            "the model's forward takes several inputs, and the loader gives one: give a trace as the model, "
+            "iw.record(model, (a, b)), whose inputs are then found in each batch"
+        )
+        raise InputError(sentence) from error
 
 
 def batches_of(loader: Any) -> Iterable[Any]:

@@ -425,6 +425,8 @@ def test_several_inputs_are_taken_from_their_places(keyed: bool) -> None:
     assert (rows["one"].mean, rows["both"].mean) == (2.0, 10.0)
     with pytest.raises(InputError, match=r"the model has the inputs input\[.*, and a batch of the loader \(list\) has"):
         iw.activations(trace, [label])
+    with pytest.raises(InputError, match=r"several inputs, .* give a trace as the model, iw.record\(model, \(a, b\)\)"):
+        iw.activations(Two(), [batch])
 
 
 def test_pairs_and_mappings_give_their_first_tensor() -> None:

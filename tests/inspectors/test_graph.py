@@ -244,6 +244,7 @@ def test_a_failing_model_has_its_graph_up_to_there() -> None:
     assert pairs(found) == [("input", "0"), ("0", "1")]
     assert found.error.startswith("RuntimeError: ")
     assert "2" in found.scopes
+    assert repr(found).startswith("<Graph of Sequential: 3 nodes, 2 edges, 3 modules; forward failed: RuntimeError: ")
 
 
 def test_networkx_has_the_same_nodes_and_edges() -> None:

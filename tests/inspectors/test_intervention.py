@@ -400,6 +400,7 @@ REFUSALS: dict[str, tuple[Callable[[iw.Trace], object], type[Exception], str]] =
     "factor": (lambda _trace: Edit("0", 1, factor=3.01), ParameterError, r"factor must be in 0\.0\.\.3\.0, got 3\.01"),
     "below": (lambda _trace: Edit("0", 1, factor=-0.1), ParameterError, r"factor must be in .*-0\.1"),
     "nan": (lambda _trace: Edit("0", 1, factor=float("nan")), ParameterError, "factor must be in .*got nan"),
+    "factor of none": (lambda _trace: Edit("0", 1, "mean", factor=2), ParameterError, "'mean' takes none, got 2"),
     "kind": (lambda _trace: Edit("0", 1, "median"), ParameterError, "one of scale, mean, ablate, got 'median'"),  # type: ignore[arg-type]  # that is the point
     "mean": (lambda trace: intervene(trace, Edit("6", 1, "mean")), LayoutError, "no positions"),
     "no edit": (lambda trace: intervene(trace, ["0"]), ParameterError, "edits are made by iw.Edit"),  # type: ignore[list-item]  # that is the point

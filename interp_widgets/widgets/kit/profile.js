@@ -107,9 +107,9 @@ function render({ model, el, signal }) {
     const gaps = { name, low, median, high, mean: figures(model.get("means")[i]) };
     const norm = model.get("norms")[i];
     if (norm === null || norm === undefined) {
-      return say("{name}: 5 % below {low}, median {median}, 95 % below {high}, mean {mean}", gaps);
+      return say("{name}: median {median}, 5th and 95th percentile {low} and {high}, mean {mean}", gaps);
     }
-    return say("{name}: 5 % below {low}, median {median}, 95 % below {high}, mean {mean}, gradient {norm}", {
+    return say("{name}: median {median}, 5th and 95th percentile {low} and {high}, mean {mean}, gradient {norm}", {
       ...gaps, norm: figures(norm),
     });
   }
