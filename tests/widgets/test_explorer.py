@@ -1355,7 +1355,8 @@ def test_fifty_explorers_do_not_grow_the_process() -> None:
     one, grown, kept = (int(word) for word in done.stdout.split())
     assert one > 10_000_000  # so that fifty of them would be over half a gigabyte
     assert kept <= 48 * 2**20 + one
-    assert grown < 48 * 2**20 + 50 * 5_000_000, f"{grown / 1e6:.0f} MB"
+    # what may be kept, and 5 MB for each explorer (measured: 254 to 311 MB in all); fifty passes would be 1.8 GB
+    assert grown < 48 * 2**20 + one + 50 * 5_000_000, f"{grown / 1e6:.0f} MB"
 
 
 # A picture without a kernel
