@@ -11,6 +11,7 @@ import torch
 
 from interp_widgets.errors import InputError, LayoutError, ParameterError
 from interp_widgets.inspectors.table import shape_text
+from interp_widgets.inspectors.units import check_channel
 from interp_widgets.trace import Trace
 from interp_widgets.trace.arguments import as_list, check_is, check_number, check_text, check_whole, is_name_of, shown
 from interp_widgets.trace.suffix import Replayed
@@ -190,17 +191,8 @@ def check_edit(trace: Trace, edit: Edit) -> None:
                 shape=shape_text(site.shape),
             )
         )
-    count = trace.channels(edit.layer)
-    if edit.channel is not None and edit.channel >= count:
-        raise ParameterError(
-            say(
-                "channel must be in 0..{last} ({layer!r} has {count} channels), got {channel}",
-                last=count - 1,
-                layer=edit.layer,
-                count=count,
-                channel=edit.channel,
-            )
-        )
+    if edit.channel is not None:
+        check_channel(edit.channel, edit.layer, trace.channels(edit.layer))
 
 
 def _changed(trace: Trace, edits: Sequence[Edit], value: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
@@ -43,7 +44,7 @@ def trace_for(model: nn.Module | Trace, batch: Any, loader: str) -> Trace:
     """A trace as it is; or that of a model's first inputs."""
     if isinstance(model, Trace):
         return model
-    given = first_tensor(batch, loader)
+    given = first_tensor(batch, loader, model)
     check_batches({"input": given})
     try:
         return record(model, given[:SHOWN_FIRST], batch_axis=0)
@@ -75,8 +76,8 @@ def batches_of(loader: Any) -> Iterable[Any]:
     return loader
 
 
-def first_tensor(batch: Any, loader: str) -> torch.Tensor:
-    """The first tensor of a batch.
+def first_tensor(batch: Any, loader: str, model: nn.Module) -> torch.Tensor:
+    """The tensor of a batch for a model of one input: of a mapping the one that ``forward`` names, else the first.
 
     Args:
         loader: the type of what gave the batch, for the sentence.
@@ -84,6 +85,9 @@ def first_tensor(batch: Any, loader: str) -> torch.Tensor:
     Raises:
         InputError: there is none.
     """
+    if isinstance(batch, Mapping):  # labels may stand before what they are of
+        wanted = next(iter(inspect.signature(model.forward).parameters), "")
+        batch = batch.get(wanted, batch)
     for _, tensor in tensors_in(batch):
         return tensor
     raise InputError(
@@ -102,7 +106,7 @@ def inputs_in(trace: Trace, batch: Any, loader: str) -> dict[str, torch.Tensor]:
         InputError: there are none.
     """
     if len(trace.input_sites) == 1:
-        return {trace.input_sites[0]: first_tensor(batch, loader)}
+        return {trace.input_sites[0]: first_tensor(batch, loader, trace.model)}
     tensors = dict(tensors_in(batch))
     places = {name: name.removeprefix("input") for name in trace.input_sites if trace.has_rows(name)}
     found = {name: tensors[place] for name, place in places.items() if place in tensors}

@@ -17,10 +17,9 @@ from interp_widgets.inputs.preprocess import Preprocess, to_picture
 from interp_widgets.inspectors.regions import Region, grid_of, regions
 from interp_widgets.inspectors.search import By, Example, Search
 from interp_widgets.inspectors.table import Column, Table, figure_text
-from interp_widgets.inspectors.units import whole
 from interp_widgets.render.figure import Tile, tiles_figure
 from interp_widgets.trace import Trace
-from interp_widgets.trace.arguments import as_list, check_is, shown
+from interp_widgets.trace.arguments import as_list, check_is, shown, whole_number
 from interp_widgets.words import say
 
 if TYPE_CHECKING:
@@ -256,7 +255,7 @@ class TopActivating:
         return self.indices[row].tolist(), self.values[row].tolist(), positions
 
     def _row(self, channel: Any) -> int:
-        number = whole(channel)
+        number = whole_number(channel)
         if number is None or number not in self.channels:
             raise ParameterError(
                 say(

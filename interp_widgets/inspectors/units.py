@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from interp_widgets.errors import LayerError, ParameterError
 from interp_widgets.inspectors.activation_function import activation_function
 from interp_widgets.trace import Target, Trace
-from interp_widgets.trace.arguments import shown
+from interp_widgets.trace.arguments import shown, whole_number
 from interp_widgets.trace.target import Names, Values
 from interp_widgets.words import say
 
@@ -26,7 +25,6 @@ __all__ = [
     "check_channel",
     "check_channels",
     "unit_target",
-    "whole",
 ]
 
 
@@ -133,21 +131,13 @@ def check_channels(trace: Trace, layer: str) -> tuple[int, int]:
     return axis, site.shape[axis]
 
 
-def whole(given: Any) -> int | None:
-    """A whole number, Python's, numpy's or torch's; ``None`` for anything else."""
-    try:
-        return None if isinstance(given, (bool, type)) else operator.index(given)
-    except (TypeError, ValueError, RuntimeError):
-        return None
-
-
 def check_channel(channel: Any, layer: str, count: int) -> int:
     """The number of a channel.
 
     Raises:
         ParameterError: no whole number, or not so many channels.
     """
-    number = whole(channel)
+    number = whole_number(channel)
     if number is None or not 0 <= number < count:
         raise ParameterError(
             say(
@@ -201,7 +191,7 @@ def unit_target(trace: Trace, layer: Any, *, channel: Any, unit: Any, direction:
 
 def _flat(position: list[Any], sides: list[int], layer: str) -> int:
     """The number of a position among all of a map."""
-    numbers = [number for number in map(whole, position) if number is not None]
+    numbers = [number for number in map(whole_number, position) if number is not None]
     fits = len(numbers) == len(position) == len(sides)
     fits = fits and all(0 <= number < side for number, side in zip(numbers, sides, strict=True))
     if not fits:

@@ -37,6 +37,7 @@ __all__ = [
     "plain_module",
     "refuse_copy",
     "shown",
+    "whole_number",
 ]
 
 # Wrappers whose own ``forward`` is no computation: it raises, or predicts on files; the network is their ``model``.
@@ -333,16 +334,21 @@ def check_number(number: Any, what: str, low: float, high: float) -> None:
         )
 
 
+def whole_number(given: Any) -> int | None:
+    """A whole number, Python's, numpy's or torch's; ``None`` for anything else, a truth value too."""
+    try:
+        return None if isinstance(given, (bool, type)) else operator.index(given)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
 def check_whole(number: Any, what: str, low: int) -> int:
     """A whole number that is not too small.
 
     Raises:
         ParameterError: anything else.
     """
-    try:
-        whole = None if isinstance(number, bool) else operator.index(number)
-    except (TypeError, ValueError):
-        whole = None
+    whole = whole_number(number)
     if whole is None or whole < low:
         raise ParameterError(
             say("{what} must be a whole number of {low} or more, got {given}", what=what, low=low, given=shown(number))
@@ -356,10 +362,7 @@ def check_example(example: Any, count: int) -> int:
     Raises:
         InputError: no whole number, or not so many inputs.
     """
-    try:
-        number = None if isinstance(example, bool) else operator.index(example)
-    except (TypeError, ValueError):
-        number = None
+    number = whole_number(example)
     if number is None or not 0 <= number < count:
         raise InputError(
             say(

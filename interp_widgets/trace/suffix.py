@@ -73,8 +73,7 @@ class Suffix:
             for name in ends.get(place, ()):
                 steps.append(name)
                 reached.add(self._tape.sites[name].index)
-        unseen = any(self._is_unseen(index) for index in range(min(reached, default=0), len(self._tape.values)))
-        return None if unseen or not reached.isdisjoint(self._tape.told) else steps
+        return steps if reached.isdisjoint(self._tape.told) else None
 
     def _ends(self, sites: Iterable[str]) -> dict[int, list[str]]:
         """By the place of the operation after which it happens, -1 for before all: the changes, in execution order."""
@@ -103,11 +102,6 @@ class Suffix:
             return False
         others = (ref.index for ref in operation.refs if ref.index not in reached)
         return all(self._tape.values[index].operation is not None or self._is_constant(index) for index in others)
-
-    def _is_unseen(self, index: int) -> bool:
-        """Whether a value was computed from others by code that torch does not show."""
-        value = self._tape.values[index]
-        return value.operation is None and value.edge is not None
 
     def _is_constant(self, index: int) -> bool:
         """Whether a value that no operation made is a buffer of the model."""

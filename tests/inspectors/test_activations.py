@@ -435,6 +435,12 @@ def test_pairs_and_mappings_give_their_first_tensor() -> None:
         assert iw.activations(model, [batch]).rows[0].maximum == float(x.max())
 
 
+def test_of_a_mapping_the_tensor_is_taken_that_forward_names() -> None:
+    x, labels = torch.rand(4, 3), torch.full((4, 3), 9.0)
+    for batch in ({"labels": labels, "input": x}, {"input": x, "labels": labels}):
+        assert iw.activations(nn.Sequential(nn.Identity()), [batch]).rows[0].maximum == float(x.max())
+
+
 def test_outputs_with_one_number_for_each_input_have_one_channel() -> None:
     class Squeezed(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

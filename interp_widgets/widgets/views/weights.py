@@ -25,6 +25,7 @@ from interp_widgets.trace.checksum import Memory
 from interp_widgets.widgets.kit.picture import Picture
 from interp_widgets.widgets.kit.table import Table
 from interp_widgets.widgets.views.base import SessionView
+from interp_widgets.widgets.views.per_trace import PerTrace
 from interp_widgets.widgets.views.tables import Place, show_table
 from interp_widgets.words import say
 
@@ -36,7 +37,6 @@ GREY, WHITE = 128, 255  # between filters, the same in both themes
 
 Held = tuple[tuple[int, bool], ...]
 _REPORTS: weakref.WeakKeyDictionary[nn.Module, tuple[Held, WeightReport]] = weakref.WeakKeyDictionary()
-_NAMED: weakref.WeakKeyDictionary[Trace, list[NamedTensor]] = weakref.WeakKeyDictionary()  # matrices before biases
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,7 @@ def _parameters_of(trace: Trace, layer: str) -> tuple[str, str]:
     path = trace.site(layer).module
     if path is None:
         return "", ""
-    if trace not in _NAMED:
-        _NAMED[trace] = sorted(parameters_of(trace.model), key=_is_vector)
-    found = _NAMED[trace]
+    found = _NAMED.found(trace)
     own = (each.paths[0] for each in found if path in map(_module_of, each.paths))
     inside = (each.paths[0] for each in found if any(name.startswith(f"{path}.") for name in each.paths))
     return next(own, ""), next(inside, "")
@@ -210,6 +208,9 @@ def _parameters_of(trace: Trace, layer: str) -> tuple[str, str]:
 
 def _is_vector(named: NamedTensor) -> bool:
     return named.shape is None or len(named.shape) < 2
+
+
+_NAMED = PerTrace(lambda trace: sorted(parameters_of(trace.model), key=_is_vector))  # matrices before biases
 
 
 def _module_of(name: str) -> str:
